@@ -1,0 +1,113 @@
+//! What may be asked: pure values.
+//!
+//! A [`QueryRequest`] is what a person wrote, in JSON or as query-string parameters; [`Query::parse`] turns
+//! it into a [`Query`] that cannot be wrong, or into every [`Complaint`] at once. Nothing below this module
+//! checks a name, a range or a combination again, and nothing here waits, reads a clock or touches a socket.
+
+pub mod catalogue;
+pub mod conversations;
+pub mod filter;
+pub mod interval;
+pub mod parse;
+pub mod request;
+
+pub use catalogue::{Dimension, Metric, Statistic};
+pub use conversations::{ConversationQuery, ConversationRequest};
+pub use filter::Filter;
+pub use interval::{Granularity, Range, Zone};
+pub use parse::{Complaint, Limits};
+pub use request::QueryRequest;
+
+/// A checked question: what to ask of the upstream, and how the caller wants the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The part that decides which numbers come back; the cache is keyed on this and nothing else.
+    pub aggregate: AggregateQuery,
+    /// The columns of the answer, in the order asked for.
+    pub columns: Vec<Column>,
+    /// Sort keys, most significant first; empty means by interval, then by group.
+    pub order_by: Vec<OrderBy>,
+    /// Which rows of the ordered answer to show.
+    pub page: Page,
+    /// What to do about buckets in which nothing happened.
+    pub fill: Fill,
+}
+
+/// What the upstream is asked for: one aggregate query of one family.
+///
+/// Canonical: `group_by` and `metrics` are sorted and free of repeats, and so is the filter, so that two
+/// requests that mean the same compare and hash equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AggregateQuery {
+    /// The family of aggregates.
+    pub source: Source,
+    /// The half-open range of metric emission times.
+    pub range: Range,
+    /// Bucket length; `None` is one bucket, the whole range.
+    pub granularity: Option<Granularity>,
+    /// The zone in which bucket edges fall.
+    pub time_zone: Zone,
+    /// The dimensions rows are grouped by, as asked; the upstream may add more (it adds `mediaType`).
+    pub group_by: Vec<&'static Dimension>,
+    /// The metrics wanted.
+    pub metrics: Vec<&'static Metric>,
+    /// Which events count.
+    pub filter: Filter,
+}
+
+/// The family a query is about (the contract's `source`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Conversation aggregates.
+    Conversations,
+}
+
+/// One column of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The name as the caller wrote it (friendly or the upstream's own); dots nest in JSON.
+    pub name: String,
+    /// What fills it.
+    pub value: ColumnValue,
+}
+
+/// What a column shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ColumnValue {
+    /// The bucket, as `start/end`.
+    Interval,
+    /// The id (or plain value) of a dimension that rows are grouped by.
+    Dimension(&'static Dimension),
+    /// The name behind a dimension's id, resolved through the look-ups.
+    Name(&'static Dimension),
+    /// One statistic of a metric.
+    Metric(&'static Metric, Statistic),
+}
+
+/// A sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Index into [`Query::columns`].
+    pub column: usize,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// A page of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// 1-based.
+    pub number: u32,
+    /// Rows on a page.
+    pub size: u32,
+}
+
+/// What stands for a bucket in which nothing happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fill {
+    /// As the upstream reports it: no row.
+    #[default]
+    None,
+    /// A row of zeros for every group that occurs in the range (additive statistics only; the others stay empty).
+    Zero,
+}

@@ -1,0 +1,4 @@
+//! A believable Genesys Cloud for demos and tests. Written from the vendor's published behaviour, never from
+//! [`upstream`](crate::upstream), with which it shares no types: two independent spellings check each other.
+
+pub mod refusal;

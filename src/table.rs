@@ -1,0 +1,156 @@
+//! The answer: what the upstream said ([`Slice`]) and what the caller reads ([`Table`]), each with how fresh
+//! and how complete it is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::query::{Range, Statistic};
+
+/// What one aggregate query brought back, in the upstream's terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// One entry per group and bucket that had data, in no particular order.
+    pub rows: Vec<SliceRow>,
+    /// When the request that brought it was sent.
+    pub fetched_at: Timestamp,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
+}
+
+/// The statistics of one group in one bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SliceRow {
+    /// Values of the query's `group_by`, in its order; `None` where the events carry no such dimension.
+    pub group: Vec<Option<Arc<str>>>,
+    /// The media type, which the upstream adds to every conversation group whether asked or not.
+    pub media_type: Option<Arc<str>>,
+    /// The bucket, cut to the range.
+    pub bucket: Range,
+    /// Statistics of the query's `metrics`, in its order; `None` where nothing happened.
+    pub metrics: Vec<Option<Stats>>,
+}
+
+/// The statistics of one metric. The upstream leaves out what a metric does not carry.
+///
+/// Counts are whole; sums and extremes are milliseconds for timers. All are the doubles of the upstream's
+/// own schema, exact for whole numbers up to 2^53.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// How many.
+    pub count: Option<f64>,
+    /// Their sum.
+    pub sum: Option<f64>,
+    /// The smallest.
+    pub min: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// `numerator / denominator`, as the upstream gave it.
+    pub ratio: Option<f64>,
+    /// What counts as good.
+    pub numerator: Option<f64>,
+    /// Out of how many.
+    pub denominator: Option<f64>,
+    /// The goal.
+    pub target: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+}
+
+/// Typed columns and rows, ready to be encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The columns, in the order of every row's cells.
+    pub columns: Vec<TableColumn>,
+    /// The rows, ordered.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A column's name and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// The name as asked for; dots nest in JSON.
+    pub name: String,
+    /// What its cells hold.
+    pub kind: ColumnKind,
+}
+
+/// What the cells of a column hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// A bucket.
+    Interval,
+    /// An id, a name or another text.
+    Text,
+    /// A whole number: a count.
+    Count,
+    /// Milliseconds.
+    Milliseconds,
+    /// A share between 0 and 1, or a goal in that unit.
+    Ratio,
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing: the dimension is absent, or the statistic has no value (an average of none).
+    Empty,
+    /// A bucket.
+    Interval(Range),
+    /// Text.
+    Text(Arc<str>),
+    /// A number; printed without a fraction when whole.
+    Number(f64),
+}
+
+/// Where an answer came from and how far it can be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provenance {
+    /// When the oldest part was fetched.
+    pub as_of: Timestamp,
+    /// Whether every bucket asked for has ended and its figures have settled.
+    pub complete: bool,
+    /// The instant up to which figures no longer change.
+    pub settled_through: Timestamp,
+    /// How the cache took part.
+    pub cache: CacheUse,
+    /// Upstream requests this answer cost; 0 when it was held.
+    pub upstream_calls: u32,
+}
+
+/// How the cache took part in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Held and fresh.
+    Hit,
+    /// Not held: fetched for this caller.
+    Miss,
+    /// Not held: fetched once for several callers.
+    Collapsed,
+    /// Held but past its freshness, served because the upstream failed.
+    Stale,
+}
+
+impl Stats {
+    /// The statistic asked for, where the metric carries it. An average of nothing is nothing.
+    pub fn get(&self, statistic: Statistic) -> Option<f64> {
+        match statistic {
+            Statistic::Count => self.count,
+            Statistic::Sum => self.sum,
+            Statistic::Min => self.min,
+            Statistic::Max => self.max,
+            Statistic::Average => match (self.sum, self.count) {
+                (Some(sum), Some(count)) if count > 0.0 => Some(sum / count),
+                _ => None,
+            },
+            Statistic::Ratio => self.ratio,
+            Statistic::Numerator => self.numerator,
+            Statistic::Denominator => self.denominator,
+            Statistic::Target => self.target,
+            Statistic::P95 => self.p95,
+            Statistic::P99 => self.p99,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Why the upstream gave no answer, by what the caller may do next. Cheap to clone: every waiter of a
+//! shared fetch gets the same one.
+
+use std::{sync::Arc, time::Duration};
+
+/// What the upstream said about a failure, as far as it may be repeated to callers: never its raw text,
+/// its hosts or a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The machine-readable code, such as `missing.any.permissions`.
+    pub code: Option<String>,
+    /// What the vendor's support asks for (`ININ-Correlation-Id` or the body's `contextId`).
+    pub correlation_id: Option<String>,
+}
+
+/// Why a fetch failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The login service refuses our client id or secret, or a fresh token is refused: fix the credentials.
+    #[error("Genesys Cloud refuses this service's credentials")]
+    Credentials(Told),
+    /// The OAuth client's roles lack a permission: have it granted.
+    #[error("this service's OAuth client lacks a permission: {}", permissions.join(" or "))]
+    Permission {
+        /// The permissions named, any of which would do.
+        permissions: Vec<String>,
+        /// What the upstream said.
+        told: Told,
+    },
+    /// The upstream rejects the query itself (400, 404, 409, 413, 415): the query or this service is wrong.
+    #[error("Genesys Cloud rejects the query: {reason}")]
+    Rejected {
+        /// Our own summary of why, fit for callers.
+        reason: String,
+        /// What the upstream said.
+        told: Told,
+    },
+    /// The request budget, here or upstream (429), is spent past the caller's deadline: come back later.
+    #[error("the upstream request budget is spent; it frees in {} s", retry_after.as_secs())]
+    Budget {
+        /// When a request could be sent again.
+        retry_after: Duration,
+        /// What the upstream said, if it was the upstream that said so.
+        told: Told,
+    },
+    /// The upstream has failed repeatedly and is left alone for now: come back later.
+    #[error("Genesys Cloud has been failing and is being left alone for {} s", retry_after.as_secs())]
+    CircuitOpen {
+        /// When the next probe is due.
+        retry_after: Duration,
+    },
+    /// The upstream is unreachable, fails (5xx) or answers nonsense, after every retry allowed.
+    #[error("Genesys Cloud is unavailable: {reason}")]
+    Unavailable {
+        /// Our own summary of why, fit for callers.
+        reason: String,
+        /// What the upstream said.
+        told: Told,
+        /// The error underneath, for the log.
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The deadline passed while waiting for the upstream.
+    #[error("Genesys Cloud did not answer in time")]
+    Timeout(Told),
+}
