@@ -88,6 +88,8 @@ pub enum ColumnKind {
     Count,
     /// Milliseconds.
     Milliseconds,
+    /// A number without a fixed unit: a score, a count of messages summed.
+    Number,
     /// A share between 0 and 1, or a goal in that unit.
     Ratio,
 }

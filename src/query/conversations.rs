@@ -14,3 +14,13 @@ pub struct ConversationQuery {
     /// Which conversations count.
     pub filter: Filter,
 }
+
+impl ConversationQuery {
+    /// Every conversation that started in the range.
+    pub fn whole(range: Range) -> Self {
+        Self {
+            range,
+            filter: Filter::default(),
+        }
+    }
+}

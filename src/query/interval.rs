@@ -71,3 +71,17 @@ pub enum Granularity {
     /// `P1M`: a calendar month of the zone.
     Month,
 }
+
+impl Range {
+    /// Whether the instant lies inside.
+    pub fn contains(&self, instant: Timestamp) -> bool {
+        self.start <= instant && instant < self.end
+    }
+}
+
+impl Granularity {
+    /// temporary
+    pub fn buckets(self, range: Range, _zone: &Zone) -> impl Iterator<Item = Range> {
+        std::iter::once(range)
+    }
+}
