@@ -174,6 +174,7 @@ mod tests {
             assert_eq!(calls.load(Ordering::Relaxed), 1);
             sleep(Duration::from_millis(500)).await;
         }
+        sleep(Duration::from_millis(1)).await;
         assert_eq!(flights.join(&"key", || counted(&calls, 1, Ok(9))).0.await.unwrap(), 9);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
