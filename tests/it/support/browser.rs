@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// Longer than a page takes on a busy machine, shorter than the patience of whoever waits for the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Opens a browser, runs `test` with it and closes it, also when the test panics or takes too long.
 pub(crate) async fn with_browser(test: impl AsyncFnOnce(&Browser)) {
@@ -28,7 +28,7 @@ pub(crate) async fn with_browser(test: impl AsyncFnOnce(&Browser)) {
     stop(driver).await;
     let _ = std::fs::remove_dir_all(&profile);
     match outcome {
-        Err(_) => panic!("the browser test took more than {PATIENCE:?}"),
+        Err(elapsed) => panic!("the browser test took more than {PATIENCE:?}: {elapsed}"),
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Ok(Ok(())) => closed.expect("the browser closes"),
     }
