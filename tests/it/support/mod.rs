@@ -3,3 +3,4 @@
 pub(crate) mod browser;
 pub(crate) mod schemas;
 pub(crate) mod serve;
+pub(crate) mod watch;
