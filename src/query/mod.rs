@@ -8,8 +8,10 @@ pub mod catalogue;
 pub mod conversations;
 pub mod filter;
 pub mod interval;
+pub mod moment;
 pub mod parse;
 pub mod request;
+mod suggest;
 
 pub use catalogue::{Dimension, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest};
