@@ -148,3 +148,110 @@ fn newest_first(check: &mut Check, order_by: &[String]) -> bool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn parse(body: &Value) -> Result<(ConversationQuery, Listing), Vec<Complaint>> {
+        let request = ConversationRequest::from_json(body)?;
+        ConversationQuery::parse(
+            &request,
+            "2026-06-17T21:30:59.500Z".parse().unwrap(),
+            &Limits::default(),
+        )
+    }
+
+    #[test]
+    fn a_listing_as_people_ask_for_it() {
+        let query = "dateFrom=yesterday&timeZone=Europe/Berlin&filter=queueId:b,a&filter=division.id:d&filter=segment.type:ivr\
+            &orderBy=-conversation.start&page=2&pageSize=25";
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let request = ConversationRequest::from_pairs(&pairs).unwrap();
+        let (query, listing) = parse(&serde_json::to_value(&request).unwrap()).unwrap();
+        assert_eq!(
+            query.range.to_string(),
+            "2026-06-15T22:00:00.000Z/2026-06-16T22:00:00.000Z"
+        );
+        assert_eq!(
+            query.filter.values_of("queueId").unwrap(),
+            &["a", "b"].map(String::from).into()
+        );
+        assert_eq!(query.filter.clauses.len(), 3);
+        let page = Page { number: 2, size: 25 };
+        assert_eq!(
+            listing,
+            Listing {
+                newest_first: true,
+                page
+            }
+        );
+
+        let (_, listing) = parse(&json!({"dateFrom": "today"})).unwrap();
+        let page = Page { number: 1, size: 100 };
+        assert_eq!(
+            listing,
+            Listing {
+                newest_first: false,
+                page
+            }
+        );
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_with_advice() {
+        for (body, pointer, suggestion) in [
+            (json!({}), "/dateFrom", None),
+            (json!({"dateFrom": "today", "select": ["nOffered"]}), "/select", None),
+            (json!({"dateFrom": "today", "pageSize": 501}), "/pageSize", Some("500")),
+            (
+                json!({"dateFrom": "today", "orderBy": ["conversation.strat"]}),
+                "/orderBy/0",
+                Some("conversation.start"),
+            ),
+            (
+                json!({"dateFrom": "today", "orderBy": ["conversation.start", "x"]}),
+                "/orderBy",
+                None,
+            ),
+            // The details query does not know it, though aggregates do.
+            (
+                json!({"dateFrom": "today", "filter": [{"dimension": "sessionId", "values": ["s"]}]}),
+                "/filter/0/dimension",
+                None,
+            ),
+            (
+                json!({"dateFrom": "today", "filter": [{"dimension": "segmentTyp", "values": ["s"]}]}),
+                "/filter/0/dimension",
+                Some("segmentType"),
+            ),
+        ] {
+            let complaints = parse(&body).unwrap_err();
+            let [
+                Complaint {
+                    pointer: at,
+                    suggestion: advice,
+                    ..
+                },
+            ] = complaints.as_slice()
+            else {
+                panic!("{body}: {complaints:?}")
+            };
+            assert_eq!((at.as_str(), advice.as_deref()), (pointer, suggestion), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_schema_says_what_is_read() {
+        let schema = serde_json::to_value(ConversationRequest::schema()).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["required"], json!(["dateFrom"]));
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(properties.len(), FIELDS.len());
+        assert!(FIELDS.iter().all(|(name, _)| properties.contains_key(*name)));
+        assert!(parse(&schema["example"]).is_ok());
+    }
+}

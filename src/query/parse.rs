@@ -36,7 +36,7 @@ impl Query {
         let filter = check.filter(&request.filter, aggregates_filter_on);
         let columns = match &request.select {
             Some(names) => check.columns(names),
-            None => default_columns(request.group_by.as_deref().unwrap_or_default()),
+            None => default_columns(request.group_by.as_deref().unwrap_or_default(), asked_groups.as_ref()),
         };
         let group_by = asked_groups.clone().unwrap_or_else(|| dimensions_of(&columns));
         if let Some(groups) = &asked_groups {
@@ -129,6 +129,7 @@ const MAX_FILTER_VALUE_CHARS: usize = 256;
 const MAX_ORDER_BY: usize = 20;
 const MAX_PAGE: u32 = 1_000_000;
 const DEFAULT_PAGE_SIZE: u32 = 100;
+const DEFAULT_METRIC: &str = "conversation.count";
 
 /// A column and where in the request it was asked for.
 #[derive(Clone, Debug)]
@@ -167,20 +168,28 @@ fn metrics_of(columns: &[Placed]) -> Vec<&'static Metric> {
 }
 
 /// The groups as they were written, and how many conversations each had.
-fn default_columns(groups: &[String]) -> Vec<Placed> {
-    let names = groups.iter().map(String::as_str).chain(["conversation.count"]);
+fn default_columns(names: &[String], groups: Option<&BTreeSet<&'static Dimension>>) -> Vec<Placed> {
     let mut columns: Vec<Placed> = Vec::new();
-    for name in names {
-        // Groups that are unknown have been complained of; one that repeats is one group.
-        if let Some(value) = catalogue::column(name)
-            && !columns.iter().any(|placed| placed.column.value == value)
-        {
+    let mut add = |name: &str, value: ColumnValue| {
+        // A group that is named twice is one group.
+        if columns.iter().all(|placed| placed.column.value != value) {
             let name = name.to_owned();
             columns.push(Placed {
                 pointer: "/select".to_owned(),
                 column: Column { name, value },
             });
         }
+    };
+    for name in names {
+        // What is no group has been complained of.
+        if let Some(value @ ColumnValue::Dimension(dimension)) = catalogue::column(name)
+            && groups.is_some_and(|groups| groups.contains(dimension))
+        {
+            add(name, value);
+        }
+    }
+    if let Some(value) = catalogue::column(DEFAULT_METRIC) {
+        add(DEFAULT_METRIC, value);
     }
     columns
 }
@@ -333,7 +342,7 @@ impl Check {
                     );
                 }
                 Some(ColumnValue::Metric(..)) => {
-                    self.complain(pointer, "this is a metric; groups are made by dimension")
+                    self.complain(pointer, "this is a metric; groups are made by dimension");
                 }
                 None => {
                     let known = catalogue::DIMENSIONS.iter().filter(|dimension| dimension.groupable);
@@ -347,7 +356,7 @@ impl Check {
 
     fn columns(&mut self, names: &[String]) -> Vec<Placed> {
         if names.is_empty() {
-            self.advise("/select", "select at least one metric", "conversation.count".to_owned());
+            self.advise("/select", "select at least one metric", DEFAULT_METRIC.to_owned());
         }
         let names = self.bounded("/select", names, MAX_COLUMNS);
         let mut columns = Vec::with_capacity(names.len());
@@ -385,7 +394,7 @@ impl Check {
         }
         let complete = columns.len() == names.len();
         if complete && !names.is_empty() && !columns.iter().any(|placed: &Placed| placed.metric().is_some()) {
-            self.advise("/select", "select at least one metric", "conversation.count".to_owned());
+            self.advise("/select", "select at least one metric", DEFAULT_METRIC.to_owned());
         }
         columns
     }
@@ -624,4 +633,437 @@ fn metric_without_statistic(name: &str) -> Option<&'static Metric> {
 /// Whether `outer` would have to hold both a value and `inner` in JSON.
 fn nests(outer: &str, inner: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-06-17T21:30:59.500Z";
+
+    fn parse(body: &Value) -> Result<Query, Vec<Complaint>> {
+        let mut body = body.clone();
+        body.as_object_mut()
+            .unwrap()
+            .entry("dateFrom")
+            .or_insert(json!("yesterday"));
+        let request = QueryRequest::from_json(&body).unwrap();
+        Query::parse(&request, NOW.parse().unwrap(), &Limits::default())
+    }
+
+    fn names<'a>(dimensions: impl IntoIterator<Item = &'a &'static Dimension>) -> Vec<&'static str> {
+        dimensions.into_iter().map(|dimension| dimension.upstream).collect()
+    }
+
+    fn columns(query: &Query) -> Vec<&str> {
+        query.columns.iter().map(|column| column.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_contract_s_example() {
+        let query = parse(&json!({
+            "dateFrom": "2023-11-01T00:00:00.000Z", "dateTo": "2023-11-30T23:59:59.999Z",
+            "interval": "PT1H", "timeZone": "Europe/Berlin",
+            "groupBy": ["routing.queue.id"],
+            "select": ["routing.queue.id", "routing.queue.name", "conversation.count"],
+            "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}],
+            "orderBy": ["-conversation.count"], "page": 1, "pageSize": 100
+        }))
+        .unwrap();
+        let AggregateQuery {
+            source,
+            range,
+            granularity,
+            time_zone,
+            group_by,
+            metrics,
+            filter,
+        } = &query.aggregate;
+        assert_eq!(*source, Source::Conversations);
+        assert_eq!(range.to_string(), "2023-11-01T00:00:00.000Z/2023-12-01T00:00:00.000Z");
+        assert_eq!(*granularity, Some(Granularity::Minutes(60)));
+        assert_eq!(time_zone.name(), "Europe/Berlin");
+        assert_eq!(names(group_by), ["queueId"]);
+        assert_eq!(
+            metrics.iter().map(|metric| metric.upstream).collect::<Vec<_>>(),
+            ["nConversations"]
+        );
+        assert_eq!(names(filter.clauses.keys()), ["mediaType"]);
+        assert_eq!(
+            filter.values_of("mediaType").unwrap(),
+            &["chat", "voice"].map(String::from).into()
+        );
+        assert_eq!(
+            columns(&query),
+            [
+                "interval",
+                "routing.queue.id",
+                "routing.queue.name",
+                "conversation.count"
+            ]
+        );
+        let by_count = OrderBy {
+            column: 3,
+            descending: true,
+        };
+        assert_eq!(query.order_by, [by_count]);
+        assert_eq!(query.page, Page { number: 1, size: 100 });
+        assert_eq!(query.fill, Fill::None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        for (body, expected_columns, expected_groups) in [
+            (json!({}), vec!["conversation.count"], vec![]),
+            (
+                json!({"interval": "P1D"}),
+                vec!["interval", "conversation.count"],
+                vec![],
+            ),
+            (
+                json!({"groupBy": ["queueId", "media.type", "routing.queue.id"]}),
+                vec!["queueId", "media.type", "conversation.count"],
+                vec!["mediaType", "queueId"],
+            ),
+            (
+                json!({"select": ["routing.queue.name", "nOffered"]}),
+                vec!["routing.queue.name", "nOffered"],
+                vec!["queueId"],
+            ),
+            (
+                json!({"select": ["nOffered"], "groupBy": ["queueId"]}),
+                vec!["nOffered"],
+                vec!["queueId"],
+            ),
+            (
+                json!({"select": ["nOffered", "interval"], "interval": "PT1H"}),
+                vec!["nOffered", "interval"],
+                vec![],
+            ),
+            (
+                json!({"select": ["nOffered", "interval"]}),
+                vec!["nOffered", "interval"],
+                vec![],
+            ),
+        ] {
+            let query = parse(&body).unwrap();
+            assert_eq!(columns(&query), expected_columns, "{body}");
+            assert_eq!(names(&query.aggregate.group_by), expected_groups, "{body}");
+            assert_eq!(query.aggregate.time_zone, Zone::utc());
+            assert_eq!(query.page, Page { number: 1, size: 100 });
+        }
+    }
+
+    #[test]
+    fn names_of_both_kinds_order_rows() {
+        let query = parse(&json!({
+            "select": ["queueId", "tHandle.average", "conversation.offered"],
+            "orderBy": ["-handle.time.average", "routing.queue.id", "nOffered"]
+        }))
+        .unwrap();
+        let keys: Vec<_> = query.order_by.iter().map(|key| (key.column, key.descending)).collect();
+        assert_eq!(keys, [(1, true), (0, false), (2, false)]);
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_with_advice() {
+        let many = |count: usize| vec!["queueId"; count];
+        for (body, pointer, suggestion) in [
+            (json!({"dateFrom": "yesterdy"}), "/dateFrom", Some("yesterday")),
+            (json!({"dateTo": "now-1dd"}), "/dateTo", Some("now-7d")),
+            (json!({"dateFrom": "now", "dateTo": "now-1d"}), "/dateTo", None),
+            (json!({"dateFrom": "now", "dateTo": "now"}), "/dateTo", None),
+            (json!({"dateFrom": "now+1d"}), "/dateFrom", None),
+            (json!({"dateFrom": "now-401d"}), "/dateFrom", None),
+            (json!({"timeZone": "Europe/Berln"}), "/timeZone", Some("Europe/Berlin")),
+            (json!({"timeZone": ""}), "/timeZone", None),
+            (json!({"interval": "PT7M"}), "/interval", Some("PT6M")),
+            (json!({"interval": ""}), "/interval", None),
+            (
+                json!({"dateFrom": "last30d", "interval": "PT1M"}),
+                "/interval",
+                Some("PT5M"),
+            ),
+            (
+                json!({"dateFrom": "now-400d", "interval": "PT1M"}),
+                "/interval",
+                Some("PT30M"),
+            ),
+            (json!({"source": "conversation"}), "/source", Some("conversations")),
+            (json!({"fill": "zeros"}), "/fill", Some("zero")),
+            (json!({"page": 0}), "/page", None),
+            (json!({"page": 1_000_001}), "/page", None),
+            (json!({"pageSize": 0}), "/pageSize", Some("1")),
+            (json!({"pageSize": 1001}), "/pageSize", Some("1000")),
+            (json!({"groupBy": ["queue.id"]}), "/groupBy/0", Some("routing.queue.id")),
+            (json!({"groupBy": ["queueid"]}), "/groupBy/0", Some("queueId")),
+            (json!({"groupBy": ["agent.name"]}), "/groupBy/0", Some("agent.id")),
+            (json!({"groupBy": ["interval"]}), "/groupBy/0", None),
+            (json!({"groupBy": ["nOffered"]}), "/groupBy/0", None),
+            (json!({"groupBy": ["canonicalExternalContactId"]}), "/groupBy/0", None),
+            (json!({"groupBy": ["segment.type"]}), "/groupBy/0", None),
+            (json!({"groupBy": many(21)}), "/groupBy", None),
+            (json!({"select": []}), "/select", Some("conversation.count")),
+            (json!({"select": ["queueId"]}), "/select", Some("conversation.count")),
+            (
+                json!({"select": ["conversation.cuont"]}),
+                "/select/0",
+                Some("conversation.count"),
+            ),
+            (json!({"select": ["tHandel.sum"]}), "/select/0", Some("tHandle.sum")),
+            (
+                json!({"select": ["handle.time"]}),
+                "/select/0",
+                Some("handle.time.average"),
+            ),
+            (json!({"select": ["oServiceLevel"]}), "/select/0", Some("service.level")),
+            (json!({"select": ["nOffered", "segmentType"]}), "/select/1", None),
+            (json!({"select": ["nOffered", "nOffered"]}), "/select/1", None),
+            (json!({"select": ["nOffered", "nOffered.count"]}), "/select/1", None),
+            (json!({"select": ["nOffered.count", "nOffered"]}), "/select/1", None),
+            (
+                json!({"select": ["nOffered", "queueId"], "groupBy": []}),
+                "/select/1",
+                Some("routing.queue.id"),
+            ),
+            (
+                json!({"select": ["nOffered", "routing.queue.name"], "groupBy": ["media.type"]}),
+                "/select/1",
+                Some("routing.queue.id"),
+            ),
+            (json!({"select": many(101)}), "/select", None),
+            // Of the queue, not of an agent: it would be empty without saying so.
+            (json!({"select": ["agent.id", "nOffered"]}), "/select/1", None),
+            (
+                json!({"select": ["service.level"], "filter": [{"dimension": "agent.id", "values": ["a"]}]}),
+                "/select/0",
+                None,
+            ),
+            // Not to be put together from the media types the upstream tells apart.
+            (json!({"select": ["handle.time.p95"]}), "/select/0", Some("media.type")),
+            (json!({"select": ["service.goal"]}), "/select/0", Some("media.type")),
+            (
+                json!({
+                    "select": ["handle.time.p99"],
+                    "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}]
+                }),
+                "/select/0",
+                Some("media.type"),
+            ),
+            (
+                json!({"filter": [{"dimension": "media", "values": ["voice"]}]}),
+                "/filter/0/dimension",
+                Some("media.type"),
+            ),
+            (
+                json!({"filter": [{"dimension": "routing.queue.name", "values": ["Support"]}]}),
+                "/filter/0/dimension",
+                Some("routing.queue.id"),
+            ),
+            (
+                json!({"filter": [{"dimension": "segment.type", "values": ["ivr"]}]}),
+                "/filter/0/dimension",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": ["1"]}, {"dimension": "ani", "values": ["2"]}]}),
+                "/filter/1/dimension",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": []}]}),
+                "/filter/0/values",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": many(201)}]}),
+                "/filter/0/values",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": ["1", ""]}]}),
+                "/filter/0/values/1",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": ["1\n2"]}]}),
+                "/filter/0/values/0",
+                None,
+            ),
+            (
+                json!({"filter": [{"dimension": "ani", "values": ["é".repeat(257)]}]}),
+                "/filter/0/values/0",
+                None,
+            ),
+            (json!({"orderBy": ["nOffered"]}), "/orderBy/0", None),
+            (
+                json!({"orderBy": ["-conversation.cont"]}),
+                "/orderBy/0",
+                Some("-conversation.count"),
+            ),
+            (
+                json!({"orderBy": ["conversation.count", "-nConversations"]}),
+                "/orderBy/1",
+                None,
+            ),
+        ] {
+            let complaints = parse(&body).unwrap_err();
+            let [
+                Complaint {
+                    pointer: at,
+                    suggestion: advice,
+                    ..
+                },
+            ] = complaints.as_slice()
+            else {
+                panic!("{body}: {complaints:?}")
+            };
+            assert_eq!((at.as_str(), advice.as_deref()), (pointer, suggestion), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_longest_allowed_is_allowed() {
+        for body in [
+            json!({"dateFrom": "now-400d"}),
+            json!({"dateFrom": "now-400d", "interval": "PT30M"}),
+            json!({"dateFrom": "now-300d", "timeZone": "Europe/Berlin", "interval": "P1D"}),
+            json!({"pageSize": 1000, "page": 1_000_000}),
+            json!({"filter": [{"dimension": "ani", "values": ["é".repeat(256)]}]}),
+            json!({"select": ["media.type", "handle.time.p95", "service.goal"]}),
+            json!({"select": ["handle.time.p95"], "filter": [{"dimension": "media.type", "values": ["voice"]}]}),
+            json!({"select": ["agent.name", "handle.time.average", "conversation.answered", "conversation.count"]}),
+        ] {
+            assert!(parse(&body).is_ok(), "{body}: {:?}", parse(&body));
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let complaints = parse(&json!({
+            "dateFrom": "soon", "dateTo": "later", "interval": "P2D", "timeZone": "Mars/Olympus",
+            "groupBy": ["queue"], "select": ["conversation.cuont", "nOffered", "agent.id"],
+            "filter": [{"dimension": "colour", "values": []}],
+            "orderBy": ["-conversation.count", "nothing"], "page": 0, "pageSize": 5000,
+            "source": "weather", "fill": "ones"
+        }))
+        .unwrap_err();
+        let pointers: Vec<_> = complaints.iter().map(|complaint| complaint.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/timeZone",
+                "/dateFrom",
+                "/dateTo",
+                "/interval",
+                "/groupBy/0",
+                "/filter/0/values",
+                "/filter/0/dimension",
+                "/select/0",
+                "/select/2",
+                "/orderBy/1",
+                "/page",
+                "/pageSize",
+                "/source",
+                "/fill",
+            ]
+        );
+    }
+
+    /// A request of known names in any order, with repeats where they mean nothing.
+    fn requests() -> impl Strategy<Value = QueryRequest> {
+        let metrics = vec![
+            "conversation.count",
+            "tHandle.sum",
+            "talk.time.average",
+            "nTransferred",
+            "acw.time.max",
+        ];
+        let groups = vec!["routing.queue.id", "media.type", "userId", "division.id"];
+        let values = vec!["a", "b", "c", "d"];
+        let clause = subsequence(values, 1..=4).prop_shuffle();
+        (
+            subsequence(metrics, 1..=5).prop_shuffle(),
+            subsequence(groups, 0..=4).prop_shuffle(),
+            proptest::collection::vec(clause, 2),
+            any::<bool>(),
+        )
+            .prop_map(|(metrics, groups, clauses, swapped)| {
+                let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+                let dimensions = if swapped {
+                    ["ani", "purpose"]
+                } else {
+                    ["purpose", "ani"]
+                };
+                let clause = |(dimension, values): (&str, &Vec<&str>)| FilterRequest {
+                    dimension: dimension.to_owned(),
+                    values: owned(values),
+                };
+                QueryRequest {
+                    date_from: "yesterday".to_owned(),
+                    group_by: Some(owned(&groups)),
+                    select: Some(owned(&metrics)),
+                    filter: dimensions.into_iter().zip(&clauses).map(clause).collect(),
+                    ..QueryRequest::default()
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_means_the_same_is_the_same(mut request in requests()) {
+            let now = NOW.parse().unwrap();
+            let parse = |request: &QueryRequest| Query::parse(request, now, &Limits::default()).unwrap().aggregate;
+            let one = parse(&request);
+            prop_assert!(one.group_by.is_sorted() && one.metrics.is_sorted());
+
+            request.filter.reverse();
+            for list in [request.select.as_mut(), request.group_by.as_mut()].into_iter().flatten() {
+                list.reverse();
+            }
+            for clause in &mut request.filter {
+                clause.values.reverse();
+                clause.values.extend(clause.values.first().cloned());
+            }
+            let first_group = request.group_by.as_ref().and_then(|groups| groups.first().cloned());
+            request.group_by.as_mut().unwrap().extend(first_group);
+            prop_assert_eq!(&one, &parse(&request));
+
+            // Said again in the words of the checked query, it is the same query.
+            request.group_by = Some(one.group_by.iter().map(|dimension| dimension.upstream.to_owned()).collect());
+            request.filter = one.filter.clauses.iter().map(|(dimension, values)| FilterRequest {
+                dimension: dimension.name.to_owned(),
+                values: values.iter().cloned().collect(),
+            }).collect();
+            request.date_from = one.range.start.to_string();
+            request.date_to = Some(one.range.end.to_string());
+            prop_assert_eq!(&one, &parse(&request));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(
+            texts in proptest::collection::vec(".{0,40}|(now|last|P|PT|-)[-+/0-9smhdwMyTDHW.é ]{0,12}|[a-z.]{0,12}", 12),
+            numbers in any::<(u32, u32)>(),
+        ) {
+            let text = |index: usize| texts[index].clone();
+            let request = QueryRequest {
+                date_from: text(0),
+                date_to: Some(text(1)),
+                interval: Some(text(2)),
+                time_zone: Some(text(3)),
+                group_by: Some(vec![text(4)]),
+                select: Some(vec![text(5), text(6)]),
+                filter: vec![FilterRequest { dimension: text(7), values: vec![text(8)] }],
+                order_by: vec![text(9)],
+                page: Some(numbers.0),
+                page_size: Some(numbers.1),
+                source: Some(text(10)),
+                fill: Some(text(11)),
+            };
+            let _ = Query::parse(&request, NOW.parse().unwrap(), &Limits::default());
+        }
+    }
 }

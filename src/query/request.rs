@@ -106,6 +106,12 @@ pub(super) enum Kind {
 /// The fields of a kind of request.
 pub(super) type Fields = [(&'static str, Kind)];
 
+/// How many unknown fields are named: each costs a search for the nearest name, and who sends hundreds
+/// needs no more examples.
+const MAX_UNKNOWN: usize = 20;
+
+const NOT_A_NUMBER: &str = "this is a whole number, 1 or more";
+
 const FIELDS: &Fields = &[
     ("dateFrom", Kind::RequiredText),
     ("dateTo", Kind::Text),
@@ -212,7 +218,7 @@ impl<'a> Reader<'a> {
         let number = value.as_f64().filter(|number| number.fract() == 0.0);
         let whole = number.and_then(|number| format!("{number:.0}").parse().ok());
         if whole.is_none() {
-            self.complain(format!("/{name}"), "this is a whole number, 1 or more");
+            self.complain(format!("/{name}"), NOT_A_NUMBER);
         }
         whole
     }
@@ -251,12 +257,11 @@ impl<'a> Reader<'a> {
             self.complain(format!("{pointer}/dimension"), "this is text and required");
         }
         let values_pointer = format!("{pointer}/values");
-        let values = match members.get("values") {
-            Some(values) => self.texts_in(values, &values_pointer),
-            None => {
-                self.complain(values_pointer, "this field is required");
-                Vec::new()
-            }
+        let values = if let Some(values) = members.get("values") {
+            self.texts_in(values, &values_pointer)
+        } else {
+            self.complain(values_pointer, "this field is required");
+            Vec::new()
         };
         FilterRequest {
             dimension: dimension.unwrap_or_default().to_owned(),
@@ -300,8 +305,9 @@ impl<'a> Reader<'a> {
 
 fn unknown_members(members: &Map<String, Value>, pointer: &str, known: &[&'static str]) -> Vec<Complaint> {
     let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
-    // Each costs a search for the nearest name; who sends hundreds needs no more examples.
-    let unknown = unknown.take(20).map(|name| unknown_field(pointer, name, known));
+    let unknown = unknown
+        .take(MAX_UNKNOWN)
+        .map(|name| unknown_field(pointer, name, known));
     unknown.collect()
 }
 
@@ -321,28 +327,33 @@ pub(super) fn body_of(pairs: &[(String, String)], known: &Fields) -> (Value, Vec
     let mut body = Map::new();
     let mut complaints = Vec::new();
     for (name, text) in pairs {
-        let pointer = || format!("/{name}");
-        match known.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind) {
-            Some(Kind::RequiredText | Kind::Text) => {
-                if body.insert(name.clone(), json!(text)).is_some() {
-                    complaints.push(Complaint::at(pointer(), "this parameter is given once"));
-                }
+        let scalar = match known.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind) {
+            Some(Kind::RequiredText | Kind::Text) => json!(text),
+            Some(Kind::Number) => {
+                let Ok(number) = text.parse::<u32>() else {
+                    complaints.push(Complaint::at(format!("/{name}"), NOT_A_NUMBER));
+                    continue;
+                };
+                json!(number)
             }
-            Some(Kind::Number) => match text.parse::<u32>() {
-                Ok(number) => {
-                    if body.insert(name.clone(), json!(number)).is_some() {
-                        complaints.push(Complaint::at(pointer(), "this parameter is given once"));
-                    }
-                }
-                Err(_) => complaints.push(Complaint::at(pointer(), "this is a whole number, 1 or more")),
-            },
-            Some(Kind::Texts) => list_in(&mut body, name).extend(text.split(',').map(Value::from)),
-            Some(Kind::Filters) => add_filter(list_in(&mut body, name), name, text, &mut complaints),
-            None if complaints.len() < 20 => {
-                let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-                complaints.push(unknown_field("", name, &names));
+            Some(Kind::Texts) => {
+                list_in(&mut body, name).extend(text.split(',').map(Value::from));
+                continue;
             }
-            None => {}
+            Some(Kind::Filters) => {
+                add_filter(list_in(&mut body, name), name, text, &mut complaints);
+                continue;
+            }
+            None => {
+                if complaints.len() < MAX_UNKNOWN {
+                    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+                    complaints.push(unknown_field("", name, &names));
+                }
+                continue;
+            }
+        };
+        if body.insert(name.clone(), scalar).is_some() {
+            complaints.push(Complaint::at(format!("/{name}"), "this parameter is given once"));
         }
     }
     (Value::Object(body), complaints)
@@ -372,5 +383,143 @@ fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut
             held.extend(values);
         }
         None => clauses.push(json!({"dimension": dimension, "values": values.collect::<Vec<_>>()})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn pairs(query: &str) -> Vec<(String, String)> {
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    fn complaints(result: Result<QueryRequest, Vec<Complaint>>) -> Vec<(String, Option<String>)> {
+        let complaints = result.unwrap_err().into_iter();
+        complaints
+            .map(|complaint| (complaint.pointer, complaint.suggestion))
+            .collect()
+    }
+
+    #[test]
+    fn a_body_and_a_query_string_say_the_same() {
+        let body = json!({
+            "dateFrom": "2023-11-01T00:00:00.000Z", "dateTo": "2023-11-30T23:59:59.999Z",
+            "interval": "PT1H", "timeZone": "Europe/Berlin",
+            "groupBy": ["routing.queue.id"],
+            "select": ["routing.queue.id", "routing.queue.name", "conversation.count"],
+            "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}],
+            "orderBy": ["-conversation.count"], "page": 1, "pageSize": 100
+        });
+        let query = "dateFrom=2023-11-01T00:00:00.000Z&dateTo=2023-11-30T23:59:59.999Z&interval=PT1H\
+            &timeZone=Europe/Berlin&groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name\
+            &select=conversation.count&filter=media.type:voice,chat&orderBy=-conversation.count&page=1&pageSize=100";
+        let request = QueryRequest::from_json(&body).unwrap();
+        assert_eq!(QueryRequest::from_pairs(&pairs(query)).unwrap(), request);
+        assert_eq!(serde_json::to_value(&request).unwrap(), body);
+    }
+
+    #[test]
+    fn filters_in_a_query_string() {
+        for (query, expected) in [
+            (
+                "filter=media.type:voice&filter=media.type:chat,email",
+                json!([["media.type", ["voice", "chat", "email"]]]),
+            ),
+            (
+                "filter=ani:sip:anna@example.org",
+                json!([["ani", ["sip:anna@example.org"]]]),
+            ),
+            ("filter=ani:1&filter=dnis:2", json!([["ani", ["1"]], ["dnis", ["2"]]])),
+            ("filter=ani:", json!([["ani", [""]]])),
+        ] {
+            let request = QueryRequest::from_pairs(&pairs(&format!("dateFrom=today&{query}"))).unwrap();
+            let filter: Vec<_> = request
+                .filter
+                .iter()
+                .map(|clause| json!([clause.dimension, clause.values]))
+                .collect();
+            assert_eq!(json!(filter), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_the_wrong_shape() {
+        for (body, expected) in [
+            (json!([]), json!([["", null]])),
+            (json!(null), json!([["", null]])),
+            (json!({}), json!([["/dateFrom", null]])),
+            (json!({"dateFrom": null}), json!([["/dateFrom", null]])),
+            (json!({"dateFrom": 7}), json!([["/dateFrom", null]])),
+            (
+                json!({"datefrom": "today"}),
+                json!([["/datefrom", "dateFrom"], ["/dateFrom", null]]),
+            ),
+            (json!({"dateFrom": "today", "~/": 1}), json!([["/~0~1", null]])),
+            (
+                json!({"dateFrom": "today", "select": "nOffered", "groupBy": {}, "orderBy": [[]]}),
+                json!([["/groupBy", null], ["/select", "[\"nOffered\"]"], ["/orderBy/0", null]]),
+            ),
+            (
+                json!({"dateFrom": "today", "filter": [7, {"dimension": "ani", "value": ["1"]}, {"values": [true]}]}),
+                json!([
+                    ["/filter/0", null],
+                    ["/filter/1/value", "values"],
+                    ["/filter/1/values", null],
+                    ["/filter/2/dimension", null],
+                    ["/filter/2/values/0", "\"true\""],
+                ]),
+            ),
+            (
+                json!({"dateFrom": "today", "page": "1", "pageSize": 1.5}),
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+            (
+                json!({"dateFrom": "today", "page": -1, "pageSize": 1e18}),
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+        ] {
+            assert_eq!(json!(complaints(QueryRequest::from_json(&body))), expected, "{body}");
+        }
+        let whole = QueryRequest::from_json(&json!({"dateFrom": "today", "page": 2.0, "select": null})).unwrap();
+        assert_eq!((whole.page, whole.select), (Some(2), None));
+    }
+
+    #[test]
+    fn parameters_of_the_wrong_shape() {
+        for (query, expected) in [
+            ("", json!([["/dateFrom", null]])),
+            ("dateFrom=a&dateFrom=b", json!([["/dateFrom", null]])),
+            (
+                "dateFrom=a&page=x&pageSize=-1",
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+            ("dateFrom=a&page=1&page=2", json!([["/page", null]])),
+            ("dateFrom=a&groupby=b", json!([["/groupby", "groupBy"]])),
+            (
+                "dateFrom=a&filter=voice",
+                json!([["/filter/0", "media.type:voice,chat"]]),
+            ),
+        ] {
+            assert_eq!(
+                json!(complaints(QueryRequest::from_pairs(&pairs(query)))),
+                expected,
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_schema_says_what_is_read() {
+        let schema = serde_json::to_value(QueryRequest::schema()).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["required"], json!(["dateFrom"]));
+        let properties = schema["properties"].as_object().unwrap();
+        let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(properties.len(), known.len());
+        assert!(known.iter().all(|name| properties.contains_key(*name)));
+        assert!(QueryRequest::from_json(&schema["example"]).is_ok());
     }
 }

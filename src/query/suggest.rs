@@ -29,7 +29,7 @@ fn cost(written: &str, name: &str, tolerance: usize) -> Option<(usize, usize)> {
             rest.is_empty() || rest.ends_with('.')
         }) || whole_words(name.strip_prefix(written), |rest| rest.starts_with('.')))
     {
-        return Some((1, name.len() - written.len()));
+        return Some((0, name.len() - written.len()));
     }
     if written.len().abs_diff(name.len()) > tolerance {
         return None;
