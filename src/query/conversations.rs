@@ -36,11 +36,11 @@ pub struct ConversationRequest {
     pub time_zone: Option<String>,
     /// Which conversations: every dimension named must have one of its values, those of a segment all in the
     /// same segment.
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, nullable)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filter: Vec<FilterRequest>,
     /// `conversation.start` (the default) or `-conversation.start` for the latest first.
-    #[schema(max_items = 1, examples(json!(["-conversation.start"])))]
+    #[schema(max_items = 1, nullable, examples(json!(["-conversation.start"])))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order_by: Vec<String>,
     /// Which page of conversations, from 1.

@@ -769,6 +769,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn wrong_requests_are_refused_with_advice() {
         let many = |count: usize| vec!["queueId"; count];
         for (body, pointer, suggestion) in [

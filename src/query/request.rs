@@ -48,12 +48,12 @@ pub struct QueryRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub select: Option<Vec<String>>,
     /// Which events count: every dimension named must have one of its values.
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, nullable)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filter: Vec<FilterRequest>,
     /// Selected columns to sort by, most significant first, `-` before the name for largest first; by default
     /// by interval, then by group.
-    #[schema(max_items = 20, examples(json!(["-conversation.count"])))]
+    #[schema(max_items = 20, nullable, examples(json!(["-conversation.count"])))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order_by: Vec<String>,
     /// Which page of rows, from 1.
@@ -390,7 +390,10 @@ fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut
 mod tests {
     use utoipa::PartialSchema;
 
-    use super::*;
+    use super::{
+        super::{Limits, Query},
+        *,
+    };
 
     fn pairs(query: &str) -> Vec<(String, String)> {
         form_urlencoded::parse(query.as_bytes()).into_owned().collect()
@@ -521,5 +524,114 @@ mod tests {
         assert_eq!(properties.len(), known.len());
         assert!(known.iter().all(|name| properties.contains_key(*name)));
         assert!(QueryRequest::from_json(&schema["example"]).is_ok());
+    }
+
+    #[test]
+    fn what_the_schema_forbids_is_refused() {
+        let document = json!({
+            "$ref": "#/components/schemas/QueryRequest",
+            "components": {"schemas": {
+                "QueryRequest": QueryRequest::schema(),
+                "FilterRequest": FilterRequest::schema(),
+            }},
+        });
+        let schema = jsonschema::validator_for(&document).unwrap();
+        let filter = |filter: Value| json!({"dateFrom": "today", "filter": filter});
+        let cases = [
+            (
+                "dateFrom",
+                vec![json!(null), json!(1), json!("x".repeat(65)), json!(["today"])],
+            ),
+            ("dateTo", vec![json!(null), json!(1), json!("x".repeat(65))]),
+            (
+                "interval",
+                vec![
+                    json!(null),
+                    json!(""),
+                    json!("PT1S"),
+                    json!("pt1h"),
+                    json!("PT01H"),
+                    json!("P1D "),
+                ],
+            ),
+            ("timeZone", vec![json!(null), json!(false), json!("x".repeat(65))]),
+            (
+                "groupBy",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!("queueId"),
+                    json!([null]),
+                    json!(vec!["queueId"; 21]),
+                ],
+            ),
+            (
+                "select",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!({}),
+                    json!([1]),
+                    json!(vec!["queueId"; 101]),
+                ],
+            ),
+            ("filter", vec![json!(null), json!([]), json!({}), json!([null])]),
+            (
+                "orderBy",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!(0),
+                    json!([0]),
+                    json!(vec!["conversation.count"; 21]),
+                ],
+            ),
+            (
+                "page",
+                vec![
+                    json!(null),
+                    json!(0),
+                    json!(1),
+                    json!(1.0),
+                    json!(1.5),
+                    json!("1"),
+                    json!(1_000_001),
+                    json!(-1),
+                ],
+            ),
+            (
+                "pageSize",
+                vec![json!(null), json!(0), json!(1000), json!(1001), json!(1e30)],
+            ),
+            ("source", vec![json!(null), json!("conversations"), json!(1)]),
+            ("fill", vec![json!(null), json!("zero"), json!([])]),
+            ("unknown", vec![json!(null)]),
+        ];
+        let bodies = cases.into_iter().flat_map(|(name, values)| {
+            let body = move |value| {
+                let mut body = json!({"dateFrom": "today"});
+                body[name] = value;
+                body
+            };
+            values.into_iter().map(body)
+        });
+        let filters = [
+            json!([{"dimension": "ani", "values": ["1"]}]),
+            json!([{"dimension": "ani", "values": []}]),
+            json!([{"dimension": "ani", "values": null}]),
+            json!([{"dimension": "ani", "values": [1]}]),
+            json!([{"dimension": "ani", "values": vec!["1"; 201]}]),
+            json!([{"dimension": null, "values": ["1"]}]),
+            json!([{"dimension": "ani"}]),
+            json!([{"dimension": "ani", "values": ["1"], "type": "or"}]),
+            json!(vec![json!({"dimension": "ani", "values": ["1"]}); 51]),
+        ];
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        for body in bodies.chain(filters.map(filter)) {
+            let accepted = QueryRequest::from_json(&body)
+                .and_then(|request| Query::parse(&request, now, &Limits::default()))
+                .is_ok();
+            assert_eq!(accepted, schema.is_valid(&body), "{body}");
+        }
     }
 }
