@@ -527,6 +527,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn what_the_schema_forbids_is_refused() {
         let document = json!({
             "$ref": "#/components/schemas/QueryRequest",
