@@ -121,7 +121,7 @@ impl ConversationQuery {
         let page = check.page(request.page, request.page_size, limits.conversation_page_size);
         match range {
             Some(range) if check.complaints.is_empty() => Ok((Self { range, filter }, Listing { newest_first, page })),
-            _ => Err(check.complaints),
+            _ => Err(check.refuse()),
         }
     }
 }

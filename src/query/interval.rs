@@ -5,7 +5,11 @@
 
 use std::{fmt, iter, str::FromStr};
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::Date,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 
 /// A half-open range of instants, `start` included and `end` not, in whole milliseconds; never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,9 +62,19 @@ impl Zone {
 
     /// The zone of that IANA name, if the bundled database has it. Letter case does not matter.
     pub fn named(name: &str) -> Option<Self> {
-        let zone = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())?;
+        // Not the machine's own: the same question has the same answer everywhere, and no file is read for it.
+        let zone = TimeZoneDatabase::bundled().get(name).ok()?;
+        if zone.is_unknown() {
+            return None;
+        }
         let name = zone.iana_name()?.to_owned();
         Some(Self { name, zone })
+    }
+
+    /// Every name that [`named`](Self::named) knows.
+    pub fn names() -> Vec<String> {
+        let database = TimeZoneDatabase::bundled();
+        database.available().map(|name| name.as_str().to_owned()).collect()
     }
 
     /// The IANA name, as the upstream takes it.

@@ -66,7 +66,7 @@ impl Query {
                 page,
                 fill,
             }),
-            _ => Err(check.complaints),
+            _ => Err(check.refuse()),
         }
     }
 }
@@ -222,13 +222,32 @@ fn aggregates_filter_on(dimension: &Dimension) -> Result<(), &'static str> {
     }
 }
 
+/// The most complaints about one request; who made more mistakes than that has a program to mend.
+pub(super) const MAX_COMPLAINTS: usize = 200;
+const MAX_SEARCHES: usize = 16;
+
 /// Gathers complaints while the parts of a request are read.
 #[derive(Default)]
 pub(super) struct Check {
     pub(super) complaints: Vec<Complaint>,
+    searches: usize,
 }
 
 impl Check {
+    /// The complaints, as far as they can be of use.
+    pub(super) fn refuse(mut self) -> Vec<Complaint> {
+        self.complaints.truncate(MAX_COMPLAINTS);
+        self.complaints
+    }
+
+    /// The nearest known name, for the first few mistakes: each search goes through a thousand names.
+    pub(super) fn nearest<N: AsRef<str>>(&mut self, name: &str, known: impl IntoIterator<Item = N>) -> Option<String> {
+        self.searches += 1;
+        (self.searches <= MAX_SEARCHES)
+            .then(|| suggest::nearest(name, known))
+            .flatten()
+    }
+
     pub(super) fn complain(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.complaints.push(Complaint::at(pointer, detail));
     }
@@ -252,12 +271,8 @@ impl Check {
         };
         let zone = Some(name).filter(|name| name.len() <= 64).and_then(Zone::named);
         zone.unwrap_or_else(|| {
-            let known = jiff::tz::db().available().map(|known| known.as_str().to_owned());
-            self.advise(
-                "/timeZone",
-                "there is no such IANA time zone",
-                suggest::nearest(name, known),
-            );
+            let nearest = self.nearest(name, Zone::names());
+            self.advise("/timeZone", "there is no such IANA time zone", nearest);
             Zone::utc()
         })
     }
@@ -385,11 +400,8 @@ impl Check {
                     "this dimension can be filtered on but is no column of aggregates",
                 );
             } else {
-                self.advise(
-                    pointer,
-                    "there is no such metric or dimension",
-                    suggest::nearest(name, catalogue::column_names()),
-                );
+                let nearest = self.nearest(name, catalogue::column_names());
+                self.advise(pointer, "there is no such metric or dimension", nearest);
             }
         }
         let complete = columns.len() == names.len();
@@ -545,7 +557,7 @@ impl Check {
                 None if value.is_some() && select_was_refused => {}
                 None => {
                     let selected = columns.iter().map(|placed| &placed.column.name);
-                    let nearest = suggest::nearest(name, selected);
+                    let nearest = self.nearest(name, selected);
                     self.advise(
                         pointer,
                         "rows are ordered by columns that are selected, with - before the name for largest first",
@@ -610,7 +622,8 @@ impl Check {
         if catalogue::dimension(name).is_some() {
             self.complain(pointer, why_not);
         } else {
-            self.advise(pointer, "there is no such dimension", suggest::nearest(name, known));
+            let nearest = self.nearest(name, known);
+            self.advise(pointer, "there is no such dimension", nearest);
         }
     }
 
@@ -940,6 +953,15 @@ mod tests {
         ] {
             assert!(parse(&body).is_ok(), "{body}: {:?}", parse(&body));
         }
+    }
+
+    #[test]
+    fn mistakes_by_the_thousand_are_not_all_repeated() {
+        let clause = |dimension: &Dimension| json!({"dimension": dimension.name, "values": vec![""; 200]});
+        let filter: Vec<_> = catalogue::DIMENSIONS[..50].iter().map(clause).collect();
+        assert_eq!(parse(&json!({"filter": filter})).unwrap_err().len(), MAX_COMPLAINTS);
+        let body = json!({"dateFrom": "today", "select": vec![1; 10_000]});
+        assert_eq!(QueryRequest::from_json(&body).unwrap_err().len(), MAX_COMPLAINTS);
     }
 
     #[test]

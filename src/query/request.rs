@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{Complaint, suggest};
+use super::{Complaint, parse::MAX_COMPLAINTS, suggest};
 
 /// A reporting query: aggregates by time bucket and dimension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -199,6 +199,7 @@ impl<'a> Reader<'a> {
         if self.complaints.is_empty() {
             Ok(request)
         } else {
+            self.complaints.truncate(MAX_COMPLAINTS);
             Err(self.complaints)
         }
     }
