@@ -93,7 +93,7 @@ impl ConversationRequest {
 pub struct ConversationQuery {
     /// The half-open range of conversation starts.
     pub range: Range,
-    /// Which conversations count, by dimensions that have a [`details`](Dimension::details) level.
+    /// Which conversations count, by dimensions that have a `details` level.
     pub filter: Filter,
 }
 

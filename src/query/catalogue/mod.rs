@@ -40,7 +40,7 @@ pub fn column(name: &str) -> Option<ColumnValue> {
     })
 }
 
-/// Every name [`column`] knows, friendly ones first; some twice.
+/// Every name [`column()`] knows, friendly ones first; some twice.
 pub fn column_names() -> impl Iterator<Item = String> {
     let groupable = || DIMENSIONS.iter().filter(|dimension| dimension.groupable);
     let friendly = groupable().flat_map(|dimension| {
