@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a panic in a unit test is its failure"))]
 
 pub mod clock;
+pub mod encode;
 pub mod query;
 pub mod report;
 pub mod simulator;

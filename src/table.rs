@@ -53,6 +53,8 @@ pub struct Stats {
     pub denominator: Option<f64>,
     /// The goal.
     pub target: Option<f64>,
+    /// The value of a gauge.
+    pub current: Option<f64>,
     /// 95th percentile.
     pub p95: Option<f64>,
     /// 99th percentile.
@@ -88,8 +90,6 @@ pub enum ColumnKind {
     Count,
     /// Milliseconds.
     Milliseconds,
-    /// A number without a fixed unit: a score, a count of messages summed.
-    Number,
     /// A share between 0 and 1, or a goal in that unit.
     Ratio,
 }
@@ -151,6 +151,7 @@ impl Stats {
             Statistic::Numerator => self.numerator,
             Statistic::Denominator => self.denominator,
             Statistic::Target => self.target,
+            Statistic::Current => self.current,
             Statistic::P95 => self.p95,
             Statistic::P99 => self.p99,
         }

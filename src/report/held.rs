@@ -7,7 +7,7 @@ use moka::future::Cache;
 
 use super::freshness::Dated;
 use crate::{
-    query::{AggregateQuery, Filter, Range, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, catalogue::Lookup},
     table::SliceRow,
 };
 
@@ -17,7 +17,7 @@ pub(super) enum Key {
     /// An aggregate query.
     Aggregates(AggregateQuery),
     /// The conversations that started in a range.
-    Conversations(Range, Filter),
+    Conversations(ConversationQuery),
     /// A listing of names.
     Names(Lookup),
 }

@@ -76,3 +76,126 @@ fn combine(metric: &Metric, left: Option<&Stats>, right: Option<&Stats>) -> Opti
         Rollup::None => Stats::default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::query::catalogue::METRICS;
+
+    fn metric(upstream: &str) -> &'static Metric {
+        METRICS.iter().find(|metric| metric.upstream == upstream).unwrap()
+    }
+
+    fn timer(count: f64, sum: f64, min: f64, max: f64) -> Stats {
+        Stats {
+            count: Some(count),
+            sum: Some(sum),
+            min: Some(min),
+            max: Some(max),
+            ..Stats::default()
+        }
+    }
+
+    fn level(numerator: f64, denominator: f64, target: f64) -> Stats {
+        Stats {
+            numerator: Some(numerator),
+            denominator: Some(denominator),
+            ratio: Some(numerator / denominator),
+            target: Some(target),
+            ..Stats::default()
+        }
+    }
+
+    fn count(count: f64) -> Stats {
+        Stats {
+            count: Some(count),
+            ..Stats::default()
+        }
+    }
+
+    #[test]
+    fn parts_combine_by_the_kind_of_metric() {
+        let with_percentile = Stats {
+            p95: Some(9.0),
+            ..timer(1.0, 9.0, 9.0, 9.0)
+        };
+        for (name, left, right, whole) in [
+            ("nOffered", count(2.0), count(3.0), count(5.0)),
+            ("nConversations", count(2.0), count(3.0), count(5.0)),
+            (
+                "tHandle",
+                timer(2.0, 10.0, 3.0, 7.0),
+                timer(1.0, 9.0, 9.0, 9.0),
+                timer(3.0, 19.0, 3.0, 9.0),
+            ),
+            (
+                "tHandle",
+                timer(2.0, 10.0, 3.0, 7.0),
+                with_percentile,
+                timer(3.0, 19.0, 3.0, 9.0),
+            ),
+            // 1 of 2 and 90 of 100 is 91 of 102, not the mean of the ratios.
+            (
+                "oServiceLevel",
+                level(1.0, 2.0, 0.8),
+                level(90.0, 100.0, 0.8),
+                level(91.0, 102.0, 0.8),
+            ),
+            (
+                "oServiceLevel",
+                level(1.0, 2.0, 0.8),
+                level(90.0, 100.0, 0.9),
+                Stats {
+                    target: None,
+                    ..level(91.0, 102.0, 0.8)
+                },
+            ),
+        ] {
+            assert_eq!(combine(metric(name), Some(&left), Some(&right)), Some(whole), "{name}");
+            assert_eq!(combine(metric(name), None, Some(&right)), Some(right), "{name}");
+            assert_eq!(combine(metric(name), Some(&left), None), Some(left), "{name}");
+        }
+        let nothing = level(0.0, 0.0, 0.8);
+        assert_eq!(
+            combine(metric("oServiceLevel"), Some(&nothing), Some(&nothing))
+                .unwrap()
+                .ratio,
+            None
+        );
+    }
+
+    #[test]
+    fn media_types_fold_only_when_they_were_not_asked_for() {
+        use crate::report::rows::tests::{group, query, row};
+
+        let rows = [
+            row(&["q1"], Some("voice"), 0, Some(count(2.0))),
+            row(&["q1"], Some("chat"), 0, Some(count(3.0))),
+            row(&["q1"], Some("chat"), 1, None),
+            row(&["q2"], Some("email"), 0, Some(count(4.0))),
+        ];
+        let folded = fold_media_types(&query(&["queueId"], &["nOffered"]).aggregate, &rows);
+        let seen: Vec<_> = folded.iter().map(|row| (row.group.clone(), row.metrics[0])).collect();
+        assert_eq!(
+            seen,
+            [
+                (group(&["q1"]), Some(count(5.0))),
+                (group(&["q1"]), None),
+                (group(&["q2"]), Some(count(4.0)))
+            ]
+        );
+        assert!(folded.iter().all(|row| row.media_type.is_none()));
+
+        let by_media: Vec<_> = rows
+            .into_iter()
+            .map(|mut row| {
+                row.group.insert(0, row.media_type.as_ref().map(Arc::clone));
+                row
+            })
+            .collect();
+        let asked = query(&["mediaType", "queueId"], &["nOffered"]);
+        assert_eq!(fold_media_types(&asked.aggregate, &by_media), by_media);
+    }
+}

@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    query::{AggregateQuery, ColumnValue, ConversationQuery, Filter, Query, Range, catalogue::Lookup},
+    query::{AggregateQuery, ColumnValue, ConversationQuery, Query, Range, catalogue::Lookup},
     table::{CacheUse, Provenance, Table},
     upstream::{Client, Conversation, ConversationPage, UpstreamError},
 };
@@ -168,7 +168,7 @@ impl Reports {
         freshness: Freshness,
         deadline: Instant,
     ) -> Result<Conversations, ReportError> {
-        let key = Key::Conversations(query.range, query.filter.clone());
+        let key = Key::Conversations(query.clone());
         let given = self.give(&key, freshness, deadline).await?;
         let Payload::Listing(listing) = &given.held.payload else {
             return Err(ReportError::Internal);
@@ -192,7 +192,7 @@ impl Reports {
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
         let (reports, query) = (self.clone(), query.clone());
         let documents = async move {
-            let key = Key::Conversations(query.range, query.filter.clone());
+            let key = Key::Conversations(query.clone());
             if let Some(Payload::Listing(listing)) = reports.fresh(&key, freshness).await.as_deref().map(|h| &h.payload)
             {
                 let documents = listing.documents.to_vec();
@@ -261,7 +261,7 @@ impl Reports {
         let deadline = Instant::now() + self.0.settings.fetch_timeout;
         let fetched = match &key {
             Key::Aggregates(query) => self.fetch_aggregates(query, deadline).await,
-            Key::Conversations(range, filter) => self.fetch_listing(*range, filter, deadline).await,
+            Key::Conversations(query) => self.fetch_listing(query, deadline).await,
             Key::Names(lookup) => self.fetch_names(*lookup, deadline).await,
         };
         let held = Arc::new(fetched?);
@@ -284,14 +284,9 @@ impl Reports {
         })
     }
 
-    async fn fetch_listing(&self, range: Range, filter: &Filter, deadline: Instant) -> Result<Held, ReportError> {
-        let query = ConversationQuery {
-            filter: filter.clone(),
-            ..ConversationQuery::whole(range)
-        };
-        let started = self.now();
-        let mut pages = std::pin::pin!(self.0.client.conversations(&query, deadline));
-        let mut gathered = Gathered::new(range, started, self.0.settings.listing_bytes);
+    async fn fetch_listing(&self, query: &ConversationQuery, deadline: Instant) -> Result<Held, ReportError> {
+        let mut pages = std::pin::pin!(self.0.client.conversations(query, deadline));
+        let mut gathered = Gathered::new(query.range, self.now(), self.0.settings.listing_bytes);
         while let Some(page) = pages.next().await {
             gathered.add(page?)?;
         }

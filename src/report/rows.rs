@@ -10,7 +10,7 @@ use super::merge::fold_media_types;
 use crate::{
     query::{
         AggregateQuery, ColumnValue, Fill, Metric, Page, Query, Range, Statistic,
-        catalogue::{Lookup, Rollup},
+        catalogue::{Lookup, Rollup, Unit},
     },
     table::{Cell, ColumnKind, SliceRow, Stats, Table, TableColumn},
 };
@@ -50,16 +50,10 @@ fn columns(query: &Query) -> Vec<TableColumn> {
 }
 
 fn kind_of(metric: &Metric, statistic: Statistic) -> ColumnKind {
-    match statistic {
-        Statistic::Count | Statistic::Numerator | Statistic::Denominator => ColumnKind::Count,
-        Statistic::Ratio | Statistic::Target => ColumnKind::Ratio,
-        Statistic::Sum | Statistic::Min | Statistic::Max | Statistic::Average | Statistic::P95 | Statistic::P99 => {
-            if metric.rollup == Rollup::Timer && metric.upstream.starts_with('t') {
-                ColumnKind::Milliseconds
-            } else {
-                ColumnKind::Number
-            }
-        }
+    match metric.unit_of(statistic) {
+        Unit::Count => ColumnKind::Count,
+        Unit::Milliseconds => ColumnKind::Milliseconds,
+        Unit::Ratio => ColumnKind::Ratio,
     }
 }
 
@@ -176,4 +170,140 @@ fn page(page: Page, rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
     let size = page.size as usize;
     let before = (page.number as usize - 1).saturating_mul(size);
     rows.into_iter().skip(before).take(size).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::query::{Limits, QueryRequest};
+
+    /// Two hours in two buckets, grouped and measured as told, all columns selected.
+    pub(in crate::report) fn query(group_by: &[&str], metrics: &[&str]) -> Query {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let request = QueryRequest {
+            date_from: "2026-03-01T00:00:00Z".to_owned(),
+            date_to: Some("2026-03-01T02:00:00Z".to_owned()),
+            interval: Some("PT1H".to_owned()),
+            group_by: Some(owned(group_by)),
+            select: Some(owned(&[group_by, metrics].concat())),
+            ..QueryRequest::default()
+        };
+        Query::parse(&request, Timestamp::UNIX_EPOCH, &Limits::default()).unwrap()
+    }
+
+    pub(in crate::report) fn group(values: &[&str]) -> Vec<Option<Arc<str>>> {
+        values.iter().map(|value| Some(Arc::from(*value))).collect()
+    }
+
+    fn bucket(hour: i64) -> Range {
+        let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let at = |hour: i64| start + jiff::SignedDuration::from_hours(hour);
+        Range::new(at(hour), at(hour + 1)).unwrap()
+    }
+
+    /// A row of one metric in the given hour.
+    pub(in crate::report) fn row(values: &[&str], media: Option<&str>, hour: i64, stats: Option<Stats>) -> SliceRow {
+        SliceRow {
+            group: group(values),
+            media_type: media.map(Arc::from),
+            bucket: bucket(hour),
+            metrics: vec![stats],
+        }
+    }
+
+    fn count(count: f64) -> Option<Stats> {
+        Some(Stats {
+            count: Some(count),
+            ..Stats::default()
+        })
+    }
+
+    fn printed(table: &Table) -> Vec<String> {
+        let cell = |cell: &Cell| match cell {
+            Cell::Empty => "-".to_owned(),
+            Cell::Interval(range) => range.start.strftime("%H").to_string(),
+            Cell::Text(text) => text.to_string(),
+            Cell::Number(number) => number.to_string(),
+        };
+        table
+            .rows
+            .iter()
+            .map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    fn rows() -> Vec<SliceRow> {
+        vec![
+            row(&["b"], Some("voice"), 1, count(1.0)),
+            row(&["b"], Some("voice"), 0, count(2.0)),
+            row(&["a"], Some("voice"), 0, count(2.0)),
+            row(&["a"], Some("chat"), 0, count(5.0)),
+            row(&["a"], Some("chat"), 1, None),
+        ]
+    }
+
+    #[test]
+    fn rows_come_in_order_of_bucket_and_group_unless_asked_otherwise() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        let table_of = |query: &Query| printed(&table(query, &rows(), &NamesByLookup::new()).0);
+        assert_eq!(table_of(&query), ["00 a 7", "00 b 2", "01 a -", "01 b 1"]);
+        for (column, descending, expected) in [
+            (2, true, ["00 a 7", "00 b 2", "01 b 1", "01 a -"]),
+            (2, false, ["01 b 1", "00 b 2", "00 a 7", "01 a -"]),
+            (1, true, ["00 b 2", "01 b 1", "00 a 7", "01 a -"]),
+            (0, true, ["01 a -", "01 b 1", "00 a 7", "00 b 2"]),
+        ] {
+            query.order_by = vec![crate::query::OrderBy { column, descending }];
+            assert_eq!(table_of(&query), expected, "by column {column}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_cut_after_ordering_and_the_total_counts_all() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        for (number, size, expected) in [
+            (1, 3, vec!["00 a 7", "00 b 2", "01 a -"]),
+            (2, 3, vec!["01 b 1"]),
+            (3, 3, vec![]),
+            (1_000_000, 1000, vec![]),
+        ] {
+            query.page = Page { number, size };
+            let (table, total) = table(&query, &rows(), &NamesByLookup::new());
+            assert_eq!(
+                (printed(&table), total),
+                (expected.iter().map(ToString::to_string).collect(), 4)
+            );
+        }
+    }
+
+    #[test]
+    fn zeros_fill_every_group_that_occurs_and_the_whole_when_nothing_is_grouped() {
+        let mut grouped = query(&["queueId"], &["nOffered"]);
+        grouped.fill = Fill::Zero;
+        let sparse = [
+            row(&["a"], Some("voice"), 0, count(2.0)),
+            row(&["b"], Some("voice"), 1, None),
+        ];
+        let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new());
+        assert_eq!(printed(&filled), ["00 a 2", "00 b 0", "01 a 0", "01 b 0"]);
+        assert_eq!(total, 4);
+
+        let mut whole = query(&[], &["nOffered", "tHandle.average", "oServiceLevel.denominator"]);
+        whole.fill = Fill::Zero;
+        let (filled, _) = table(&whole, &[], &NamesByLookup::new());
+        assert_eq!(printed(&filled), ["00 0 - 0", "01 0 - 0"]);
+    }
+
+    #[test]
+    fn a_name_shows_and_the_id_stands_in_for_what_was_deleted() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        let named = query.aggregate.group_by[0];
+        query.columns[1].value = ColumnValue::Name(named);
+        let known = HashMap::from([(Arc::from("a"), Arc::from("Support"))]);
+        let names = NamesByLookup::from([(Lookup::Queues, Arc::new(known))]);
+        let rows = [row(&["a"], None, 0, count(1.0)), row(&["gone"], None, 0, count(2.0))];
+        assert_eq!(printed(&table(&query, &rows, &names).0), ["00 Support 1", "00 gone 2"]);
+    }
 }
