@@ -4,6 +4,7 @@
 //! knows the upstream's spelling; nothing above this module knows its status codes.
 
 pub mod error;
+pub mod regions;
 
 pub use error::{Told, UpstreamError};
 
@@ -110,5 +111,74 @@ impl Client {
     /// Reads a whole listing.
     pub async fn names(&self, _lookup: Lookup, _deadline: Instant) -> Result<Names, UpstreamError> {
         Err(UpstreamError::Timeout(Told::default()))
+    }
+}
+
+/// Placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// None was asked for yet.
+    Unknown,
+    /// One is held and serves for this long.
+    Valid(Duration),
+    /// None is held; the next request asks for one.
+    Expired,
+    /// None is held and the last mint failed.
+    Failing,
+    /// None is held and the login service refuses the credentials.
+    Refused,
+}
+
+/// Placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// All requests go through.
+    Closed,
+    /// None go through until the next probe is due.
+    Open {
+        /// When that is; zero when the next request will be the probe.
+        probe_in: Duration,
+    },
+    /// One request is out to see whether the upstream is back.
+    Probing,
+}
+
+/// Placeholder.
+pub struct Checked {
+    /// What was tried.
+    pub what: &'static str,
+    /// The permission the vendor documents for it; empty where none is needed.
+    pub permission: &'static str,
+    /// How it went.
+    pub outcome: Result<(), UpstreamError>,
+}
+
+/// Placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The access token.
+    pub token: TokenState,
+    /// Whether requests are let through.
+    pub breaker: BreakerState,
+    /// Requests that could be sent right now, by our own count.
+    pub budget_left: usize,
+    /// How much longer the upstream asked us to stay away; zero when it did not.
+    pub gate_closed_for: Duration,
+}
+
+impl Client {
+    /// Placeholder.
+    pub fn health(&self) -> Health {
+        Health {
+            token: TokenState::Unknown,
+            breaker: BreakerState::Closed,
+            budget_left: 0,
+            gate_closed_for: Duration::ZERO,
+        }
+    }
+
+    /// Placeholder.
+    pub async fn check(&self, _deadline: Instant) -> Vec<Checked> {
+        Vec::new()
     }
 }
