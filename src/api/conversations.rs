@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Page},
+    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing},
     report::{Conversations, ReportError, Reports},
 };
 
@@ -69,9 +69,10 @@ pub async fn get(
     let (delivery, question) = Delivery::take(&query_string, &headers)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
-    let (_, query) = parse(&question).map_err(Problem::invalid)?;
+    let (_, query, listing) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked {
         query,
+        listing,
         get_form: Some(query_string.pairs),
     };
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -102,11 +103,15 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let parsed = ConversationRequest::from_json(&body).and_then(|request| api.parse(request));
-    let (delivery, (request, query)) = beside_body(&query_string, &headers, parsed)?;
+    let (delivery, (request, query, listing)) = beside_body(&query_string, &headers, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
-    api.answer(Asked { query, get_form }, delivery, deadline, &method, &headers)
-        .await
+    let asked = Asked {
+        query,
+        listing,
+        get_form,
+    };
+    api.answer(asked, delivery, deadline, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
@@ -120,14 +125,18 @@ fn scope_of(format: Format) -> Scope {
 /// A question, whichever way it came.
 struct Asked {
     query: ConversationQuery,
+    listing: Listing,
     /// The question as parameters, where that can be written.
     get_form: Option<Vec<(String, String)>>,
 }
 
 impl ConversationsApi {
-    fn parse(&self, request: ConversationRequest) -> Result<(ConversationRequest, ConversationQuery), Vec<Complaint>> {
-        let query = ConversationQuery::parse(&request, self.clock.now(), &self.limits)?;
-        Ok((request, query))
+    fn parse(
+        &self,
+        request: ConversationRequest,
+    ) -> Result<(ConversationRequest, ConversationQuery, Listing), Vec<Complaint>> {
+        let (query, listing) = ConversationQuery::parse(&request, self.clock.now(), &self.limits)?;
+        Ok((request, query, listing))
     }
 
     async fn answer(
@@ -168,11 +177,11 @@ impl ConversationsApi {
 
 fn json(asked: &Asked, found: &Conversations) -> Bytes {
     let total = found.documents.len();
-    let page = asked.query.page;
+    let page = asked.listing.page;
     let head = PageHead::new("/v1/conversations", asked.get_form.as_deref(), page, total as u64);
     page::document(&head, &found.provenance, |body| {
         body.push(b'[');
-        for (index, document) in on_page(&found.documents, page).iter().enumerate() {
+        for (index, document) in shown(&found.documents, asked.listing).enumerate() {
             if index > 0 {
                 body.push(b',');
             }
@@ -182,14 +191,13 @@ fn json(asked: &Asked, found: &Conversations) -> Bytes {
     })
 }
 
-fn on_page(documents: &[Bytes], page: Page) -> &[Bytes] {
-    let size = page.size as usize;
-    let start = (page.number as usize)
-        .saturating_sub(1)
-        .saturating_mul(size)
-        .min(documents.len());
-    let end = start.saturating_add(size).min(documents.len());
-    &documents[start..end]
+/// The documents of the page, in its order; they are held by start, the earliest first.
+fn shown(documents: &[Bytes], listing: Listing) -> impl Iterator<Item = &Bytes> {
+    let size = listing.page.size as usize;
+    let skipped = (listing.page.number as usize).saturating_sub(1).saturating_mul(size);
+    let count = documents.len();
+    let nth = move |index: usize| if listing.newest_first { count - 1 - index } else { index };
+    (skipped.min(count)..skipped.saturating_add(size).min(count)).map(move |index| &documents[nth(index)])
 }
 
 /// Waits for the first document, so that a question that fails at once is answered with its failure; sends the
@@ -248,24 +256,30 @@ pub(super) struct ConversationsAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Page;
     use http_body_util::BodyExt as _;
 
     #[test]
     fn a_page_is_cut_from_the_snapshot() {
         let documents: Vec<Bytes> = (0..5).map(|index| Bytes::from(index.to_string())).collect();
-        for (number, size, expected) in [
-            (1, 2, &documents[0..2]),
-            (2, 2, &documents[2..4]),
-            (3, 2, &documents[4..5]),
-            (4, 2, &[]),
-            (1, 100, &documents[..]),
-            (u32::MAX, u32::MAX, &[]),
+        for (newest_first, number, size, expected) in [
+            (false, 1, 2, "01"),
+            (false, 2, 2, "23"),
+            (false, 3, 2, "4"),
+            (false, 4, 2, ""),
+            (false, 1, 100, "01234"),
+            (false, u32::MAX, u32::MAX, ""),
+            (true, 1, 2, "43"),
+            (true, 3, 2, "0"),
+            (true, 4, 2, ""),
+            (true, 1, 100, "43210"),
         ] {
-            assert_eq!(
-                on_page(&documents, Page { number, size }),
-                expected,
-                "page {number} by {size}"
-            );
+            let listing = Listing {
+                newest_first,
+                page: Page { number, size },
+            };
+            let found: Vec<u8> = shown(&documents, listing).flatten().copied().collect();
+            assert_eq!(found, expected.as_bytes(), "{listing:?}");
         }
     }
 

@@ -163,7 +163,7 @@ fn json(asked: &Asked, answer: &Answer) -> Bytes {
 
 fn ndjson(answer: &Answer) -> Bytes {
     let mut body = Vec::new();
-    encode::ndjson::write(&answer.table, &mut body);
+    encode::ndjson::write_lines(&answer.table, &mut body);
     body.into()
 }
 

@@ -1,3 +1,3 @@
 //! Placeholder.
 /// Placeholder.
-pub fn write(_: &crate::table::Table, _: &mut Vec<u8>) {}
+pub fn write_lines(_: &crate::table::Table, _: &mut Vec<u8>) {}

@@ -19,7 +19,14 @@ pub struct ConversationQuery {
     pub range: Range,
     /// Which conversations count.
     pub filter: Filter,
-    /// Placeholder.
+}
+
+/// How the conversations found are shown; what is found does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The latest start first.
+    pub newest_first: bool,
+    /// Which of them.
     pub page: Page,
 }
 
@@ -41,7 +48,7 @@ impl ConversationQuery {
         _: &ConversationRequest,
         _: jiff::Timestamp,
         _: &super::Limits,
-    ) -> Result<Self, Vec<super::Complaint>> {
+    ) -> Result<(Self, Listing), Vec<super::Complaint>> {
         Err(Vec::new())
     }
 }

@@ -12,7 +12,7 @@ pub mod parse;
 pub mod request;
 
 pub use catalogue::{Dimension, Metric, Statistic};
-pub use conversations::{ConversationQuery, ConversationRequest};
+pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
 pub use interval::{Granularity, Range, Zone};
 pub use parse::{Complaint, Limits};
