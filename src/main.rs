@@ -54,7 +54,7 @@ enum Command {
     Simulate(Simulate),
     /// Check the settings, and what this OAuth client may do.
     Check(SettingsFile),
-    /// Print the OpenAPI document.
+    /// Print the document that describes the API.
     Openapi,
     /// Say whether the local service is live, by the exit code.
     Healthcheck(SettingsFile),
@@ -259,7 +259,7 @@ fn faults(path: &Path) -> Result<FaultScript, Failure> {
 }
 
 async fn check(sources: Sources) -> Result<(), Failure> {
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
     let settings = Settings::load(&sources)?;
     let client = app::client(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
     let checked = client.check(Instant::now() + PATIENCE).await;
