@@ -1,1 +1,404 @@
-fn main() {}
+//! The command line.
+//!
+//! Exit codes: 0 done, 1 failed while running, 2 wrong use or settings.
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+use genesys_reports::{
+    api,
+    app::{self, App},
+    clock::Clock,
+    config::{self, Problems, Scope, Settings, Sources},
+    simulator::{Options, Simulator, faults::FaultScript},
+    telemetry::{self, LogFormat},
+};
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Reporting answers from Genesys Cloud, with how fresh and how complete they are.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try it without an account: a simulated Genesys Cloud and the service in front of it.
+    Demo {
+        /// Where the service listens.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Serve a real organisation.
+    Serve {
+        #[command(flatten)]
+        file: SettingsFile,
+        /// Where to listen; wins over server.listen.
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+    },
+    /// The simulated Genesys Cloud alone: login and API on one address.
+    Simulate(Simulate),
+    /// Check the settings, and what this OAuth client may do.
+    Check(SettingsFile),
+    /// Print the document that describes the API.
+    Openapi,
+    /// Say whether the local service is live, by the exit code.
+    Healthcheck(SettingsFile),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Args)]
+struct SettingsFile {
+    /// The settings file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Simulate {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// Seed of the data.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Days of data before today.
+    #[arg(long, default_value_t = 90)]
+    days: u32,
+    /// What every answer takes at least, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// Requests a minute and token.
+    #[arg(long, default_value_t = 300)]
+    rate_limit: u32,
+    /// A script of faults (TOML, or JSON by its name).
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make a key: print it once, and the settings to paste.
+    New {
+        /// Who it is for.
+        name: String,
+        /// What it may do; may be repeated.
+        #[arg(long, value_enum, default_values = ["read"])]
+        scope: Vec<Scope>,
+    },
+}
+
+/// Why a command did not do what it should.
+enum Failure {
+    /// Wrong use or settings.
+    Wrong(String),
+    /// Failed while running.
+    Failed(String),
+}
+
+fn main() -> ExitCode {
+    // A wrong command line ends here, with exit code 2.
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Openapi => print(&api::openapi::pretty(&api::document())),
+        Command::Keys(Keys::New { name, scope }) => print(&new_key(&name, &scope)),
+        waiting => runtime().and_then(|runtime| runtime.block_on(run(waiting))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(why)) => {
+            eprintln!("genesys-reports: {why}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Wrong(why)) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo { listen } => demo(listen).await,
+        Command::Serve { file, listen } => {
+            let mut sources = sources(file);
+            sources
+                .flags
+                .extend(listen.map(|listen| ("server.listen", listen.to_string())));
+            serve(sources).await
+        }
+        Command::Simulate(options) => simulate(options).await,
+        Command::Check(file) => check(sources(file)).await,
+        Command::Healthcheck(file) => healthcheck(&sources(file)).await,
+        Command::Openapi | Command::Keys(_) => Ok(()),
+    }
+}
+
+async fn serve(sources: Sources) -> Result<(), Failure> {
+    let settings = Settings::load(&sources)?;
+    telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
+    let app = App::new(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
+    let listener = listen(settings.server.listen).await?;
+    tracing::info!(listen = %settings.server.listen, "serving");
+    run_to_its_end(app, listener).await
+}
+
+async fn demo(address: SocketAddr) -> Result<(), Failure> {
+    let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let listener = listen(address).await?;
+    let local = |listener: &TcpListener| listener.local_addr().map_err(|error| failed("no address", &error));
+    let simulator_url = format!("http://{}", local(&upstream)?);
+    let service_url = format!("http://{}", local(&listener)?);
+    let clock = Clock::system();
+    let mut options = Options::new(clock.clone());
+    // A demo may run for days; nobody reads back further than this.
+    options.journal_bound = Some(1000);
+    let settings = Settings::load(&demo_sources(address, &simulator_url, &options))?;
+    telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
+
+    let stop = CancellationToken::new();
+    let simulator = Simulator::new(options);
+    let simulated = tokio::spawn({
+        let stop = stop.clone();
+        async move { simulator.serve(upstream, stop.cancelled()).await }
+    });
+    let app = App::new(&settings, clock.clone()).map_err(|error| failed("cannot start", &error))?;
+    print(&demo_text(&service_url, &simulator_url, &clock))?;
+    let outcome = run_to_its_end(app, listener).await;
+    stop.cancel();
+    // The simulator has nobody left to answer.
+    simulated.abort();
+    outcome
+}
+
+/// The demo's own organisation, whatever organisation the environment names; the rest can be set as always.
+fn demo_sources(listen: SocketAddr, simulator_url: &str, options: &Options) -> Sources {
+    let mut environment = config::process_environment();
+    environment.retain(|name, _| !name.starts_with("GENESYS"));
+    Sources {
+        flags: vec![
+            ("server.listen", listen.to_string()),
+            ("genesys.api_url", simulator_url.to_owned()),
+            ("genesys.login_url", simulator_url.to_owned()),
+            ("genesys.client_id", options.client_id.clone()),
+            ("genesys.client_secret", options.client_secret.clone()),
+        ],
+        environment,
+        file: None,
+    }
+}
+
+fn demo_text(service_url: &str, simulator_url: &str, clock: &Clock) -> String {
+    let today = clock.now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+    let from = today.saturating_sub(jiff::Span::new().days(7));
+    format!(
+        "genesys-reports demo: a simulated Genesys Cloud, nothing leaves this machine
+
+  service     {service_url}/
+  try it out  {service_url}/docs/
+  simulator   {simulator_url}
+
+Conversations by queue, the seven days before today:
+
+  curl -s '{service_url}/v1/query' --json '{{\"dateFrom\": \"{from}T00:00:00.000Z\", \"dateTo\": \
+         \"{today}T00:00:00.000Z\", \"groupBy\": [\"routing.queue.id\"], \"select\": [\"routing.queue.id\", \
+         \"routing.queue.name\", \"conversation.count\"], \"orderBy\": [\"-conversation.count\"]}}'
+
+"
+    )
+}
+
+async fn simulate(wanted: Simulate) -> Result<(), Failure> {
+    telemetry::start_logging(LogFormat::Text, "info");
+    let mut options = Options::new(Clock::system());
+    options.seed = wanted.seed;
+    options.days = wanted.days;
+    options.latency = Duration::from_millis(wanted.latency_ms);
+    options.rate_limit = wanted.rate_limit;
+    if let Some(path) = &wanted.faults {
+        options.faults = faults(path)?;
+    }
+    let listener = listen(wanted.listen).await?;
+    print(&format!(
+        "simulated Genesys Cloud on http://{}\n  GENESYS_CLIENT_ID={}\n  GENESYS_CLIENT_SECRET={}\n",
+        wanted.listen, options.client_id, options.client_secret
+    ))?;
+    let stop = stop_on_signal()?;
+    Simulator::new(options).serve(listener, stop.cancelled()).await;
+    Ok(())
+}
+
+fn faults(path: &Path) -> Result<FaultScript, Failure> {
+    let wrong = |error: &dyn Error| Failure::Wrong(format!("{}: {}", path.display(), chain(error)));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let script = if is_json {
+        FaultScript::from_json_str(&text)
+    } else {
+        FaultScript::from_toml_str(&text)
+    };
+    script.map_err(|error| wrong(&error))
+}
+
+async fn check(sources: Sources) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let settings = Settings::load(&sources)?;
+    let client = app::client(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
+    let checked = client.check(Instant::now() + PATIENCE).await;
+    let mut table = format!(
+        "API {}\ntoken from {}\n\n",
+        settings.genesys.api_url, settings.genesys.token_url
+    );
+    for line in &checked {
+        let outcome = match &line.outcome {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("FAILED: {}", chain(error)),
+        };
+        table.push_str(format!("{:<28} {:<44} {outcome}", line.what, line.permission).trim_end());
+        table.push('\n');
+    }
+    print(&table)?;
+    match checked.iter().filter(|line| line.outcome.is_err()).count() {
+        0 => Ok(()),
+        failures => Err(Failure::Failed(format!(
+            "{failures} of {} checks failed",
+            checked.len()
+        ))),
+    }
+}
+
+async fn healthcheck(sources: &Sources) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let mut address = config::listen_address(sources)?;
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
+        address.set_ip(loopback);
+    }
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = client.map_err(|error| failed("cannot ask", &error))?;
+    let answer = client.get(format!("http://{address}/health/live")).send().await;
+    match answer {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(Failure::Failed(format!("{address} answers {}", answer.status()))),
+        Err(error) => Err(failed("no answer", &error)),
+    }
+}
+
+fn new_key(name: &str, scopes: &[Scope]) -> String {
+    let (key, sha256) = api::auth::new_key();
+    let scopes: Vec<String> = scopes
+        .iter()
+        .map(|scope| format!("\"{scope:?}\"").to_lowercase())
+        .collect();
+    format!(
+        "key: {key}\n\n[[auth.keys]]\nname = {}\nsha256 = \"{sha256}\"\nscopes = [{}]\n",
+        // JSON's strings are TOML's basic strings.
+        serde_json::Value::from(name),
+        scopes.join(", ")
+    )
+}
+
+async fn run_to_its_end(app: App, listener: TcpListener) -> Result<(), Failure> {
+    if app.serve(listener, stop_on_signal()?).await {
+        Ok(())
+    } else {
+        Err(Failure::Failed("requests were cut off".to_owned()))
+    }
+}
+
+/// Cancelled by the first signal to stop; the second ends the process at once.
+fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| failed("cannot listen to signals", &error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    // Lives as long as the process: it is how the process ends.
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            for is_first in [true, false] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if is_first {
+                    stop.cancel();
+                }
+            }
+            std::process::exit(1);
+        }
+    });
+    Ok(stop)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| failed(&format!("cannot listen on {address}"), &error))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| failed("cannot start", &error))
+}
+
+fn sources(file: SettingsFile) -> Sources {
+    Sources {
+        flags: Vec::new(),
+        environment: config::process_environment(),
+        file: file.config,
+    }
+}
+
+/// Writes to standard output; whoever closed it early has seen enough.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed("cannot print", &error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(what: &str, error: &dyn Error) -> Failure {
+    Failure::Failed(format!("{what}: {}", chain(error)))
+}
+
+/// An error and what lies underneath, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Wrong(problems.to_string())
+    }
+}

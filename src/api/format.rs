@@ -1,0 +1,179 @@
+//! Which format an answer is written in: `format=`, or the best of what `Accept` allows (RFC 9110, 12.5.1).
+
+use axum::http::{HeaderMap, header};
+
+use super::problem::{Problem, ProblemKind};
+
+/// A format of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON document: a page and where it came from.
+    Json,
+    /// A JSON document per line: everything.
+    Ndjson,
+}
+
+impl Format {
+    /// All there are, the preferred first.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Ndjson];
+
+    /// Its name as `format=` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+        }
+    }
+
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// The format of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// The best the request's `Accept` allows.
+    pub fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
+        let fields = headers.get_all(header::ACCEPT).iter();
+        let accept = fields
+            .filter_map(|value| value.to_str().ok())
+            .collect::<Vec<_>>()
+            .join(",");
+        if accept.trim().is_empty() {
+            return Ok(Self::Json);
+        }
+        let ranges: Vec<MediaRange> = accept.split(',').filter_map(MediaRange::parse).collect();
+        let mut best = None;
+        for format in Self::ALL {
+            let quality = quality_of(format, &ranges);
+            if quality > 0 && best.is_none_or(|(_, best_quality)| quality > best_quality) {
+                best = Some((format, quality));
+            }
+        }
+        best.map(|(format, _)| format).ok_or_else(|| {
+            let names = Self::ALL.map(Self::media_type).join(", ");
+            Problem::new(ProblemKind::NotAcceptable).detail(format!("what exists: {names}"))
+        })
+    }
+}
+
+/// One element of `Accept`.
+struct MediaRange<'a> {
+    main: &'a str,
+    sub: &'a str,
+    /// In thousandths.
+    quality: u16,
+}
+
+impl<'a> MediaRange<'a> {
+    /// `None` for what is not a media range; such an element is passed over.
+    fn parse(element: &'a str) -> Option<Self> {
+        let mut parts = element.split(';').map(str::trim);
+        let (main, sub) = parts.next()?.split_once('/')?;
+        let weight = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let quality = match weight {
+            Some((_, text)) => parse_quality(text.trim())?,
+            None => 1000,
+        };
+        Some(Self {
+            main: main.trim(),
+            sub: sub.trim(),
+            quality,
+        })
+    }
+
+    /// How closely it names that media type, if it does.
+    fn specificity(&self, main: &str, sub: &str) -> Option<u8> {
+        match (self.main, self.sub) {
+            ("*", "*") => Some(0),
+            (own, "*") if own.eq_ignore_ascii_case(main) => Some(1),
+            (own, own_sub) if own.eq_ignore_ascii_case(main) && own_sub.eq_ignore_ascii_case(sub) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// Thousandths: `1`, `0.5`, `0.125`.
+fn parse_quality(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let thousandths = format!("{fraction:0<3}").parse::<u16>().ok()?;
+    match whole {
+        "0" if is_number => Some(thousandths),
+        "1" if is_number && thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+/// The weight of the range that names the format most closely, 0 when none does.
+fn quality_of(format: Format, ranges: &[MediaRange]) -> u16 {
+    let names: &[(&str, &str)] = match format {
+        Format::Json => &[("application", "json")],
+        Format::Ndjson => &[("application", "x-ndjson"), ("application", "ndjson")],
+    };
+    let matches = ranges.iter().filter_map(|range| {
+        let closest = names
+            .iter()
+            .filter_map(|(main, sub)| range.specificity(main, sub))
+            .max()?;
+        Some((closest, range.quality))
+    });
+    matches
+        .max_by_key(|(specificity, _)| *specificity)
+        .map_or(0, |(_, quality)| quality)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_best_acceptable_format_is_chosen() {
+        for (accept, expected) in [
+            ("", Some(Format::Json)),
+            ("*/*", Some(Format::Json)),
+            ("application/*", Some(Format::Json)),
+            ("application/json", Some(Format::Json)),
+            ("APPLICATION/JSON; charset=utf-8", Some(Format::Json)),
+            ("application/x-ndjson", Some(Format::Ndjson)),
+            ("application/ndjson", Some(Format::Ndjson)),
+            ("text/csv;q=0.9, application/json;q=0.8", Some(Format::Json)),
+            (
+                "application/json;q=0.5, application/x-ndjson;q=0.8",
+                Some(Format::Ndjson),
+            ),
+            ("application/json;q=0.5, application/x-ndjson;q=0.5", Some(Format::Json)),
+            ("application/json;q=0, */*", Some(Format::Ndjson)),
+            ("application/json;q=0, application/*;q=0.001", Some(Format::Ndjson)),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Some(Format::Json)),
+            ("text/html", None),
+            ("application/json;q=0", None),
+            ("application/json;q=2", None),
+            ("application/json;q=0.12345", None),
+            ("nonsense", None),
+            ("nonsense, application/json", Some(Format::Json)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(Format::negotiate(&headers).ok(), expected, "Accept: {accept}");
+        }
+    }
+
+    #[test]
+    fn several_accept_fields_are_one_list() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::ACCEPT, HeaderValue::from_static("application/json;q=0.1"));
+        headers.append(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"));
+        assert_eq!(Format::negotiate(&headers).unwrap(), Format::Ndjson);
+        assert_eq!(Format::negotiate(&HeaderMap::new()).unwrap(), Format::Json);
+    }
+}

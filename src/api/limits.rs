@@ -1,0 +1,217 @@
+//! How much a caller may send and how long it may wait: size limits, admission, the deadline.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, Uri, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::BodyExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::problem::{Problem, ProblemKind};
+use crate::telemetry;
+
+/// The longest request target, in bytes.
+pub const URI_BYTES: usize = 8 << 10;
+/// The most header fields.
+pub const HEADER_COUNT: usize = 100;
+/// The most bytes of header names and values together.
+pub const HEADER_BYTES: usize = 32 << 10;
+
+/// What a refused caller is told to wait: a place is free again within about a request's time.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// Refuses requests whose head is too large.
+pub async fn head(request: Request, next: Next) -> Response {
+    match oversize(request.uri(), request.headers()) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn oversize(uri: &Uri, headers: &HeaderMap) -> Option<Problem> {
+    let target_bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target_bytes > URI_BYTES {
+        return Some(Problem::new(ProblemKind::UriTooLong).detail(format!(
+            "{target_bytes} bytes, and {URI_BYTES} are read: send the query as a POST body"
+        )));
+    }
+    let header_bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    (headers.len() > HEADER_COUNT || header_bytes > HEADER_BYTES).then(|| {
+        Problem::new(ProblemKind::HeadersTooLarge).detail(format!(
+            "{} fields of {header_bytes} bytes, and {HEADER_COUNT} of {HEADER_BYTES} are read",
+            headers.len()
+        ))
+    })
+}
+
+/// The instant by which the answer's head must be on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+impl<S: Send + Sync> FromRequestParts<S> for Deadline {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        // Absent only when a route was mounted outside the deadline layer.
+        parts
+            .extensions
+            .get::<Self>()
+            .copied()
+            .ok_or(Problem::new(ProblemKind::Internal))
+    }
+}
+
+/// Sets the request's deadline and ends what has not ended by then, waiting for admission included.
+pub async fn deadline(State(timeout): State<Duration>, mut request: Request, next: Next) -> Response {
+    let deadline = Instant::now() + timeout;
+    request.extensions_mut().insert(Deadline(deadline));
+    match tokio::time::timeout_at(deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Problem::new(ProblemKind::Deadline).into_response(),
+    }
+}
+
+/// The places of the service: so many requests are worked on, so many more may wait, the next is refused.
+///
+/// One for the whole service; every clone shares the places.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    places: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
+}
+
+impl Admission {
+    /// `places` requests at once, `queue` more waiting.
+    pub fn new(places: usize, queue: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            queue: Arc::new(Semaphore::new(queue)),
+        }
+    }
+
+    async fn enter(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Problem> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let Ok(_waiting) = self.queue.try_acquire() else {
+            return Err(shed("every place and the queue are taken"));
+        };
+        match tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(shed("no place became free in time")),
+        }
+    }
+}
+
+fn shed(why: &'static str) -> Problem {
+    metrics::counter!(telemetry::HTTP_REQUESTS_SHED).increment(1);
+    Problem::new(ProblemKind::Overloaded).detail(why).retry_after(COME_BACK)
+}
+
+/// Lets a request in when there is a place, or after a wait in the queue; refuses it at once when that is full.
+///
+/// An answer of known length gives its place back with its head; a stream keeps it to its end, as it goes on
+/// costing upstream calls.
+pub async fn admit(
+    State(admission): State<Admission>,
+    Deadline(deadline): Deadline,
+    request: Request,
+    next: Next,
+) -> Response {
+    let place = match admission.enter(deadline).await {
+        Ok(place) => place,
+        Err(problem) => return problem.into_response(),
+    };
+    let response = next.run(request).await;
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held_until_the_body_is_dropped = &place;
+            frame
+        }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+
+    #[test]
+    fn heads_are_refused_just_past_their_limits() {
+        let uri = |bytes: usize| Uri::try_from(format!("/{}", "x".repeat(bytes - 1))).unwrap();
+        let fields = |count: usize, bytes: usize| {
+            (0..count)
+                .map(|index| {
+                    let name = HeaderName::try_from(format!("x{index:03}")).unwrap();
+                    let length = bytes / count - 4;
+                    (name, HeaderValue::try_from("v".repeat(length)).unwrap())
+                })
+                .collect::<HeaderMap>()
+        };
+        for (uri, headers, expected) in [
+            (uri(URI_BYTES), fields(10, 100), None),
+            (uri(URI_BYTES + 1), fields(10, 100), Some(ProblemKind::UriTooLong)),
+            (uri(10), fields(HEADER_COUNT, 1000), None),
+            (
+                uri(10),
+                fields(HEADER_COUNT + 1, 1010),
+                Some(ProblemKind::HeadersTooLarge),
+            ),
+            (uri(10), fields(1, HEADER_BYTES), None),
+            (uri(10), fields(1, HEADER_BYTES + 1), Some(ProblemKind::HeadersTooLarge)),
+        ] {
+            assert_eq!(oversize(&uri, &headers).map(|problem| problem.kind()), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_place_one_waiting_and_the_third_is_refused_at_once() {
+        let admission = Admission::new(1, 1);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let first = admission.enter(deadline).await.unwrap();
+
+        let waiting = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.enter(deadline).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+
+        let before = Instant::now();
+        assert_eq!(
+            admission.enter(deadline).await.unwrap_err().kind(),
+            ProblemKind::Overloaded
+        );
+        assert_eq!(Instant::now(), before, "a refusal does not wait");
+
+        drop(first);
+        waiting.await.unwrap().unwrap();
+        drop(admission.enter(deadline).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_at_the_deadline() {
+        let admission = Admission::new(1, 1);
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(30);
+        let _held = admission.enter(deadline).await.unwrap();
+        assert_eq!(
+            admission.enter(deadline).await.unwrap_err().kind(),
+            ProblemKind::Overloaded
+        );
+        assert_eq!(Instant::now() - start, Duration::from_secs(30));
+    }
+}

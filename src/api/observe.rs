@@ -1,0 +1,172 @@
+//! What is seen of a request from outside: its id, its log line, its figures.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::telemetry;
+
+/// Carries a request's id both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest id taken over from a caller.
+const REQUEST_ID_LENGTH: usize = 64;
+
+/// A request's id: the caller's own when it is plain, else one made here.
+#[derive(Clone, Debug, Default)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        match given {
+            Some(id) if is_plain(id) => Self(id.into()),
+            _ => Self(uuid::Uuid::new_v4().to_string().into()),
+        }
+    }
+}
+
+fn is_plain(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.bytes().all(plain)
+}
+
+/// Gives every request an id and sends it back.
+pub async fn identify(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Puts everything logged underneath into the request's span.
+pub async fn trace(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let span = tracing::info_span!(
+        "request",
+        request_id = id.as_str(),
+        method = method(&request),
+        route = route(&request).as_ref()
+    );
+    next.run(request).instrument(span).await
+}
+
+/// Counts and times a request, and writes its line in the access log.
+pub async fn measure(request: Request, next: Next) -> Response {
+    let mut observed = Observed {
+        method: method(&request),
+        route: route(&request),
+        since: Instant::now(),
+        answered: false,
+    };
+    metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).increment(1);
+    let response = next.run(request).await;
+    observed.answered(&response);
+    response
+}
+
+/// A request being worked on. Dropped before its answer, it says so: the caller left, or a shutdown cut it off.
+struct Observed {
+    method: &'static str,
+    route: Arc<str>,
+    since: Instant,
+    answered: bool,
+}
+
+impl Observed {
+    fn answered(&mut self, response: &Response) {
+        self.answered = true;
+        let status = response.status().as_u16();
+        let seconds = self.since.elapsed().as_secs_f64();
+        metrics::histogram!(
+            telemetry::HTTP_REQUEST_DURATION,
+            "method" => self.method,
+            "route" => Arc::clone(&self.route),
+            "status" => status.to_string()
+        )
+        .record(seconds);
+        let milliseconds = seconds * 1000.0;
+        if is_routine(&self.route) {
+            tracing::debug!(status, duration_ms = milliseconds, "request answered");
+        } else {
+            tracing::info!(status, duration_ms = milliseconds, "request answered");
+        }
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).decrement(1);
+        if !self.answered {
+            metrics::counter!(telemetry::HTTP_REQUESTS_ABANDONED, "route" => Arc::clone(&self.route)).increment(1);
+            tracing::warn!(
+                route = self.route.as_ref(),
+                "request ended before its answer: its caller left, or a shutdown cut it off"
+            );
+        }
+    }
+}
+
+/// Asked every few seconds by machines.
+fn is_routine(route: &str) -> bool {
+    matches!(route, "/health/live" | "/health/ready" | "/metrics")
+}
+
+/// The route's template, never the path: labels must stay few whatever is asked for.
+fn route(request: &Request) -> Arc<str> {
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .into()
+}
+
+fn method(request: &Request) -> &'static str {
+    match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "_OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_ids_are_taken_over() {
+        for (id, plain) in [
+            ("abc-123_X.y", true),
+            ("", false),
+            ("two words", false),
+            ("\"quoted\"", false),
+            ("a\u{7f}", false),
+            (&"x".repeat(64), true),
+            (&"x".repeat(65), false),
+        ] {
+            assert_eq!(is_plain(id), plain, "{id:?}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The `OpenAPI` document: what the routes say of themselves, and what all of them have in common.
+//!
+//! Routes describe their question and their good answer beside their handlers. The failures, the header fields
+//! and the credentials are the layers' doing and stand here, once. The GET forms are derived from the schemas of
+//! the bodies, so that the two cannot part ways.
+
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use super::{
+    format::Format,
+    problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
+};
+use crate::query::{ConversationRequest, QueryRequest};
+
+/// What no route says of itself.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "genesys-reports",
+        description = "Reporting answers from Genesys Cloud, with how fresh and how complete they are.\n\n\
+            Every failure is `application/problem+json` (RFC 9457). Times are milliseconds unless a name says \
+            otherwise; ranges are half-open.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "This service")),
+    tags(
+        (name = "Queries", description = "Aggregates by time bucket and dimension"),
+        (name = "Conversations", description = "Single conversations"),
+        (name = "Service", description = "About this service itself"),
+    ),
+    components(schemas(ProblemDocument, FieldProblem, UpstreamProblem)),
+)]
+pub struct Common;
+
+/// The whole document of these routes.
+pub fn document(routes: utoipa::openapi::OpenApi) -> Value {
+    let mut document = serde_json::to_value(Common::openapi().merge_from(routes)).expect("the document is JSON");
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key made by `genesys-reports keys new`"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key, where `Authorization` is taken"},
+    });
+    let Some(paths) = document["paths"].as_object_mut() else {
+        return document;
+    };
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            describe(path, method, operation);
+        }
+    }
+    document
+}
+
+/// The document as it is checked in and printed.
+pub fn pretty(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("a JSON value serializes");
+    text.push('\n');
+    text
+}
+
+fn describe(path: &str, method: &str, operation: &mut Value) {
+    let is_guarded = path.starts_with("/v1/");
+    let mut parameters = Vec::new();
+    if is_guarded {
+        operation["security"] = json!([{"bearer": []}, {"apiKey": []}]);
+        match (path, method) {
+            ("/v1/query", "get") => parameters.extend(get_form(&schema_of::<QueryRequest>())),
+            ("/v1/conversations", "get") => parameters.extend(get_form(&schema_of::<ConversationRequest>())),
+            _ => {}
+        }
+        parameters.extend(delivery_parameters());
+        if method == "get" {
+            parameters.push(json!({
+                "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
+                "description": "Entity tags already held: 304 when one is still right",
+            }));
+        }
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    add_failures(path, method, is_guarded, &mut operation["responses"]);
+    add_headers(method, is_guarded, &mut operation["responses"]);
+}
+
+fn schema_of<T: utoipa::ToSchema>() -> Value {
+    serde_json::to_value(T::schema()).expect("a schema is JSON")
+}
+
+/// The fields of a body as query-string parameters: lists by commas, a filter as `dimension:value,value`.
+fn get_form(body: &Value) -> Vec<Value> {
+    let required = body["required"].as_array().cloned().unwrap_or_default();
+    let fields = body["properties"].as_object().into_iter().flatten();
+    fields
+        .map(|(name, field)| {
+            let mut schema = field.clone();
+            let example = body["example"].get(name).cloned();
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            if let Some(kind) = without_null(&schema["type"]) {
+                schema["type"] = kind;
+            }
+            let mut parameter = json!({
+                "name": name, "in": "query", "required": required.contains(&json!(name)), "description": description,
+            });
+            if name == "filter" {
+                schema = json!({
+                    "type": "array", "maxItems": schema["maxItems"],
+                    "items": {"type": "string", "pattern": "^[^:,]+:.+$"},
+                });
+                parameter["example"] = filter_example(&body["example"]["filter"]);
+                parameter["explode"] = true.into();
+            } else if let Some(example) = example {
+                parameter["example"] = example;
+            }
+            if schema["type"] == "array" && name != "filter" {
+                parameter["explode"] = false.into();
+            }
+            if let Some(schema) = schema.as_object_mut() {
+                schema.remove("examples");
+                schema.retain(|_, value| !value.is_null());
+            }
+            parameter["schema"] = schema;
+            parameter
+        })
+        .collect()
+}
+
+/// A parameter that is left out has no value to be null.
+fn without_null(kind: &Value) -> Option<Value> {
+    let kinds = kind.as_array()?;
+    kinds.iter().find(|kind| *kind != "null").cloned()
+}
+
+fn filter_example(filters: &Value) -> Value {
+    let text = |filter: &Value| {
+        let values = filter["values"]
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(",");
+        Some(format!("{}:{values}", filter["dimension"].as_str()?))
+    };
+    filters.as_array().into_iter().flatten().filter_map(text).collect()
+}
+
+fn delivery_parameters() -> [Value; 4] {
+    let seconds = json!({"type": "integer", "minimum": 0, "maximum": super::params::MAX_SECONDS});
+    let formats = Format::ALL.map(Format::name);
+    [
+        json!({
+            "name": "format", "in": "query", "required": false, "schema": {"type": "string", "enum": formats},
+            "description": "The format of the answer; wins over `Accept`",
+        }),
+        json!({
+            "name": "max_age", "in": "query", "required": false, "schema": seconds,
+            "description": "The answer may be at most this many seconds old; by default the age of the data decides",
+        }),
+        json!({
+            "name": "max_stale", "in": "query", "required": false, "schema": seconds,
+            "description": "If Genesys Cloud fails, a held answer may be past its freshness by this many seconds",
+        }),
+        json!({
+            "name": "on_error", "in": "query", "required": false,
+            "schema": {"type": "string", "enum": ["stale", "fail"], "default": "stale"},
+            "description": "If Genesys Cloud fails: a held answer, marked as stale, or the failure",
+        }),
+    ]
+}
+
+fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Value) {
+    let failure = |description: &str| {
+        json!({
+            "description": description,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        })
+    };
+    let mut add = |status: &str, description: &str| responses[status] = failure(description);
+    add("405", "This route does not know that method");
+    add("414", "The URI is too long");
+    add("431", "The header fields are too large");
+    add("500", "A defect of this service; the log has it under `requestId`");
+    if path == "/health/ready" {
+        add("503", "The service cannot serve now; `reasons` says why");
+    }
+    if !is_guarded {
+        return;
+    }
+    add("401", "No credential, or a bad one");
+    add("403", "The key lacks the scope this needs");
+    add("406", "None of the acceptable formats exists");
+    add(
+        "422",
+        "The question does not make sense; `errors` lists everything wrong with it",
+    );
+    add("429", "This key asks too often");
+    add(
+        "502",
+        "Genesys Cloud refuses this service, rejects the query, or is unavailable",
+    );
+    add(
+        "503",
+        "No capacity left, the upstream request budget is spent, or Genesys Cloud is being left alone",
+    );
+    add("504", "The answer was not ready in time");
+    if method == "post" {
+        add("400", "The body is not JSON, or nests too deeply");
+        add("413", "The body is too large");
+        add("415", "The body is not `application/json`");
+    }
+}
+
+fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
+    let provenance = json!({
+        "ETag": text("Names these bytes (RFC 9110)"),
+        "Age": seconds("Seconds since the oldest part was fetched"),
+        "Cache-Control": text("How long the answer may be reused, by this caller only"),
+        "Cache-Status": text("How the cache took part (RFC 9211)"),
+        "Vary": text("What decided about the choice of this answer"),
+        "X-Data-As-Of": json!({"description": "When the oldest part was fetched", "schema": {"type": "string", "format": "date-time"}}),
+        "X-Data-Complete": json!({"description": "Whether every figure has settled", "schema": {"type": "string", "enum": ["true", "false"]}}),
+    });
+    if is_guarded && method == "get" {
+        responses["304"] = json!({"description": "The caller holds the answer already"});
+    }
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        let mut headers = json!({"X-Request-Id": text("The request, as the service's log knows it")});
+        let mut add = |name: &str, header: Value| headers[name] = header;
+        match status.as_str() {
+            "200" | "304" if is_guarded => {
+                for (name, header) in provenance.as_object().into_iter().flatten() {
+                    add(name, header.clone());
+                }
+            }
+            "401" => add("WWW-Authenticate", text("How to authenticate")),
+            "405" => add("Allow", text("The methods the route knows")),
+            "415" => add("Accept", text("The media types read here")),
+            "429" | "503" => add("Retry-After", seconds("Seconds to wait before asking again")),
+            _ => {}
+        }
+        if is_guarded && (status == "200" || status == "429") {
+            add("RateLimit", text("What is left of the key's quota, if it has one"));
+            add("RateLimit-Policy", text("The key's quota, if it has one"));
+        }
+        response["headers"] = headers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_get_form_says_what_the_body_says() {
+        let body = json!({
+            "required": ["dateFrom"],
+            "example": {"dateFrom": "now-7d/d", "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}]},
+            "properties": {
+                "dateFrom": {"type": "string", "description": "From", "maxLength": 64},
+                "page": {"type": ["integer", "null"], "minimum": 1},
+                "select": {"type": ["array", "null"], "items": {"type": "string"}},
+                "filter": {"type": "array", "maxItems": 50, "items": {"$ref": "#/x"}},
+            }
+        });
+        let form = get_form(&body);
+        let named = |name: &str| form.iter().find(|parameter| parameter["name"] == name).unwrap().clone();
+        assert_eq!(
+            named("dateFrom"),
+            json!({"name": "dateFrom", "in": "query", "required": true, "description": "From", "example": "now-7d/d",
+                "schema": {"type": "string", "maxLength": 64}})
+        );
+        assert_eq!(named("page")["schema"], json!({"type": "integer", "minimum": 1}));
+        assert_eq!(named("select")["explode"], false);
+        assert_eq!(named("filter")["example"], json!(["media.type:voice,chat"]));
+        assert_eq!(named("filter")["schema"]["maxItems"], 50);
+    }
+}

@@ -1,0 +1,261 @@
+//! A page of an answer as JSON: where it stands in the whole, its entities, where they came from.
+
+use std::collections::BTreeSet;
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::limits;
+use crate::{
+    query::Page,
+    table::{CacheUse, Provenance},
+};
+
+/// Where a page stands in the whole answer. The URIs are relative to this service and ask for the other pages
+/// in the GET form, whichever form the question came in.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PageHead {
+    /// This page, from 1.
+    #[schema(minimum = 1)]
+    pub page: u32,
+    /// Entities on a full page.
+    #[schema(minimum = 1)]
+    pub page_size: u32,
+    /// Entities on all pages.
+    pub total: u64,
+    /// The first page; the URIs are null when the question is too long for one.
+    pub first_uri: Option<String>,
+    /// The page before, if there is one.
+    pub previous_uri: Option<String>,
+    /// The page after, if there is one.
+    pub next_uri: Option<String>,
+    /// The last page.
+    pub last_uri: Option<String>,
+}
+
+/// Where an answer came from and how far it can be trusted.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    /// When the oldest part was fetched from Genesys Cloud.
+    #[schema(value_type = String, format = DateTime)]
+    pub as_of: Timestamp,
+    /// Whether every bucket asked for has ended and its figures have settled.
+    pub complete: bool,
+    /// The instant up to which figures no longer change.
+    #[schema(value_type = String, format = DateTime)]
+    pub settled_through: Timestamp,
+    /// How the cache took part.
+    #[schema(value_type = CacheParticipation)]
+    pub cache: &'static str,
+    /// Requests to Genesys Cloud this answer cost.
+    pub upstream_calls: u32,
+}
+
+/// How the cache took part: `hit` (held and fresh), `miss` (fetched for this caller), `collapsed` (fetched once
+/// for several callers), `stale` (held, past its freshness, and Genesys Cloud failed).
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used: the values are written by `Meta`")]
+enum CacheParticipation {
+    Hit,
+    Miss,
+    Collapsed,
+    Stale,
+}
+
+impl From<&Provenance> for Meta {
+    fn from(provenance: &Provenance) -> Self {
+        Self {
+            as_of: provenance.as_of,
+            complete: provenance.complete,
+            settled_through: provenance.settled_through,
+            cache: match provenance.cache {
+                CacheUse::Hit => "hit",
+                CacheUse::Miss => "miss",
+                CacheUse::Collapsed => "collapsed",
+                CacheUse::Stale => "stale",
+            },
+            upstream_calls: provenance.upstream_calls,
+        }
+    }
+}
+
+impl PageHead {
+    /// The place of a page, reached by asking `path` with these parameters for another `page`; without
+    /// parameters there is no such way.
+    pub fn new(path: &str, question: Option<&[(String, String)]>, page: Page, total: u64) -> Self {
+        let last = u32::try_from(total.div_ceil(u64::from(page.size.max(1))))
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let uri = |number| page_uri(path, question?, number);
+        Self {
+            page: page.number,
+            page_size: page.size,
+            total,
+            first_uri: uri(1),
+            previous_uri: (page.number > 1).then(|| uri(last.min(page.number - 1))).flatten(),
+            next_uri: (page.number < last).then(|| uri(page.number + 1)).flatten(),
+            last_uri: uri(last),
+        }
+    }
+}
+
+/// `None` when it would be refused as too long.
+fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<String> {
+    let others = question.iter().filter(|(name, _)| name != "page");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(others)
+        .append_pair("page", &number.to_string())
+        .finish();
+    let uri = format!("{path}?{query}");
+    (uri.len() <= limits::URI_BYTES).then_some(uri)
+}
+
+/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`.
+pub fn document(head: &PageHead, provenance: &Provenance, write_entities: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
+    body.pop();
+    body.extend_from_slice(b",\"entities\":");
+    write_entities(&mut body);
+    body.extend_from_slice(b",\"meta\":");
+    serde_json::to_writer(&mut body, &Meta::from(provenance)).expect("writing to memory does not fail");
+    body.push(b'}');
+    body.into()
+}
+
+/// The GET form of a question that came as a body: the same fields, lists as commas, a filter as
+/// `dimension:value,value`. `None` when it has none, because a text in a list holds a comma itself or a
+/// dimension is filtered twice.
+pub fn get_form(question: &impl Serialize) -> Option<Vec<(String, String)>> {
+    let fields = serde_json::to_value(question).ok()?;
+    let mut pairs = Vec::new();
+    let mut dimensions = BTreeSet::new();
+    for (name, value) in fields.as_object()? {
+        match value {
+            Value::Null => {}
+            Value::Array(filters) if name == "filter" => {
+                for filter in filters {
+                    let dimension = filter["dimension"].as_str()?;
+                    if !dimensions.insert(dimension.to_owned()) {
+                        return None;
+                    }
+                    let values = comma_list(filter["values"].as_array()?)?;
+                    pairs.push((name.clone(), format!("{dimension}:{values}")));
+                }
+            }
+            Value::Array(items) => pairs.push((name.clone(), comma_list(items)?)),
+            Value::String(text) => pairs.push((name.clone(), text.clone())),
+            other => pairs.push((name.clone(), other.to_string())),
+        }
+    }
+    Some(pairs)
+}
+
+fn comma_list(items: &[Value]) -> Option<String> {
+    let texts = items
+        .iter()
+        .map(|item| item.as_str().filter(|text| !text.contains(',')));
+    Some(texts.collect::<Option<Vec<_>>>()?.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+    }
+
+    #[test]
+    fn pages_know_their_neighbours() {
+        // number, size, total → previous, next, last
+        for (number, size, total, previous, next, last) in [
+            (1, 10, 0, None, None, 1),
+            (1, 10, 10, None, None, 1),
+            (1, 10, 11, None, Some(2), 2),
+            (2, 10, 11, Some(1), None, 2),
+            (2, 10, 21, Some(1), Some(3), 3),
+            (9, 10, 21, Some(3), None, 3),
+        ] {
+            let head = PageHead::new(
+                "/v1/query",
+                Some(&pairs("select=a,b&page=7")),
+                Page { number, size },
+                total,
+            );
+            let uri = |page: u32| Some(format!("/v1/query?select=a%2Cb&page={page}"));
+            let found = (head.first_uri, head.previous_uri, head.next_uri, head.last_uri);
+            assert_eq!(
+                found,
+                (uri(1), previous.and_then(uri), next.and_then(uri), uri(last)),
+                "page {number} of {total} by {size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_uri_that_would_be_refused_is_not_offered() {
+        let question = [("filter".to_owned(), "x".repeat(limits::URI_BYTES))];
+        let head = PageHead::new("/v1/query", Some(&question), Page { number: 1, size: 1 }, 5);
+        assert_eq!((head.first_uri, head.next_uri, head.last_uri), (None, None, None));
+    }
+
+    #[test]
+    fn a_body_has_a_get_form() {
+        let body = json!({
+            "dateFrom": "now-7d/d",
+            "interval": null,
+            "groupBy": ["routing.queue.id", "media.type"],
+            "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}, {"dimension": "queueId", "values": ["q"]}],
+            "page": 2
+        });
+        let mut found = get_form(&body).unwrap();
+        found.sort();
+        assert_eq!(
+            found,
+            pairs(
+                "dateFrom=now-7d/d&filter=media.type:voice,chat&filter=queueId:q&groupBy=routing.queue.id,media.type&page=2"
+            )
+        );
+        for without in [
+            json!({"filter": [{"dimension": "wrapUpCode", "values": ["one, two"]}]}),
+            json!({"filter": [{"dimension": "queueId", "values": ["a"]}, {"dimension": "queueId", "values": ["b"]}]}),
+            json!({"select": ["a,b"]}),
+        ] {
+            assert_eq!(get_form(&without), None, "{without}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_json_with_every_field() {
+        let head = PageHead::new("/v1/query", Some(&[]), Page { number: 1, size: 2 }, 3);
+        let at: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let provenance = Provenance {
+            as_of: at,
+            complete: false,
+            settled_through: at,
+            cache: CacheUse::Miss,
+            upstream_calls: 1,
+        };
+        let body = document(&head, &provenance, |body| body.extend_from_slice(b"[{},{}]"));
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({
+                "page": 1, "pageSize": 2, "total": 3,
+                "firstUri": "/v1/query?page=1", "previousUri": null,
+                "nextUri": "/v1/query?page=2", "lastUri": "/v1/query?page=2",
+                "entities": [{}, {}],
+                "meta": {
+                    "asOf": "2026-03-01T12:00:00Z", "complete": false, "settledThrough": "2026-03-01T12:00:00Z",
+                    "cache": "miss", "upstreamCalls": 1
+                }
+            })
+        );
+    }
+}

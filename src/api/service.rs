@@ -1,0 +1,226 @@
+//! About the service itself: health, metrics, its documents, its front page.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use super::problem::{Problem, ProblemKind};
+use crate::upstream::{self, BreakerState, Client, TokenState};
+
+/// What Swagger UI needs: its own scripts, inline styles and pictures, and this service to talk to.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What the front page needs: its own styles.
+const FRONT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct ServiceApi {
+    /// What stands between us and the upstream, looked at but not called.
+    pub client: Client,
+    /// Cancelled once the service is stopping.
+    pub draining: CancellationToken,
+    /// The process's metrics.
+    pub metrics: PrometheusHandle,
+    /// The `OpenAPI` document.
+    pub document: Arc<Value>,
+}
+
+/// Whether the service is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `live` or `ready`.
+    status: &'static str,
+    /// What is not as it should be.
+    reasons: Vec<String>,
+}
+
+/// Whether the process is up
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "getLiveness",
+    tag = "Service",
+    responses((status = 200, description = "It is", body = Health)),
+)]
+pub async fn live() -> Json<Health> {
+    Json(Health {
+        status: "live",
+        reasons: Vec::new(),
+    })
+}
+
+/// Whether the service could serve now
+///
+/// What it knows itself: a probe never asks Genesys Cloud.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "getReadiness",
+    tag = "Service",
+    responses((status = 200, description = "It could; `reasons` says what is not at its best", body = Health)),
+)]
+pub async fn ready(State(api): State<ServiceApi>) -> Result<Json<Health>, Problem> {
+    let (is_ready, reasons) = readiness(api.draining.is_cancelled(), &api.client.health());
+    if !is_ready {
+        return Err(Problem::new(ProblemKind::NotReady).reasons(reasons));
+    }
+    Ok(Json(Health {
+        status: "ready",
+        reasons,
+    }))
+}
+
+/// Whether the service can serve, and what is not at its best. An open breaker is no reason to be taken out of
+/// rotation: what is held can still be served, and every replica sees the same upstream.
+fn readiness(is_draining: bool, upstream: &upstream::Health) -> (bool, Vec<String>) {
+    let (can_ask, token) = match upstream.token {
+        TokenState::Unknown | TokenState::Valid(_) | TokenState::Expired => (true, None),
+        TokenState::Failing => (false, Some("no access token can be had from Genesys Cloud")),
+        TokenState::Refused => (false, Some("Genesys Cloud refuses this service's credentials")),
+    };
+    let breaker = match upstream.breaker {
+        BreakerState::Closed => None,
+        BreakerState::Open { .. } => Some("Genesys Cloud has been failing and is being left alone"),
+        BreakerState::Probing => Some("Genesys Cloud has been failing and is being tried again"),
+    };
+    let stopping = is_draining.then_some("the service is stopping");
+    let reasons = [stopping, token, breaker].into_iter().flatten().map(str::to_owned);
+    (can_ask && !is_draining, reasons.collect())
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "Service",
+    responses((status = 200, description = "The text exposition format", body = String, content_type = "text/plain")),
+)]
+pub async fn metrics(State(api): State<ServiceApi>) -> Response {
+    let mut response = api.metrics.render().into_response();
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// This document
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "getOpenApi",
+    tag = "Service",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")),
+)]
+pub async fn document(State(api): State<ServiceApi>) -> Response {
+    Json(&*api.document).into_response()
+}
+
+/// The front page
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "getFrontPage",
+    tag = "Service",
+    responses((status = 200, description = "A page for people", body = String, content_type = "text/html")),
+)]
+pub async fn front() -> Response {
+    page(
+        "text/html; charset=utf-8",
+        FRONT_POLICY,
+        include_str!("front.html").into(),
+    )
+}
+
+/// The way to the documentation, for those who leave out the last slash.
+pub async fn docs() -> Redirect {
+    Redirect::permanent("/docs/")
+}
+
+/// The documentation's first page.
+pub async fn docs_index() -> Result<Response, Problem> {
+    docs_file("")
+}
+
+/// A file of the documentation.
+pub async fn docs_path(Path(path): Path<String>) -> Result<Response, Problem> {
+    docs_file(&path)
+}
+
+/// Swagger UI, from the binary: nothing is fetched from elsewhere, nothing about it is sent elsewhere.
+fn docs_file(path: &str) -> Result<Response, Problem> {
+    let config = utoipa_swagger_ui::Config::new(["/openapi.json"])
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        .validator_url("none");
+    match utoipa_swagger_ui::serve(path, Arc::new(config)) {
+        Ok(Some(file)) => {
+            let mut response = page(&file.content_type, DOCS_POLICY, file.bytes.into_owned().into());
+            if file.gzpipped {
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            Ok(response)
+        }
+        Ok(None) => Err(Problem::new(ProblemKind::NotFound)),
+        Err(error) => {
+            tracing::error!(%error, "Swagger UI cannot be served");
+            Err(Problem::new(ProblemKind::Internal))
+        }
+    }
+}
+
+fn page(media_type: &str, policy: &'static str, body: axum::body::Body) -> Response {
+    let mut response = (StatusCode::OK, body).into_response();
+    let headers = response.headers_mut();
+    if let Ok(media_type) = HeaderValue::from_str(media_type) {
+        headers.insert(header::CONTENT_TYPE, media_type);
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn readiness_is_what_is_known_here() {
+        let valid = TokenState::Valid(Duration::from_mins(1));
+        let open = BreakerState::Open {
+            probe_in: Duration::from_secs(1),
+        };
+        for (draining, token, breaker, ready, reasons) in [
+            (false, TokenState::Unknown, BreakerState::Closed, true, 0),
+            (false, valid, BreakerState::Closed, true, 0),
+            (false, TokenState::Expired, BreakerState::Closed, true, 0),
+            (false, TokenState::Refused, BreakerState::Closed, false, 1),
+            (false, TokenState::Failing, open, false, 2),
+            (false, valid, open, true, 1),
+            (false, valid, BreakerState::Probing, true, 1),
+            (true, valid, BreakerState::Closed, false, 1),
+        ] {
+            let health = upstream::Health {
+                token,
+                breaker,
+                budget_left: 1,
+                gate_closed_for: Duration::ZERO,
+            };
+            let (is_ready, why) = readiness(draining, &health);
+            assert_eq!((is_ready, why.len()), (ready, reasons), "{health:?} {why:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The composition root: builds each part once, owns what runs in the background, and ends it in order.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, auth::Keys, conversations::ConversationsApi, limits::Admission, query::QueryApi, service::ServiceApi},
+    clock::Clock,
+    config::Settings,
+    query::Limits,
+    report::{ReportSettings, Reports},
+    telemetry,
+    upstream::{self, Client},
+};
+
+/// How long what is being answered may go on once nothing more is accepted; then it is cut off.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The most bytes of one conversation listing that is paged through; beyond it, streams are for.
+const LISTING_BYTES: u64 = 64 << 20;
+
+/// The service, built and not yet listening.
+pub struct App {
+    router: Router,
+    drain: Duration,
+    draining: CancellationToken,
+    metrics: PrometheusHandle,
+}
+
+/// Why the service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No HTTP client: the TLS library refuses.
+    #[error("cannot build the upstream client")]
+    Client(#[from] reqwest::Error),
+    /// No metrics.
+    #[error("cannot record metrics")]
+    Metrics(#[from] telemetry::MetricsError),
+}
+
+impl App {
+    /// Builds every part; sends nothing, listens nowhere.
+    pub fn new(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
+        let client = client(settings, clock.clone())?;
+        let report_settings = ReportSettings {
+            memory_bytes: settings.cache.memory_bytes,
+            listing_bytes: LISTING_BYTES,
+        };
+        let reports = Reports::new(client.clone(), clock.clone(), report_settings);
+        let draining = CancellationToken::new();
+        let metrics = telemetry::metrics()?;
+        let server = &settings.server;
+        let router = api::router(api::Parts {
+            query: QueryApi {
+                reports: reports.clone(),
+                clock: clock.clone(),
+                limits: Limits::default(),
+            },
+            conversations: ConversationsApi {
+                reports,
+                clock,
+                limits: Limits::default(),
+                stream_timeout: server.stream_timeout,
+            },
+            service: ServiceApi {
+                client,
+                draining: draining.clone(),
+                metrics: metrics.clone(),
+                document: Arc::new(api::document()),
+            },
+            keys: Keys::new(&settings.auth),
+            admission: Admission::new(server.max_concurrency, server.queue),
+            request_timeout: server.request_timeout,
+            max_body_bytes: server.max_body_bytes,
+            cors_origins: server.cors_origins.clone(),
+        });
+        Ok(Self {
+            router,
+            drain: server.drain,
+            draining,
+            metrics,
+        })
+    }
+
+    /// Serves until `stop` is cancelled and the end has been orderly, or overlong.
+    ///
+    /// The order of the end: readiness says no, so that balancers look elsewhere; for the drain time requests are
+    /// still accepted and answered, with `Connection: close`; then nothing more is accepted and what is under way
+    /// is finished; what is not finished within the grace is cut off, visibly. Returns whether nothing was.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> bool {
+        let mut background = JoinSet::new();
+        background.spawn(keep_metrics_up(self.metrics));
+        let closing = CancellationToken::new();
+        background.spawn(drain(stop, self.draining.clone(), self.drain, closing.clone()));
+        let stop = api::serve::Stop {
+            draining: self.draining,
+            closing,
+            grace: GRACE,
+        };
+        let finished = api::serve::serve(listener, self.router, stop).await;
+        background.shutdown().await;
+        if finished {
+            tracing::info!("stopped; everything was answered");
+        } else {
+            tracing::error!(
+                grace_s = GRACE.as_secs(),
+                "stopped; requests still under way were cut off"
+            );
+        }
+        finished
+    }
+}
+
+/// The upstream client as the settings want it.
+pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Error> {
+    let upstream = &settings.upstream;
+    let settings = upstream::Settings {
+        api_url: settings.genesys.api_url.clone(),
+        token_url: settings.genesys.token_url.clone(),
+        credentials: settings.genesys.credentials(),
+        requests_per_minute: upstream.requests_per_minute,
+        concurrency: upstream.concurrency,
+        page_concurrency: upstream.page_concurrency,
+        attempt_timeout: upstream.attempt_timeout,
+        max_attempts: upstream.max_attempts,
+    };
+    Client::new(settings, clock)
+}
+
+async fn drain(stop: CancellationToken, draining: CancellationToken, drain: Duration, closing: CancellationToken) {
+    stop.cancelled().await;
+    tracing::info!(
+        drain_s = drain.as_secs(),
+        "stopping: readiness says no, requests are still answered"
+    );
+    draining.cancel();
+    tokio::time::sleep(drain).await;
+    closing.cancel();
+}
+
+async fn keep_metrics_up(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,1075 @@
+//! Settings: the only reader of the environment and of settings files.
+//!
+//! Flags win over the environment, the environment over the TOML file, the file over the defaults. Every
+//! problem is found before anything listens, and all are reported together. What a setting is called stands
+//! here once, at the place that reads it: a name nobody asked for is an unknown one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    providers::{Format as _, Toml},
+    value::{Dict, Map, Value},
+};
+use reqwest::Url;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    telemetry::LogFormat,
+    upstream::{self, regions},
+};
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The HTTP server.
+    pub server: ServerSettings,
+    /// The organisation and who we are there.
+    pub genesys: GenesysSettings,
+    /// How hard the upstream may be pressed.
+    pub upstream: UpstreamSettings,
+    /// What may be held.
+    pub cache: CacheSettings,
+    /// Who may ask.
+    pub auth: AuthSettings,
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// From a request's head to its answer's head, queueing included.
+    pub request_timeout: Duration,
+    /// From a streaming request's head to its last byte.
+    pub stream_timeout: Duration,
+    /// Requests worked on at once.
+    pub max_concurrency: usize,
+    /// Requests that may wait for one of those places; one more is refused at once.
+    pub queue: usize,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// How long to go on accepting after a stop signal, while readiness already says no.
+    pub drain: Duration,
+    /// Origins whose pages may read answers in a browser; `*` is any.
+    pub cors_origins: Vec<String>,
+}
+
+/// The organisation: `GENESYS_*` variables, or `[genesys]` in the file.
+#[derive(Clone, Debug)]
+pub struct GenesysSettings {
+    /// Base of the API, without a trailing slash.
+    pub api_url: String,
+    /// The token endpoint.
+    pub token_url: String,
+    /// OAuth client id.
+    pub client_id: Secret,
+    /// OAuth client secret.
+    pub client_secret: Secret,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Requests a minute, all endpoints together.
+    pub requests_per_minute: u32,
+    /// Requests in flight.
+    pub concurrency: usize,
+    /// Pages of one query in flight.
+    pub page_concurrency: usize,
+    /// One attempt, from connecting to the last byte.
+    pub attempt_timeout: Duration,
+    /// Attempts of one request, the first included.
+    pub max_attempts: u32,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug)]
+pub struct CacheSettings {
+    /// Bytes of answers held in memory.
+    pub memory_bytes: u64,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// The API keys.
+    pub keys: Vec<KeySettings>,
+    /// Whether a request without a credential is served although keys are set, or although the listener is
+    /// reachable from elsewhere.
+    pub anonymous: bool,
+}
+
+/// One `[[auth.keys]]`, as `keys new` prints it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySettings {
+    /// Who the key was given to; appears in logs.
+    pub name: String,
+    /// Hex of the key's SHA-256.
+    pub sha256: KeyDigest,
+    /// What it may do.
+    #[serde(default = "default_scopes")]
+    pub scopes: BTreeSet<Scope>,
+    /// Requests a minute; unlimited when absent.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Ask queries and read pages.
+    Read,
+    /// Stream whole ranges.
+    Export,
+    /// Watch live figures.
+    Live,
+    /// Change what the service holds.
+    Admin,
+}
+
+/// SHA-256 of an API key. Not printed: with a digest at hand, guesses at a weak key could be tried elsewhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyDigest(pub [u8; 32]);
+
+/// `[telemetry]`
+#[derive(Clone, Debug)]
+pub struct TelemetrySettings {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing` filter directives: `info`, `info,genesys_reports=debug`.
+    pub log_level: String,
+}
+
+/// A secret, given in place or by a file that is read again whenever the secret is needed.
+#[derive(Clone)]
+pub struct Secret {
+    file: Option<PathBuf>,
+    last_good: Arc<Mutex<SecretString>>,
+}
+
+/// Where settings come from, highest precedence first. Reading the process's own environment is the caller's
+/// one line, so that tests need not change theirs.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Settings given as flags, by dotted name.
+    pub flags: Vec<(&'static str, String)>,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The settings file; `REPORTS_CONFIG` when `None`.
+    pub file: Option<PathBuf>,
+}
+
+/// Every problem found in the settings.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<String>);
+
+impl Settings {
+    /// Reads and checks everything.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let mut reader = Reader::new(sources);
+        let settings = Self {
+            server: ServerSettings::read(&mut reader),
+            genesys: GenesysSettings::read(&mut reader),
+            upstream: UpstreamSettings::read(&mut reader),
+            cache: CacheSettings {
+                memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
+            },
+            auth: AuthSettings::read(&mut reader),
+            telemetry: TelemetrySettings::read(&mut reader),
+        };
+        reader.refuse_open_listener(&settings);
+        reader.refuse_unknown_names();
+        reader.finish(settings)
+    }
+}
+
+/// Where `serve` listens, for a health check that needs nothing else to be right.
+pub fn listen_address(sources: &Sources) -> Result<SocketAddr, Problems> {
+    let mut reader = Reader::new(sources);
+    let server = ServerSettings::read(&mut reader);
+    reader.finish(server.listen)
+}
+
+/// The process's own environment; names and values that are not UTF-8 cannot be settings.
+pub fn process_environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+impl ServerSettings {
+    fn read(reader: &mut Reader) -> Self {
+        let cors_origins = reader.value("server.cors_origins", Vec::<String>::new());
+        for origin in &cors_origins {
+            if origin != "*" && !is_origin(origin) {
+                reader.problem(
+                    "server.cors_origins",
+                    format!("`{origin}` is not an origin such as `https://dashboards.example.com`"),
+                );
+            }
+        }
+        Self {
+            listen: reader.value("server.listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
+            request_timeout: reader.seconds("server.request_timeout_s", 30, 1..=600),
+            stream_timeout: reader.seconds("server.stream_timeout_s", 900, 1..=86_400),
+            max_concurrency: reader.number("server.max_concurrency", 512, 1..=100_000),
+            queue: reader.number("server.queue", 256, 0..=100_000),
+            max_body_bytes: reader.number("server.max_body_bytes", 64 << 10, 1024..=(16 << 20)),
+            drain: reader.seconds("server.drain_s", 5, 0..=300),
+            cors_origins,
+        }
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == text)
+}
+
+impl GenesysSettings {
+    fn read(reader: &mut Reader) -> Self {
+        let (api_url, login_url) = Self::read_urls(reader);
+        let token_path = reader.value("genesys.token_path", "/oauth/token".to_owned());
+        if !token_path.starts_with('/') {
+            reader.problem("genesys.token_path", "must start with `/`");
+        }
+        Self {
+            api_url,
+            token_url: format!("{login_url}{token_path}"),
+            client_id: reader.secret("genesys.client_id", "GENESYS_CLIENT_ID"),
+            client_secret: reader.secret("genesys.client_secret", "GENESYS_CLIENT_SECRET"),
+        }
+    }
+
+    fn read_urls(reader: &mut Reader) -> (String, String) {
+        let region = reader.optional::<String>("genesys.region");
+        let api_url = reader.optional::<String>("genesys.api_url");
+        let login_url = reader.optional::<String>("genesys.login_url");
+        match (region, api_url, login_url) {
+            (None, Some(api), Some(login)) => (
+                reader.base_url("genesys.api_url", &api),
+                reader.base_url("genesys.login_url", &login),
+            ),
+            (Some(region), None, None) => regions::urls(&region).unwrap_or_else(|unknown| {
+                reader.problem(
+                    "genesys.region",
+                    format!("`{region}` is no region; did you mean `{}`?", unknown.nearest),
+                );
+                Default::default()
+            }),
+            (None, None, None) => {
+                reader.problem(
+                    "genesys.region",
+                    "is missing: set GENESYS_REGION (`eu-west-1`, `mypurecloud.ie`), or both GENESYS_API_URL and \
+                     GENESYS_LOGIN_URL"
+                        .to_owned(),
+                );
+                Default::default()
+            }
+            (Some(_), _, _) => {
+                reader.problem(
+                    "genesys.region",
+                    "is set together with GENESYS_API_URL or GENESYS_LOGIN_URL: say one or the other".to_owned(),
+                );
+                Default::default()
+            }
+            (None, _, _) => {
+                reader.problem(
+                    "genesys.api_url",
+                    "GENESYS_API_URL and GENESYS_LOGIN_URL go together: one of them is missing".to_owned(),
+                );
+                Default::default()
+            }
+        }
+    }
+
+    /// Reads the credentials as they are now.
+    pub fn credentials(&self) -> Arc<dyn Fn() -> upstream::Credentials + Send + Sync> {
+        let (client_id, client_secret) = (self.client_id.clone(), self.client_secret.clone());
+        Arc::new(move || upstream::Credentials {
+            client_id: client_id.current().expose_secret().to_owned(),
+            client_secret: client_secret.current(),
+        })
+    }
+}
+
+impl UpstreamSettings {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            requests_per_minute: reader.number("upstream.requests_per_minute", 300, 1..=100_000),
+            concurrency: reader.number("upstream.concurrency", 32, 1..=1000),
+            page_concurrency: reader.number("upstream.page_concurrency", 10, 1..=100),
+            attempt_timeout: reader.seconds("upstream.attempt_timeout_s", 15, 1..=300),
+            max_attempts: reader.number("upstream.max_attempts", 3, 1..=10),
+        }
+    }
+}
+
+impl AuthSettings {
+    fn read(reader: &mut Reader) -> Self {
+        let keys = reader.value("auth.keys", Vec::<KeySettings>::new());
+        let mut names = BTreeSet::new();
+        for key in &keys {
+            if !names.insert(&key.name) {
+                reader.problem("auth.keys", format!("two keys are named `{}`", key.name));
+            }
+            if key.requests_per_minute == Some(0) {
+                reader.problem(
+                    "auth.keys",
+                    format!("`{}`: requests_per_minute must be at least 1", key.name),
+                );
+            }
+        }
+        Self {
+            keys,
+            anonymous: reader.value("auth.anonymous", false),
+        }
+    }
+}
+
+impl TelemetrySettings {
+    fn read(reader: &mut Reader) -> Self {
+        let log_level = reader.value("telemetry.log_level", "info".to_owned());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log_level) {
+            reader.problem("telemetry.log_level", error.to_string());
+        }
+        Self {
+            log_format: reader.value("telemetry.log_format", LogFormat::Text),
+            log_level,
+        }
+    }
+}
+
+fn default_scopes() -> BTreeSet<Scope> {
+    BTreeSet::from([Scope::Read])
+}
+
+impl TryFrom<String> for KeyDigest {
+    type Error = &'static str;
+
+    fn try_from(hex: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "must be the 64 hexadecimal digits of the key's SHA-256";
+        let mut digest = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return Err(WRONG);
+        }
+        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| WRONG)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| WRONG)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("KeyDigest(…)")
+    }
+}
+
+impl Secret {
+    fn given(value: String) -> Self {
+        Self {
+            file: None,
+            last_good: Arc::new(Mutex::new(value.into())),
+        }
+    }
+
+    /// The secret as it is now. When its file has become unreadable or empty, what it said last.
+    pub fn current(&self) -> SecretString {
+        let mut last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.file {
+            match read_secret_file(path) {
+                Ok(secret) => *last_good = secret,
+                Err(reason) => {
+                    tracing::warn!(path = %path.display(), reason, "a secret's file cannot be read; using what it said before");
+                }
+            }
+        }
+        last_good.clone()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(path) => write!(formatter, "Secret(from {})", path.display()),
+            None => formatter.write_str("Secret(…)"),
+        }
+    }
+}
+
+fn read_secret_file(path: &Path) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("the file is empty".to_owned()),
+        secret => Ok(secret.to_owned().into()),
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Takes settings one by one, remembering what was asked for and what was wrong.
+struct Reader {
+    figment: Figment,
+    asked: BTreeSet<&'static str>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn new(sources: &Sources) -> Self {
+        let mut problems = Vec::new();
+        let mut figment = Figment::new();
+        let file = sources
+            .file
+            .clone()
+            .or_else(|| sources.environment.get("REPORTS_CONFIG").map(PathBuf::from));
+        if let Some(path) = file {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => match Toml::string(&text).data() {
+                    Ok(data) => {
+                        let layer = Layer::new(path.display().to_string(), flatten_profiles(data));
+                        figment = figment.merge(layer);
+                    }
+                    Err(error) => problems.push(format!("{}: {error}", path.display())),
+                },
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
+        }
+        let (environment, malformed) = environment_layer(&sources.environment);
+        problems.extend(malformed);
+        let mut flags = Dict::new();
+        for (name, value) in &sources.flags {
+            insert(&mut flags, name, Value::from(value.clone()));
+        }
+        Self {
+            figment: figment
+                .merge(Layer::new("environment".to_owned(), environment))
+                .merge(Layer::new("command line".to_owned(), flags)),
+            asked: BTreeSet::new(),
+            problems,
+        }
+    }
+
+    fn problem(&mut self, name: &str, detail: impl fmt::Display) {
+        let origin = self
+            .figment
+            .find_metadata(name)
+            .map_or_else(String::new, |found| format!(" ({})", found.name));
+        self.problems.push(format!("{name}{origin}: {detail}"));
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        self.asked.insert(name);
+        if !self.figment.contains(name) {
+            return None;
+        }
+        match self.figment.extract_inner_lossy(name) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                for one in error {
+                    let place = one.path.get(name.split('.').count()..).unwrap_or_default().join(".");
+                    let at = if place.is_empty() {
+                        place
+                    } else {
+                        format!("`{place}`: ")
+                    };
+                    self.problem(name, format!("{at}{}", explain(&one.kind)));
+                }
+                None
+            }
+        }
+    }
+
+    fn value<T: DeserializeOwned>(&mut self, name: &'static str, default: T) -> T {
+        self.optional(name).unwrap_or(default)
+    }
+
+    fn number<T>(&mut self, name: &'static str, default: T, allowed: RangeInclusive<T>) -> T
+    where
+        T: DeserializeOwned + PartialOrd + fmt::Display + Copy,
+    {
+        let number = self.value(name, default);
+        if !allowed.contains(&number) {
+            self.problem(
+                name,
+                format!("{number} is not between {} and {}", allowed.start(), allowed.end()),
+            );
+        }
+        number
+    }
+
+    fn seconds(&mut self, name: &'static str, default: u64, allowed: RangeInclusive<u64>) -> Duration {
+        Duration::from_secs(self.number(name, default, allowed))
+    }
+
+    /// `name`, or the file that `name` with `_file` appended points to.
+    fn secret(&mut self, name: &'static str, variable: &str) -> Secret {
+        let file_name = match name {
+            "genesys.client_id" => "genesys.client_id_file",
+            _ => "genesys.client_secret_file",
+        };
+        let given = self.optional::<String>(name);
+        let file = self.optional::<PathBuf>(file_name);
+        match (given, file) {
+            (Some(value), None) => return Secret::given(value),
+            (None, Some(path)) => match read_secret_file(&path) {
+                Ok(secret) => {
+                    return Secret {
+                        file: Some(path),
+                        last_good: Arc::new(Mutex::new(secret)),
+                    };
+                }
+                Err(reason) => self.problem(file_name, format!("{}: {reason}", path.display())),
+            },
+            (None, None) => self.problem(name, format!("is missing: set {variable} or {variable}_FILE")),
+            (Some(_), Some(_)) => self.problem(name, format!("is given both in place and by {variable}_FILE: say one")),
+        }
+        Secret::given(String::new())
+    }
+
+    /// An https URL without query or fragment; http for loopback only. Returned without its trailing slash.
+    fn base_url(&mut self, name: &'static str, text: &str) -> String {
+        let complaint = match Url::parse(text) {
+            Err(error) => Some(format!("is not a URL: {error}")),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Some("must not carry credentials".to_owned())
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                Some("must not carry a query or a fragment".to_owned())
+            }
+            Ok(url) => match url.scheme() {
+                "https" => None,
+                "http" if is_loopback(&url) => None,
+                "http" => Some("plain http is for loopback addresses only: use https".to_owned()),
+                other => Some(format!("`{other}` is not https")),
+            },
+        };
+        if let Some(detail) = complaint {
+            self.problem(name, detail);
+        }
+        text.trim_end_matches('/').to_owned()
+    }
+
+    fn refuse_open_listener(&mut self, settings: &Settings) {
+        let AuthSettings { keys, anonymous } = &settings.auth;
+        if !settings.server.listen.ip().is_loopback() && keys.is_empty() && !anonymous {
+            self.problem(
+                "server.listen",
+                format!(
+                    "{} is reachable from elsewhere and no auth.keys are set: make one with `keys new`, or say \
+                     auth.anonymous = true",
+                    settings.server.listen
+                ),
+            );
+        }
+    }
+
+    fn refuse_unknown_names(&mut self) {
+        let Ok(data) = self.figment.data() else { return };
+        let mut names = Vec::new();
+        flatten("", &flatten_profiles(data), &mut names);
+        for name in names {
+            if !self.asked.contains(name.as_str()) {
+                let nearest = self
+                    .asked
+                    .iter()
+                    .max_by(|a, b| strsim::jaro_winkler(a, &name).total_cmp(&strsim::jaro_winkler(b, &name)));
+                let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+                self.problem(&name, format!("no such setting{hint}"));
+            }
+        }
+    }
+
+    fn finish<T>(self, read: T) -> Result<T, Problems> {
+        if self.problems.is_empty() {
+            Ok(read)
+        } else {
+            Err(Problems(self.problems))
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    // The brackets of an IPv6 host are part of `host_str`.
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// What was wrong, without repeating the value: it may be a secret.
+fn explain(kind: &figment::error::Kind) -> String {
+    use figment::error::Kind;
+    match kind {
+        Kind::InvalidType(actual, expected) => format!("expected {expected}, found {}", type_of(actual)),
+        Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        Kind::UnknownField(name, known) | Kind::UnknownVariant(name, known) => {
+            let nearest = known
+                .iter()
+                .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+            let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            format!("`{name}` is not known here{hint}")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn type_of(actual: &figment::error::Actual) -> &'static str {
+    use figment::error::Actual;
+    match actual {
+        Actual::Bool(_) => "a yes or no",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number",
+        Actual::Char(_) | Actual::Str(_) | Actual::Bytes(_) => "text",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "something else",
+    }
+}
+
+/// One source of settings under a name people recognise in a complaint.
+struct Layer {
+    name: String,
+    settings: Dict,
+}
+
+impl Layer {
+    fn new(name: String, settings: Dict) -> Self {
+        Self { name, settings }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Map::from([(Profile::Default, self.settings.clone())]))
+    }
+}
+
+fn flatten_profiles(data: Map<Profile, Dict>) -> Dict {
+    data.into_values().flatten().collect()
+}
+
+fn flatten(prefix: &str, settings: &Dict, names: &mut Vec<String>) {
+    for (key, value) in settings {
+        let name = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        match value {
+            Value::Dict(_, inner) => flatten(&name, inner, names),
+            _ => names.push(name),
+        }
+    }
+}
+
+fn insert(settings: &mut Dict, name: &str, value: Value) {
+    match name.split_once('.') {
+        None => {
+            settings.insert(name.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner = settings
+                .entry(section.to_owned())
+                .or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// The ecosystem's names for the organisation's settings, and ours, which win.
+const ORGANISATION_VARIABLES: &[(&str, &str)] = &[
+    ("GENESYSCLOUD_REGION", "genesys.region"),
+    ("GENESYSCLOUD_OAUTHCLIENT_ID", "genesys.client_id"),
+    ("GENESYSCLOUD_OAUTHCLIENT_ID_FILE", "genesys.client_id_file"),
+    ("GENESYSCLOUD_OAUTHCLIENT_SECRET", "genesys.client_secret"),
+    ("GENESYSCLOUD_OAUTHCLIENT_SECRET_FILE", "genesys.client_secret_file"),
+    ("GENESYS_REGION", "genesys.region"),
+    ("GENESYS_API_URL", "genesys.api_url"),
+    ("GENESYS_LOGIN_URL", "genesys.login_url"),
+    ("GENESYS_TOKEN_PATH", "genesys.token_path"),
+    ("GENESYS_CLIENT_ID", "genesys.client_id"),
+    ("GENESYS_CLIENT_ID_FILE", "genesys.client_id_file"),
+    ("GENESYS_CLIENT_SECRET", "genesys.client_secret"),
+    ("GENESYS_CLIENT_SECRET_FILE", "genesys.client_secret_file"),
+];
+
+/// Settings from `REPORTS_<SECTION>__<KEY>` and the organisation's variables, and what cannot be one.
+fn environment_layer(environment: &BTreeMap<String, String>) -> (Dict, Vec<String>) {
+    let mut settings = Dict::new();
+    let mut problems = Vec::new();
+    for (variable, name) in ORGANISATION_VARIABLES {
+        // Compose files pass on unset variables as empty ones.
+        if let Some(value) = environment.get(*variable).filter(|value| !value.is_empty()) {
+            insert(&mut settings, name, Value::from(value.clone()));
+        }
+    }
+    for (variable, text) in environment {
+        let Some(rest) = variable.strip_prefix("REPORTS_") else {
+            continue;
+        };
+        if rest == "CONFIG" {
+            continue;
+        }
+        match rest.to_ascii_lowercase().split_once("__") {
+            Some((section, key)) if !section.is_empty() && !key.is_empty() && !key.contains('.') => {
+                insert(&mut settings, &format!("{section}.{key}"), environment_value(text));
+            }
+            _ => problems.push(format!(
+                "{variable} (environment): no such setting; names are REPORTS_<SECTION>__<KEY>, such as \
+                 REPORTS_SERVER__LISTEN"
+            )),
+        }
+    }
+    (settings, problems)
+}
+
+/// Lists and tables are written as in TOML; everything else stays text until its type is known.
+fn environment_value(text: &str) -> Value {
+    if !text.starts_with(['[', '{']) {
+        return Value::from(text);
+    }
+    let Ok(value) = text.parse();
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    /// What every start needs, and these beside it.
+    fn sources(environment: &[(&str, &str)]) -> Sources {
+        let needed = [
+            ("GENESYS_REGION", "eu-west-1"),
+            ("GENESYS_CLIENT_ID", "id-1"),
+            ("GENESYS_CLIENT_SECRET", "secret-1"),
+        ];
+        let all = needed.iter().chain(environment);
+        Sources {
+            environment: all
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Sources::default()
+        }
+    }
+
+    fn with_file(text: &str, environment: &[(&str, &str)]) -> Sources {
+        let path = std::env::temp_dir().join(format!("genesys-reports-{}.toml", uuid::Uuid::new_v4()));
+        std::fs::write(&path, text).unwrap();
+        Sources {
+            file: Some(path),
+            ..sources(environment)
+        }
+    }
+
+    fn problems(sources: &Sources) -> Vec<String> {
+        Settings::load(sources).unwrap_err().0
+    }
+
+    #[test]
+    fn defaults_stand_in_one_spot() {
+        let settings = Settings::load(&sources(&[])).unwrap();
+        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.server.request_timeout, Duration::from_secs(30));
+        assert_eq!(settings.genesys.api_url, "https://api.mypurecloud.ie");
+        assert_eq!(settings.genesys.token_url, "https://login.mypurecloud.ie/oauth/token");
+        let credentials = settings.genesys.credentials()();
+        assert_eq!(credentials.client_id, "id-1");
+        assert_eq!(credentials.client_secret.expose_secret(), "secret-1");
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let settings = Settings::load(&sources(&[
+            ("REPORTS_SERVER__LISTEN", "[::1]:9"),
+            ("REPORTS_SERVER__REQUEST_TIMEOUT_S", "11"),
+            ("REPORTS_SERVER__STREAM_TIMEOUT_S", "12"),
+            ("REPORTS_SERVER__MAX_CONCURRENCY", "13"),
+            ("REPORTS_SERVER__QUEUE", "14"),
+            ("REPORTS_SERVER__MAX_BODY_BYTES", "15000"),
+            ("REPORTS_SERVER__DRAIN_S", "16"),
+            (
+                "REPORTS_SERVER__CORS_ORIGINS",
+                "[\"https://a.example\", \"http://b.example:81\"]",
+            ),
+            ("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "21"),
+            ("REPORTS_UPSTREAM__CONCURRENCY", "22"),
+            ("REPORTS_UPSTREAM__PAGE_CONCURRENCY", "23"),
+            ("REPORTS_UPSTREAM__ATTEMPT_TIMEOUT_S", "24"),
+            ("REPORTS_UPSTREAM__MAX_ATTEMPTS", "5"),
+            ("REPORTS_CACHE__MEMORY_BYTES", "31000000"),
+            ("REPORTS_AUTH__ANONYMOUS", "true"),
+            (
+                "REPORTS_AUTH__KEYS",
+                &format!(
+                    "[{{name=\"a\", sha256=\"{DIGEST}\", scopes=[\"read\", \"export\"], requests_per_minute=41}}]"
+                ),
+            ),
+            ("REPORTS_TELEMETRY__LOG_FORMAT", "json"),
+            ("REPORTS_TELEMETRY__LOG_LEVEL", "warn"),
+            ("GENESYS_TOKEN_PATH", "/front/token"),
+        ]))
+        .unwrap();
+        let server = &settings.server;
+        assert_eq!(server.listen.to_string(), "[::1]:9");
+        assert_eq!(server.request_timeout.as_secs(), 11);
+        assert_eq!(server.stream_timeout.as_secs(), 12);
+        assert_eq!((server.max_concurrency, server.queue), (13, 14));
+        assert_eq!(server.max_body_bytes, 15_000);
+        assert_eq!(server.drain.as_secs(), 16);
+        assert_eq!(server.cors_origins, ["https://a.example", "http://b.example:81"]);
+        let upstream = &settings.upstream;
+        assert_eq!((upstream.requests_per_minute, upstream.concurrency), (21, 22));
+        assert_eq!((upstream.page_concurrency, upstream.max_attempts), (23, 5));
+        assert_eq!(upstream.attempt_timeout.as_secs(), 24);
+        assert_eq!(settings.cache.memory_bytes, 31_000_000);
+        assert!(settings.auth.anonymous);
+        let key = &settings.auth.keys[0];
+        assert_eq!((key.name.as_str(), key.requests_per_minute), ("a", Some(41)));
+        assert_eq!(key.scopes, BTreeSet::from([Scope::Read, Scope::Export]));
+        assert_eq!(settings.telemetry.log_format, LogFormat::Json);
+        assert_eq!(settings.telemetry.log_level, "warn");
+        assert_eq!(settings.genesys.token_url, "https://login.mypurecloud.ie/front/token");
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let mut sources = with_file(
+            "[server]\nlisten = \"127.0.0.1:1\"\nqueue = 1\ndrain_s = 1",
+            &[
+                ("REPORTS_SERVER__LISTEN", "127.0.0.1:2"),
+                ("REPORTS_SERVER__QUEUE", "2"),
+            ],
+        );
+        sources.flags = vec![("server.listen", "127.0.0.1:3".to_owned())];
+        let server = Settings::load(&sources).unwrap().server;
+        assert_eq!((server.listen.port(), server.queue, server.drain.as_secs()), (3, 2, 1));
+    }
+
+    #[test]
+    fn the_file_may_be_named_by_the_environment() {
+        let file = with_file("[server]\nqueue = 7", &[]).file.unwrap();
+        let sources = sources(&[("REPORTS_CONFIG", file.to_str().unwrap())]);
+        assert_eq!(Settings::load(&sources).unwrap().server.queue, 7);
+    }
+
+    #[test]
+    fn keys_stand_in_the_file_as_they_are_printed() {
+        let text = format!("[[auth.keys]]\nname = \"wallboard\"\nsha256 = \"{DIGEST}\"\nscopes = [\"read\"]\n");
+        let settings = Settings::load(&with_file(&text, &[])).unwrap();
+        assert_eq!(settings.auth.keys[0].sha256.0[0], 0x9f);
+    }
+
+    #[test]
+    fn all_problems_are_reported_together() {
+        let sources = Sources {
+            environment: [
+                ("REPORTS_SERVER__LISTEN", "nowhere"),
+                ("REPORTS_SERVER__QUEUE", "many"),
+                ("REPORTS_SERVER__LISTN", "127.0.0.1:1"),
+                ("REPORTS_NOPE", "1"),
+                ("REPORTS_UPSTREAM__MAX_ATTEMPTS", "0"),
+                ("REPORTS_TELEMETRY__LOG_LEVEL", "a=b=c"),
+                ("REPORTS_AUTH__KEYS", "[{name=\"a\", sha256=\"x\", scope=[]}]"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            ..Sources::default()
+        };
+        let found = problems(&sources).join("\n");
+        for expected in [
+            "server.listen (environment): ",
+            "server.queue (environment): ",
+            "server.listn (environment): no such setting; did you mean `server.listen`?",
+            "REPORTS_NOPE (environment): no such setting",
+            "upstream.max_attempts (environment): 0 is not between 1 and 10",
+            "telemetry.log_level (environment): ",
+            "auth.keys (environment): ",
+            "genesys.region: is missing",
+            "genesys.client_id: is missing: set GENESYS_CLIENT_ID or GENESYS_CLIENT_ID_FILE",
+            "genesys.client_secret: is missing",
+        ] {
+            assert!(found.contains(expected), "{expected}\n---\n{found}");
+        }
+        assert_eq!(found.lines().count(), 10, "{found}");
+    }
+
+    #[test]
+    fn unknown_names_in_the_file_are_errors_too() {
+        let found = problems(&with_file("[server]\nque = 1\n[sevrer]\nqueue = 1\n", &[]));
+        assert!(
+            found[0].contains("server.que (") && found[0].contains("did you mean `server.queue`?"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains("sevrer.queue") && found[1].contains("did you mean `server.queue`?"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_organisation_is_found_by_region_domain_or_urls() {
+        let load = |pairs: &[(&str, &str)]| {
+            let mut sources = sources(pairs);
+            sources
+                .environment
+                .retain(|name, _| name != "GENESYS_REGION" || pairs.iter().any(|(given, _)| given == name));
+            Settings::load(&sources)
+                .map(|settings| settings.genesys.api_url)
+                .map_err(|problems| problems.0.join("\n"))
+        };
+        for (pairs, expected) in [
+            (
+                &[("GENESYS_REGION", "mypurecloud.de")][..],
+                Ok("https://api.mypurecloud.de"),
+            ),
+            (
+                &[("GENESYSCLOUD_REGION", "eu-central-1")],
+                Ok("https://api.mypurecloud.de"),
+            ),
+            (
+                &[("GENESYS_REGION", "eu-west-1"), ("GENESYSCLOUD_REGION", "eu-central-1")],
+                Ok("https://api.mypurecloud.ie"),
+            ),
+            (
+                &[
+                    ("GENESYS_API_URL", "http://127.0.0.1:9090/"),
+                    ("GENESYS_LOGIN_URL", "http://[::1]:9090"),
+                ],
+                Ok("http://127.0.0.1:9090"),
+            ),
+            (&[("GENESYS_REGION", "eu-wst-1")], Err("did you mean `eu-west-1`?")),
+            (&[("GENESYS_API_URL", "https://a.example")], Err("go together")),
+            (
+                &[
+                    ("GENESYS_REGION", "eu-west-1"),
+                    ("GENESYS_API_URL", "https://a.example"),
+                ],
+                Err("say one or the other"),
+            ),
+            (
+                &[
+                    ("GENESYS_API_URL", "http://a.example"),
+                    ("GENESYS_LOGIN_URL", "https://a.example"),
+                ],
+                Err("genesys.api_url (environment): plain http is for loopback"),
+            ),
+            (
+                &[
+                    ("GENESYS_API_URL", "http://127.0.0.1.a.example"),
+                    ("GENESYS_LOGIN_URL", "https://u:p@a.example"),
+                ],
+                Err("must not carry credentials"),
+            ),
+            (
+                &[
+                    ("GENESYS_API_URL", "file:///etc"),
+                    ("GENESYS_LOGIN_URL", "https://a.example?x=1"),
+                ],
+                Err("`file` is not https"),
+            ),
+        ] {
+            match (load(pairs), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{pairs:?}"),
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{pairs:?}: {found}"),
+                (found, _) => panic!("{pairs:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn listening_beyond_loopback_needs_keys_or_a_word() {
+        let listen = ("REPORTS_SERVER__LISTEN", "0.0.0.0:8080");
+        let found = problems(&sources(&[listen]));
+        assert!(found[0].contains("reachable from elsewhere"), "{found:?}");
+        assert!(Settings::load(&sources(&[listen, ("REPORTS_AUTH__ANONYMOUS", "true")])).is_ok());
+        let keys = format!("[{{name=\"a\", sha256=\"{DIGEST}\"}}]");
+        assert!(Settings::load(&sources(&[listen, ("REPORTS_AUTH__KEYS", &keys)])).is_ok());
+    }
+
+    #[test]
+    fn a_secret_file_is_read_again_when_it_changes() {
+        let path = std::env::temp_dir().join(format!("genesys-reports-{}.secret", uuid::Uuid::new_v4()));
+        std::fs::write(&path, "one\n").unwrap();
+        let mut sources = sources(&[("GENESYS_CLIENT_SECRET_FILE", path.to_str().unwrap())]);
+        assert!(problems(&sources)[0].contains("both in place and by GENESYS_CLIENT_SECRET_FILE"));
+        sources.environment.remove("GENESYS_CLIENT_SECRET");
+        let read = Settings::load(&sources).unwrap().genesys.credentials();
+        let current = || read().client_secret.expose_secret().to_owned();
+        assert_eq!(current(), "one");
+        std::fs::write(&path, "two\n").unwrap();
+        assert_eq!(current(), "two");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(current(), "two", "what it said last");
+        assert!(problems(&sources)[0].contains("genesys.client_secret_file"));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let mut loud = sources(&[("GENESYS_CLIENT_SECRET", "canary-value")]);
+        let keys = format!("[{{name=\"a\", sha256=\"{DIGEST}\"}}]");
+        loud.environment.insert("REPORTS_AUTH__KEYS".to_owned(), keys);
+        let printed = format!("{:?}", Settings::load(&loud).unwrap());
+        assert!(
+            !printed.contains("canary") && !printed.contains(DIGEST) && !printed.contains("159"),
+            "{printed}"
+        );
+
+        // Nor in a complaint about them.
+        let in_file = with_file("[genesys]\nclient_secret = 90210\n", &[("GENESYS_CLIENT_SECRET", "")]);
+        let complaints = problems(&in_file).join("\n");
+        assert!(
+            complaints.contains("client_secret") && !complaints.contains("90210"),
+            "{complaints}"
+        );
+    }
+
+    #[test]
+    fn only_origins_are_origins() {
+        for (text, expected) in [
+            ("https://a.example", true),
+            ("http://127.0.0.1:3000", true),
+            ("https://a.example/", false),
+            ("https://a.example/path", false),
+            ("a.example", false),
+            ("null", false),
+        ] {
+            assert_eq!(is_origin(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_to_listen_can_be_known_without_the_rest() {
+        let only_listen = Sources {
+            environment: [("REPORTS_SERVER__LISTEN".to_owned(), "0.0.0.0:81".to_owned())].into(),
+            ..Sources::default()
+        };
+        assert_eq!(listen_address(&only_listen).unwrap().port(), 81);
+    }
+}

@@ -1,0 +1,129 @@
+//! The one home of log, span and metric names.
+//!
+//! Logs go to standard error, as JSON lines or as text. Nothing here sees a secret: their types do not print.
+//! What a caller controls passes through [`capped`] before it is logged.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Deserialize;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// Seconds from a request's head to its answer's head; labels `method`, `route`, `status`.
+pub const HTTP_REQUEST_DURATION: &str = "http_server_request_duration_seconds";
+/// Requests being worked on.
+pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_server_requests_in_flight";
+/// Requests refused because every place and the queue were taken.
+pub const HTTP_REQUESTS_SHED: &str = "http_server_requests_shed_total";
+/// Requests whose caller left, or that a shutdown cut off, before their answer; label `route`.
+pub const HTTP_REQUESTS_ABANDONED: &str = "http_server_requests_abandoned_total";
+/// Open connections.
+pub const HTTP_CONNECTIONS: &str = "http_server_connections";
+
+/// The upper edges of the duration histogram, in seconds (OpenTelemetry's for HTTP servers).
+const DURATION_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// The longest text of a caller that a log line carries, in characters.
+const CAP: usize = 256;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Sends log lines to standard error from now on. A second call changes nothing.
+pub fn start_logging(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    drop(started);
+}
+
+/// The process's metrics. The `metrics` macros record into one process-wide recorder by their nature, so it
+/// is installed once, by whoever asks first.
+pub fn metrics() -> Result<PrometheusHandle, MetricsError> {
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = INSTALLED.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), DURATION_BUCKETS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    Ok(match metrics::set_global_recorder(recorder) {
+        Ok(()) => {
+            describe();
+            INSTALLED.get_or_init(|| handle).clone()
+        }
+        // Another thread was first; its handle is the one that sees the figures.
+        Err(_) => INSTALLED.wait().clone(),
+    })
+}
+
+/// Why metrics cannot be recorded.
+pub type MetricsError = BuildError;
+
+fn describe() {
+    metrics::describe_histogram!(
+        HTTP_REQUEST_DURATION,
+        metrics::Unit::Seconds,
+        "From a request's head to its answer's head"
+    );
+    metrics::describe_gauge!(HTTP_REQUESTS_IN_FLIGHT, "Requests being worked on");
+    metrics::describe_counter!(
+        HTTP_REQUESTS_SHED,
+        "Requests refused because every place and the queue were taken"
+    );
+    metrics::describe_counter!(
+        HTTP_REQUESTS_ABANDONED,
+        "Requests that ended before their answer: the caller left, or a shutdown cut them off"
+    );
+    metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
+}
+
+/// Text a caller controls, made fit for a log line: bounded, without control characters or marks that reorder
+/// what is read.
+pub fn capped(text: &str) -> String {
+    let is_harmless = |character: &char| {
+        !character.is_control()
+            && !matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(is_harmless).take(CAP).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_text_is_bounded_and_plain() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("two\nlines\r\n", "twolines"),
+            ("\u{1b}[31mred", "[31mred"),
+            ("a\u{202e}b\u{2066}c", "abc"),
+        ] {
+            assert_eq!(capped(text), expected, "{text:?}");
+        }
+        assert_eq!(capped(&"é".repeat(5000)).chars().count(), CAP);
+    }
+
+    #[test]
+    fn metrics_are_installed_once_for_everybody() {
+        let (first, second) = (metrics().unwrap(), metrics().unwrap());
+        metrics::counter!("probe_total").increment(3);
+        assert!(first.render().contains("probe_total 3"), "{}", first.render());
+        assert!(second.render().contains("probe_total 3"));
+    }
+}
