@@ -64,16 +64,23 @@ pub(super) struct Wire(Arc<AtomicU8>);
 impl Wire {
     /// Resets the connection in place of writing anything more.
     pub(super) fn reset_now(&self) {
-        self.0.store(RESET_NOW, Ordering::Relaxed);
+        self.order(RESET_NOW);
     }
 
     /// Ends the connection once all that was handed over has been written: by a reset, or by closing it.
     pub(super) fn end_when_flushed(&self, reset: bool) {
-        let order = if reset { RESET_WHEN_FLUSHED } else { CLOSE_WHEN_FLUSHED };
-        self.0.store(order, Ordering::Relaxed);
+        self.order(if reset { RESET_WHEN_FLUSHED } else { CLOSE_WHEN_FLUSHED });
+    }
+
+    /// The first order stands: a body that asks for a later end must not undo a reset.
+    fn order(&self, order: u8) {
+        self.0
+            .compare_exchange(CARRY_ON, order, Ordering::Relaxed, Ordering::Relaxed)
+            .ok();
     }
 }
 
+const CARRY_ON: u8 = 0;
 const RESET_NOW: u8 = 1;
 const RESET_WHEN_FLUSHED: u8 = 2;
 const CLOSE_WHEN_FLUSHED: u8 = 3;

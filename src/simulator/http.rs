@@ -204,7 +204,10 @@ impl Call<'_> {
             "homeOrganization": organisation,
             "authorizedScope": [],
             "OAuthClient": {
-                "id": self.simulator.client_id(), "name": "Simulated OAuth client", "organization": organisation,
+                "id": self.simulator.client_id(),
+                "name": "Simulated OAuth client",
+                "authorizedGrantType": "CLIENT-CREDENTIALS",
+                "organization": organisation,
             },
         })
     }
