@@ -12,6 +12,10 @@
 //! when = { target = "login", count = 2 }
 //! then = { do = "reset" }
 //!
+//! [[faults]]                       # page 7 never comes
+//! when = { body = { "/paging/pageNumber" = 7 } }
+//! then = { do = "black-hole" }
+//!
 //! [[faults]]                       # one answer in ten comes in drops
 //! when = { target = "api", probability = 0.1, seed = 4 }
 //! then = { do = "trickle", bytes_per_second = 100 }
@@ -21,6 +25,7 @@
 //! fault answers is neither checked nor counted there.
 
 use std::{
+    collections::BTreeMap,
     io,
     pin::Pin,
     sync::{Mutex, MutexGuard},
@@ -43,6 +48,7 @@ use http_body_util::BodyExt;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Simulator, connection::Wire, errors::PlatformError, http::Exchange};
 
@@ -53,7 +59,11 @@ pub(super) async fn play(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(effect) = simulator.faults().due(request.method().as_str(), request.uri().path()) else {
+    let body = exchange.body.as_deref().unwrap_or_default();
+    let due = simulator
+        .faults()
+        .due(request.method().as_str(), request.uri().path(), body);
+    let Some(effect) = due else {
         return next.run(request).await;
     };
     exchange.note_fault(effect.name());
@@ -125,6 +135,13 @@ impl Fault {
         self
     }
 
+    /// Only when the JSON body has this value at this pointer, such as 7 at `/paging/pageNumber`.
+    #[must_use]
+    pub fn on_body(mut self, pointer: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.when.body.insert(pointer.into(), value.into());
+        self
+    }
+
     /// From the `nth` matching request on, counted from 1; once, unless [`times`](Self::times) says otherwise.
     #[must_use]
     pub fn nth(mut self, nth: u64) -> Self {
@@ -167,6 +184,9 @@ pub struct When {
     /// Beginning of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Values of the JSON body, by JSON pointer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub body: BTreeMap<String, Value>,
     /// The first matching request it happens to, counted from 1. Without `count`: the only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u64>,
@@ -419,11 +439,11 @@ impl Faults {
         unused.map(|armed| armed.fault.clone()).collect()
     }
 
-    fn due(&self, method: &str, path: &str) -> Option<Effect> {
+    fn due(&self, method: &str, path: &str, body: &[u8]) -> Option<Effect> {
         let mut armed = self.armed();
         armed
             .iter_mut()
-            .find_map(|armed| armed.is_due(method, path).then(|| armed.fault.then.clone()))
+            .find_map(|armed| armed.is_due(method, path, body).then(|| armed.fault.then.clone()))
     }
 
     fn armed(&self) -> MutexGuard<'_, Vec<Armed>> {
@@ -450,9 +470,9 @@ impl Armed {
         }
     }
 
-    fn is_due(&mut self, method: &str, path: &str) -> bool {
+    fn is_due(&mut self, method: &str, path: &str, body: &[u8]) -> bool {
         let when = &self.fault.when;
-        if !when.matches(method, path) || when.most().is_some_and(|most| self.played >= most) {
+        if !when.matches(method, path, body) || when.most().is_some_and(|most| self.played >= most) {
             return false;
         }
         self.matched += 1;
@@ -466,7 +486,7 @@ impl Armed {
 }
 
 impl When {
-    fn matches(&self, method: &str, path: &str) -> bool {
+    fn matches(&self, method: &str, path: &str, body: &[u8]) -> bool {
         let target = if path.starts_with("/oauth/") {
             Target::Login
         } else {
@@ -478,6 +498,16 @@ impl When {
                 .as_ref()
                 .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
             && self.path.as_ref().is_none_or(|prefix| path.starts_with(prefix))
+            && self.body_matches(body)
+    }
+
+    fn body_matches(&self, body: &[u8]) -> bool {
+        if self.body.is_empty() {
+            return true;
+        }
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mut wanted = self.body.iter();
+        wanted.all(|(pointer, value)| body.pointer(pointer) == Some(value))
     }
 
     /// How often it may be played; `None` for always.
@@ -640,6 +670,9 @@ mod tests {
             [[faults]]
             then = { do = "garbage", kind = "truncated-gzip" }
             [[faults]]
+            when = { body = { "/paging/pageNumber" = 7 } }
+            then = { do = "reset", after_bytes = 9 }
+            [[faults]]
             when = { target = "api", probability = 0.1, seed = 4 }
             then = { do = "black-hole" }
             "#,
@@ -663,6 +696,7 @@ mod tests {
             Fault::new(Effect::Garbage {
                 kind: Garbage::TruncatedGzip,
             }),
+            Fault::new(Effect::Reset { after_bytes: Some(9) }).on_body("/paging/pageNumber", 7),
             Fault::new(Effect::BlackHole).on_api().sometimes(0.1, 4),
         ]);
         assert_eq!(toml, built);
@@ -723,7 +757,13 @@ mod tests {
             let faults = Faults::default();
             faults.push([fault.clone()]);
             let played: String = (0..4)
-                .map(|_| if faults.due("GET", path).is_some() { 'x' } else { '.' })
+                .map(|_| {
+                    if faults.due("GET", path, b"").is_some() {
+                        'x'
+                    } else {
+                        '.'
+                    }
+                })
                 .collect();
             assert_eq!(played, expected, "{fault:?}");
             assert_eq!(faults.unused().is_empty(), expected.contains('x'), "{fault:?}");
@@ -737,7 +777,7 @@ mod tests {
             Fault::new(Effect::status(503)).once(),
             Fault::new(Effect::status(429)).times(2),
         ]);
-        let played: Vec<_> = (0..4).map(|_| faults.due("GET", "/api/v2/users")).collect();
+        let played: Vec<_> = (0..4).map(|_| faults.due("GET", "/api/v2/users", b"")).collect();
         let expected = [
             Some(Effect::status(503)),
             Some(Effect::status(429)),
@@ -747,10 +787,26 @@ mod tests {
         assert_eq!(played, expected);
 
         faults.push([Fault::new(Effect::status(500)).times(2)]);
-        assert!(faults.due("GET", "/api/v2/users").is_some());
+        assert!(faults.due("GET", "/api/v2/users", b"").is_some());
         assert_eq!(faults.unused(), [Fault::new(Effect::status(500)).times(2)]);
         faults.clear();
         assert!(faults.unused().is_empty());
+    }
+
+    #[test]
+    fn a_fault_can_wait_for_a_page() {
+        let faults = Faults::default();
+        faults.push([Fault::new(Effect::BlackHole).on_body("/paging/pageNumber", 7)]);
+        let cases = [
+            (r#"{ "paging": { "pageSize": 100, "pageNumber": 7 } }"#, true),
+            (r#"{ "paging": { "pageNumber": 70 } }"#, false),
+            (r#"{ "paging": 7 }"#, false),
+            ("", false),
+        ];
+        for (body, expected) in cases {
+            let due = faults.due("POST", "/api/v2/users", body.as_bytes());
+            assert_eq!(due.is_some(), expected, "{body}");
+        }
     }
 
     #[test]
@@ -758,7 +814,9 @@ mod tests {
         let played = |seed| {
             let faults = Faults::default();
             faults.push([Fault::new(Effect::BlackHole).sometimes(0.5, seed)]);
-            (0..64).map(|_| faults.due("GET", "/").is_some()).collect::<Vec<_>>()
+            (0..64)
+                .map(|_| faults.due("GET", "/", b"").is_some())
+                .collect::<Vec<_>>()
         };
         assert_eq!(played(1), played(1));
         assert_ne!(played(1), played(2));

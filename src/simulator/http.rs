@@ -56,46 +56,25 @@ pub(super) fn router(simulator: &Simulator) -> Router {
 
 /// Everything the API answers. Paths are spelled as the vendor publishes them.
 static ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/api/v2/analytics/conversations/aggregates/query", |call| {
-        let Call {
-            simulator, body, now, ..
-        } = call;
-        Ok(simulator
-            .organisation()
-            .aggregates(body, *now, simulator.switches())?
-            .into())
-    }),
-    endpoint("POST", "/api/v2/analytics/conversations/details/query", |call| {
-        let Call {
-            simulator, body, now, ..
-        } = call;
-        Ok(simulator
-            .organisation()
-            .details(body, *now, simulator.switches())?
-            .into())
-    }),
-    endpoint("GET", "/api/v2/routing/queues", |call| call.listing(Listing::Queues)),
-    endpoint("GET", "/api/v2/users", |call| call.listing(Listing::Users)),
+    endpoint("POST", "/api/v2/analytics/conversations/aggregates/query", aggregates),
+    endpoint("POST", "/api/v2/analytics/conversations/details/query", details),
+    endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
+    endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {
-        call.listing(Listing::WrapUpCodes)
+        listing(call, Listing::WrapUpCodes)
     }),
     endpoint("GET", "/api/v2/authorization/divisions", |call| {
-        call.listing(Listing::Divisions)
+        listing(call, Listing::Divisions)
     }),
-    endpoint("GET", "/api/v2/routing/skills", |call| call.listing(Listing::Skills)),
+    endpoint("GET", "/api/v2/routing/skills", |call| listing(call, Listing::Skills)),
     endpoint("GET", "/api/v2/routing/languages", |call| {
-        call.listing(Listing::Languages)
+        listing(call, Listing::Languages)
     }),
-    endpoint("GET", "/api/v2/flows", |call| call.listing(Listing::Flows)),
-    endpoint("GET", "/api/v2/date", |call| {
-        Ok(json!({ "currentDate": format!("{:.3}", call.now) }).into())
-    }),
-    endpoint("GET", "/api/v2/tokens/me", |call| Ok(call.token_info().into())),
+    endpoint("GET", "/api/v2/flows", |call| listing(call, Listing::Flows)),
+    endpoint("GET", "/api/v2/date", |call| Ok(date(call))),
+    endpoint("GET", "/api/v2/tokens/me", |call| Ok(token_info(call))),
     endpoint("HEAD", "/api/v2/tokens/me", |_| Ok(Answer::Empty)),
-    endpoint("DELETE", "/api/v2/tokens/me", |call| {
-        call.simulator.logins().revoke(call.token);
-        Ok(Answer::Empty)
-    }),
+    endpoint("DELETE", "/api/v2/tokens/me", |call| Ok(log_out(call))),
     endpoint("GET", "/api/v2/organizations/limits/namespaces/{namespaceName}", limits),
 ];
 
@@ -163,13 +142,12 @@ impl Endpoint {
 }
 
 fn read_body(model: &str, exchange: &Exchange, headers: &HeaderMap) -> Result<Value, PlatformError> {
-    if exchange.body.len() > MAX_BODY_BYTES {
-        return Err(PlatformError::too_large(MAX_BODY_BYTES));
-    }
+    let body = exchange.body.as_ref().filter(|body| body.len() <= MAX_BODY_BYTES);
+    let body = body.ok_or_else(|| PlatformError::too_large(MAX_BODY_BYTES))?;
     if !is_json(headers) {
         return Err(PlatformError::unsupported_media_type());
     }
-    let body = serde_json::from_slice(&exchange.body).map_err(|_| PlatformError::of_status(400))?;
+    let body = serde_json::from_slice(body).map_err(|_| PlatformError::of_status(400))?;
     strict::check(model, &body)?;
     Ok(body)
 }
@@ -186,31 +164,46 @@ struct Call<'a> {
     body: Value,
 }
 
-impl Call<'_> {
-    fn listing(&self, listing: Listing) -> Result<Answer, PlatformError> {
-        let query = self.uri.query().unwrap_or_default().as_bytes();
-        let params: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
-        Ok(self
-            .simulator
-            .organisation()
-            .listing(listing, &params, self.uri.path())?
-            .into())
-    }
+fn aggregates(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let organisation = call.simulator.organisation();
+    let answer = organisation.aggregates(&call.body, call.now, call.simulator.switches())?;
+    Ok(Answer::Json(answer))
+}
 
-    fn token_info(&self) -> Value {
-        let organisation = json!({ "id": ORGANISATION_ID, "name": "Simulated Organisation" });
-        json!({
-            "organization": organisation,
-            "homeOrganization": organisation,
-            "authorizedScope": [],
-            "OAuthClient": {
-                "id": self.simulator.client_id(),
-                "name": "Simulated OAuth client",
-                "authorizedGrantType": "CLIENT-CREDENTIALS",
-                "organization": organisation,
-            },
-        })
-    }
+fn details(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let organisation = call.simulator.organisation();
+    let answer = organisation.details(&call.body, call.now, call.simulator.switches())?;
+    Ok(Answer::Json(answer))
+}
+
+fn listing(call: &Call<'_>, listing: Listing) -> Result<Answer, PlatformError> {
+    let query = call.uri.query().unwrap_or_default().as_bytes();
+    let params: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+    let answer = call
+        .simulator
+        .organisation()
+        .listing(listing, &params, call.uri.path())?;
+    Ok(Answer::Json(answer))
+}
+
+fn date(call: &Call<'_>) -> Answer {
+    Answer::Json(json!({ "currentDate": format!("{:.3}", call.now) }))
+}
+
+fn token_info(call: &Call<'_>) -> Answer {
+    let organisation = json!({ "id": ORGANISATION_ID, "name": "Simulated Organisation" });
+    let client = json!({
+        "id": call.simulator.client_id(), "name": "Simulated OAuth client",
+        "authorizedGrantType": "CLIENT-CREDENTIALS", "organization": organisation,
+    });
+    Answer::Json(json!({
+        "organization": organisation, "homeOrganization": organisation, "authorizedScope": [], "OAuthClient": client,
+    }))
+}
+
+fn log_out(call: &Call<'_>) -> Answer {
+    call.simulator.logins().revoke(call.token);
+    Answer::Empty
 }
 
 fn limits(call: &Call<'_>) -> Result<Answer, PlatformError> {
@@ -219,7 +212,7 @@ fn limits(call: &Call<'_>) -> Result<Answer, PlatformError> {
     }
     let rate = rate_limit_entity(call.simulator.rate_limit().per_minute);
     let bytes = json!({ "key": "request.bytes.max", "namespace": "platform.api", "value": MAX_BODY_BYTES });
-    Ok(json!({ "entities": [rate, bytes] }).into())
+    Ok(Answer::Json(json!({ "entities": [rate, bytes] })))
 }
 
 const ORGANISATION_ID: &str = "5a0c1d9e-6f3b-4c55-9a4e-0c6a1f2b7d10";
@@ -228,12 +221,6 @@ const ORGANISATION_ID: &str = "5a0c1d9e-6f3b-4c55-9a4e-0c6a1f2b7d10";
 enum Answer {
     Json(Value),
     Empty,
-}
-
-impl From<Value> for Answer {
-    fn from(body: Value) -> Self {
-        Self::Json(body)
-    }
 }
 
 impl Answer {
@@ -263,8 +250,8 @@ async fn take_time(State(simulator): State<Simulator>, request: Request, next: N
 pub(super) struct Exchange {
     /// `ININ-Correlation-Id`, and `contextId` of an error body.
     pub(super) correlation_id: String,
-    /// The whole request body.
-    pub(super) body: Bytes,
+    /// The whole request body; `None` when it is larger than anything that is read here.
+    pub(super) body: Option<Bytes>,
     number: u64,
     journal: Journal,
 }
@@ -281,12 +268,10 @@ impl Exchange {
 async fn record(State(simulator): State<Simulator>, request: Request, next: Next) -> Response {
     let correlation_id = simulator.next_id();
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BUFFERED_BYTES).await else {
-        return PlatformError::too_large(MAX_BODY_BYTES).into_response(&correlation_id);
-    };
+    let body = to_bytes(body, MAX_BUFFERED_BYTES).await.ok();
     let ticket = simulator
         .journal()
-        .arrived(|number| entry(number, &simulator, &parts, &body, &correlation_id));
+        .arrived(|number| entry(number, &simulator, &parts, body.as_deref(), &correlation_id));
     let exchange = Exchange {
         correlation_id: correlation_id.clone(),
         body,
@@ -305,17 +290,23 @@ async fn record(State(simulator): State<Simulator>, request: Request, next: Next
     response.map(|body| Body::new(Recorded { body, _ticket: ticket }))
 }
 
-/// Where reading a body stops altogether; the limit the platform states is lower and answered properly.
+/// Where reading a body stops. Far above what is allowed, so that a caller hears of that instead of a lost connection.
 const MAX_BUFFERED_BYTES: usize = 16 * 1024 * 1024;
 
-fn entry(number: u64, simulator: &Simulator, parts: &request::Parts, body: &Bytes, correlation_id: &str) -> Entry {
+fn entry(
+    number: u64,
+    simulator: &Simulator,
+    parts: &request::Parts,
+    body: Option<&[u8]>,
+    correlation_id: &str,
+) -> Entry {
     Entry {
         number,
         at: simulator.now(),
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
-        body: readable_body(&parts.headers, body),
+        body: readable_body(&parts.headers, body.unwrap_or_default()),
         token: simulator.logins().recognise(&parts.headers).map(|token| token.0),
         correlation_id: correlation_id.to_owned(),
         status: None,
@@ -324,7 +315,7 @@ fn entry(number: u64, simulator: &Simulator, parts: &request::Parts, body: &Byte
     }
 }
 
-fn readable_body(headers: &HeaderMap, body: &Bytes) -> Value {
+fn readable_body(headers: &HeaderMap, body: &[u8]) -> Value {
     if is_json(headers) {
         return serde_json::from_slice(body).unwrap_or_default();
     }
@@ -423,9 +414,9 @@ mod tests {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
-        let body = Bytes::from_static(b"grant_type=client_credentials&client_secret=hush");
+        let body = b"grant_type=client_credentials&client_secret=hush";
         assert_eq!(
-            readable_body(&headers, &body),
+            readable_body(&headers, body),
             json!({ "grant_type": "client_credentials" })
         );
     }

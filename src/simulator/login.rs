@@ -32,7 +32,8 @@ pub(super) async fn token(
 ) -> Response {
     // The form is the documented place; the real service also takes the grant from the query string.
     let query = uri.query().unwrap_or_default().as_bytes();
-    let grant = form_field(&exchange.body, "grant_type").or_else(|| form_field(query, "grant_type"));
+    let grant = form_field(exchange.body.as_deref().unwrap_or_default(), "grant_type")
+        .or_else(|| form_field(query, "grant_type"));
     let client = basic_credentials(&headers);
     let issued = simulator
         .logins()

@@ -1,8 +1,8 @@
 //! Refuses request bodies the real platform would refuse: a field it does not know, a value outside an
-//! enumeration, a wrong JSON type, something required left out, a page past the limit.
+//! enumeration, a wrong JSON type, something required left out.
 //!
-//! Works on the published models alone. What the values *mean* (intervals, granularities, combinations) is
-//! the organisation's to judge.
+//! Works on the published models alone. What the values *mean* (intervals, page sizes, combinations) is the
+//! organisation's to judge.
 
 use serde_json::Value;
 
@@ -32,10 +32,6 @@ impl From<Complaint> for PlatformError {
     }
 }
 
-/// Rows of a page of a details query. What clients take for the maximum; the exact figure and the wording of
-/// the refusal are not documented.
-const MAX_PAGE_SIZE: i64 = 100;
-
 fn check_model(name: &str, value: &Value, at: &str) -> Result<(), Complaint> {
     let Some(schema) = published::model(name) else {
         return Ok(());
@@ -56,9 +52,6 @@ fn check_model(name: &str, value: &Value, at: &str) -> Result<(), Complaint> {
     }
     if let Some(field) = subject_of_predicate(name, schema, value).filter(|field| is_missing(field)) {
         return Err(missing(schema, name, field, at));
-    }
-    if name == "PagingSpec" {
-        check_paging(value, at)?;
     }
     Ok(())
 }
@@ -101,19 +94,6 @@ fn check_text(schema: &Schema, model: &str, field: &str, text: &str, at: &str) -
     if schema.format.as_deref() == Some("date-time") && text.parse::<jiff::Timestamp>().is_err() {
         let message = "Dates must be specified as ISO-8601 strings. For example: yyyy-MM-ddTHH:mm:ss.SSSZ";
         return Err(complain("invalid.date", message.to_owned(), at));
-    }
-    Ok(())
-}
-
-fn check_paging(paging: &Value, at: &str) -> Result<(), Complaint> {
-    let number = |field: &str| paging[field].as_i64().unwrap_or_default();
-    if !(1..=MAX_PAGE_SIZE).contains(&number("pageSize")) {
-        let message = format!("Page size must be between 1 and {MAX_PAGE_SIZE}.");
-        return Err(complain("bad.request", message, &join(at, "pageSize")));
-    }
-    if number("pageNumber") < 1 {
-        let message = "Page number must be 1 or greater.".to_owned();
-        return Err(complain("bad.request", message, &join(at, "pageNumber")));
     }
     Ok(())
 }
@@ -370,19 +350,6 @@ mod tests {
                 "{body}"
             );
         }
-    }
-
-    #[test]
-    fn pages_have_limits() {
-        let query = |size: Value, number: Value| {
-            let body = json!({ "interval": "i", "paging": { "pageSize": size, "pageNumber": number } });
-            check("ConversationQuery", &body).map_err(|complaint| complaint.field)
-        };
-        assert_eq!(query(json!(100), json!(1)), Ok(()));
-        assert_eq!(query(json!(101), json!(1)), Err("paging.pageSize".to_owned()));
-        assert_eq!(query(json!(0), json!(1)), Err("paging.pageSize".to_owned()));
-        assert_eq!(query(json!(25), json!(0)), Err("paging.pageNumber".to_owned()));
-        assert_eq!(query(json!(null), json!(1)), Err("paging.pageSize".to_owned()));
     }
 
     #[test]
