@@ -366,3 +366,6 @@ impl Days {
 fn timestamp(instant: i64) -> Timestamp {
     Timestamp::from_millisecond(instant).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;
