@@ -25,7 +25,10 @@ pub use token::TokenState;
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -62,13 +65,14 @@ impl Client {
     pub async fn aggregates(&self, query: &AggregateQuery, deadline: Instant) -> Result<Slice, UpstreamError> {
         let call = wire::aggregates(query);
         let query = query.clone();
+        let sent = Sent::default();
         let answered = self
-            .start(call, deadline, move |body| wire::read_aggregates(body, &query))
+            .start(call, deadline, &sent, move |body| wire::read_aggregates(body, &query))
             .await?;
         Ok(Slice {
             rows: answered.value,
             fetched_at: answered.sent_at,
-            upstream_calls: answered.calls,
+            upstream_calls: sent.take(),
         })
     }
 
@@ -100,7 +104,12 @@ impl Client {
         }];
         for endpoint in Endpoint::ALL {
             let answered = self
-                .start(wire::probe(endpoint, self.now()), deadline, |_| Ok(()))
+                .start(
+                    wire::probe(endpoint, self.now()),
+                    deadline,
+                    &Sent::default(),
+                    |_| Ok(()),
+                )
                 .await;
             checked.push(Checked {
                 what: endpoint.label(),
@@ -158,10 +167,11 @@ impl Client {
         &self,
         call: Call,
         deadline: Instant,
+        sent: &Sent,
         read: impl Fn(&Bytes) -> Result<T, Nonsense> + Send + Sync + 'static,
     ) -> Asking<T> {
-        let client = self.clone();
-        let task = async move { client.ask(&call, deadline, &read).await };
+        let (client, sent) = (self.clone(), sent.clone());
+        let task = async move { client.ask(&call, deadline, &sent, &read).await };
         Asking(AbortOnDropHandle::new(tokio::spawn(task.in_current_span())))
     }
 
@@ -170,20 +180,16 @@ impl Client {
         &self,
         call: &Call,
         deadline: Instant,
+        sent: &Sent,
         read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
     ) -> Result<Answered<T>, UpstreamError> {
         let endpoint = call.endpoint.label();
         let mut tries = Tries::default();
-        let mut calls = 0;
         self.0.retry_budget.deposit();
         loop {
-            let span = tracing::debug_span!("upstream_attempt", endpoint, resend = calls);
-            let failure = match self
-                .attempt(call, deadline, tries, &mut calls, read)
-                .instrument(span)
-                .await
-            {
-                Ok((value, sent_at)) => return Ok(Answered { value, calls, sent_at }),
+            let span = tracing::debug_span!("upstream_attempt", endpoint, ?tries);
+            let failure = match self.attempt(call, deadline, tries, sent, read).instrument(span).await {
+                Ok(answered) => return Ok(answered),
                 Err(failure) => failure,
             };
             let remaining = deadline.saturating_duration_since(Instant::now());
@@ -228,9 +234,9 @@ impl Client {
         call: &Call,
         deadline: Instant,
         tries: Tries,
-        calls: &mut u32,
+        sent: &Sent,
         read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
-    ) -> Result<(T, Timestamp), Failure> {
+    ) -> Result<Answered<T>, Failure> {
         let inner = &*self.0;
         inner.breaker.check().map_err(Failure::circuit_open)?;
         inner.tokens.current(deadline).await.map_err(Failure::no_token)?;
@@ -239,7 +245,7 @@ impl Client {
         let admission = inner.breaker.admit().map_err(Failure::circuit_open)?;
         let in_flight = turn.spend();
 
-        *calls += 1;
+        sent.add_one();
         let sent_at = self.now();
         let started = Instant::now();
         let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, deadline).await;
@@ -262,7 +268,7 @@ impl Client {
             Ok(_) => admission.succeeded(),
             Err(failure) => failure.tell(admission),
         }
-        outcome.map(|value| (value, sent_at))
+        outcome.map(|value| Answered { value, sent_at })
     }
 
     fn now(&self) -> Timestamp {
@@ -310,7 +316,7 @@ pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct ConversationPage {
     /// The documents, as the upstream wrote them.
     pub conversations: Vec<Conversation>,
-    /// Requests it took, retries included.
+    /// Requests sent since the page before, retries and pages asked for ahead included: they add up over the stream.
     pub upstream_calls: u32,
     /// When the request that brought it was sent.
     pub fetched_at: Timestamp,
@@ -401,11 +407,24 @@ impl Inner {
     }
 }
 
-/// What was asked for, and what it took.
+/// Requests sent for one purpose, by however many tasks: what an answer cost.
+#[derive(Clone, Default)]
+struct Sent(Arc<AtomicU32>);
+
+impl Sent {
+    fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Those not taken before.
+    fn take(&self) -> u32 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// What was asked for.
 struct Answered<T> {
     value: T,
-    /// Requests sent, this one included.
-    calls: u32,
     /// When the request that was answered was sent.
     sent_at: Timestamp,
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use super::{Answered, Client, Names, Told, UpstreamError, wire, wire::ListingPage};
+use super::{Answered, Client, Names, Sent, Told, UpstreamError, wire, wire::ListingPage};
 use crate::query::catalogue::Lookup;
 
 /// Accepted by nearly all listings.
@@ -17,10 +17,10 @@ const PAGE_SIZE: usize = 100;
 const MOST_PAGES: usize = 2_000;
 
 pub(super) async fn read(client: &Client, lookup: Lookup, deadline: Instant) -> Result<Names, UpstreamError> {
+    let sent = Sent::default();
     let page = |number| {
-        client.start(wire::listing(lookup, PAGE_SIZE, number), deadline, |body| {
-            wire::read_listing(body)
-        })
+        let call = wire::listing(lookup, PAGE_SIZE, number);
+        client.start(call, deadline, &sent, |body| wire::read_listing(body))
     };
 
     let first = page(1).await?;
@@ -58,11 +58,11 @@ pub(super) async fn read(client: &Client, lookup: Lookup, deadline: Instant) -> 
         more = next.value.more && !next.value.empty;
         add(&mut names, next);
     }
+    names.upstream_calls = sent.take();
     Ok(names)
 }
 
 fn add(names: &mut Names, answered: Answered<ListingPage>) {
-    names.upstream_calls += answered.calls;
     names.fetched_at = names.fetched_at.min(answered.sent_at);
     names.by_id.extend(answered.value.names);
 }

@@ -23,7 +23,9 @@ use futures_util::{Stream, future::try_join_all, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{Answered, Asking, Client, Conversation, ConversationPage, Told, UpstreamError, wire, wire::DetailsPage};
+use super::{
+    Answered, Asking, Client, Conversation, ConversationPage, Sent, Told, UpstreamError, wire, wire::DetailsPage,
+};
 use crate::query::{ConversationQuery, Filter, Range};
 
 /// The most the upstream gives on a page.
@@ -50,6 +52,7 @@ pub(super) fn conversations(
             client,
             filter: Arc::new(query.filter.clone()),
             deadline,
+            sent: Sent::default(),
         },
         windows: windows(query.range),
         seen: HashSet::new(),
@@ -76,19 +79,17 @@ impl Pager {
     async fn next(&mut self) -> Result<Option<ConversationPage>, UpstreamError> {
         loop {
             let page = if let Some(mut sweep) = self.sweep.take() {
-                match sweep.pages.next(&self.source).await? {
-                    Some(page) => {
-                        let kept = self.keep(&mut sweep, page);
-                        self.sweep = Some(sweep);
-                        Some(kept)
-                    }
-                    None => self.close(sweep).await?,
+                if let Some(page) = sweep.pages.next(&self.source).await? {
+                    let kept = self.keep(&mut sweep, page);
+                    self.sweep = Some(sweep);
+                    Some(kept)
+                } else {
+                    self.close(sweep).await?
                 }
+            } else if let Some(window) = self.windows.pop_front() {
+                self.open(window).await?
             } else {
-                let Some(window) = self.windows.pop_front() else {
-                    return Ok(None);
-                };
-                Some(self.open(window).await?)
+                return Ok(self.remaining_cost());
             };
             if page.is_some() {
                 return Ok(page);
@@ -96,7 +97,8 @@ impl Pager {
         }
     }
 
-    async fn open(&mut self, window: Range) -> Result<ConversationPage, UpstreamError> {
+    /// The first page of a window, unless the window must be cut.
+    async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
         let first = self.source.page(window, 1).await?;
         let estimate = pages_estimated(first.value.total_hits.unwrap_or(0));
         match halves(window) {
@@ -104,11 +106,23 @@ impl Pager {
             Some((earlier, later)) if estimate >= MOST_PAGES => {
                 self.windows.push_front(later);
                 self.windows.push_front(earlier);
-                Ok(no_rows(&first))
+                Ok(None)
             }
             None if estimate > MOST_PAGES => Err(too_deep(&first)),
-            _ => self.begin(Sweep::new(window, self.source.is_moving(window)), first),
+            _ => self
+                .begin(Sweep::new(window, self.source.is_moving(window)), first)
+                .map(Some),
         }
+    }
+
+    /// What was sent after the last page for nothing new.
+    fn remaining_cost(&self) -> Option<ConversationPage> {
+        let upstream_calls = self.source.sent.take();
+        (upstream_calls > 0).then(|| ConversationPage {
+            conversations: Vec::new(),
+            upstream_calls,
+            fetched_at: self.source.client.now(),
+        })
     }
 
     /// Takes the first page of a sweep.
@@ -131,7 +145,7 @@ impl Pager {
     /// The rows of a page not handed on before.
     fn keep(&mut self, sweep: &mut Sweep, page: Numbered) -> ConversationPage {
         sweep.note(&page);
-        let Answered { value, calls, sent_at } = page.answered;
+        let Answered { value, sent_at } = page.answered;
         let conversations = value.conversations.into_iter();
         let unseen = conversations.filter(|conversation| {
             let unseen = self.seen.insert(Arc::clone(&conversation.id));
@@ -143,20 +157,19 @@ impl Pager {
         });
         ConversationPage {
             conversations: unseen.collect(),
-            upstream_calls: calls,
+            upstream_calls: self.source.sent.take(),
             fetched_at: sent_at,
         }
     }
 
     /// After the last page of a sweep: done with the window, or once more through it.
     async fn close(&mut self, sweep: Sweep) -> Result<Option<ConversationPage>, UpstreamError> {
-        let (moved, reread) = match sweep.number {
-            1 if sweep.repeated => (true, None),
-            1 => self.source.read_again(&sweep).await?,
-            _ => (sweep.news, None),
+        let moved = match sweep.number {
+            1 => sweep.repeated || self.source.reads_differently(&sweep).await?,
+            _ => sweep.news,
         };
         if !moved {
-            return Ok(reread);
+            return Ok(None);
         }
         if sweep.number == MOST_SWEEPS {
             return Err(UpstreamError::Unavailable {
@@ -170,9 +183,7 @@ impl Pager {
             "rows moved between pages: reading the window again"
         );
         let first = self.source.page(sweep.pages.window, 1).await?;
-        let mut page = self.begin(sweep.next(), first)?;
-        page.upstream_calls += reread.map_or(0, |reread| reread.upstream_calls);
-        Ok(Some(page))
+        self.begin(sweep.next(), first).map(Some)
     }
 }
 
@@ -341,12 +352,13 @@ struct Source {
     client: Client,
     filter: Arc<Filter>,
     deadline: Instant,
+    sent: Sent,
 }
 
 impl Source {
     fn page(&self, window: Range, number: usize) -> Asking<DetailsPage> {
         let call = wire::details(window, &self.filter, PAGE_SIZE, number);
-        self.client.start(call, self.deadline, wire::read_details)
+        self.client.start(call, self.deadline, &self.sent, wire::read_details)
     }
 
     fn is_moving(&self, window: Range) -> bool {
@@ -354,31 +366,14 @@ impl Source {
     }
 
     /// Reads the marks of a sweep again. Rows may have been added after what was there; any other change is movement.
-    async fn read_again(&self, sweep: &Sweep) -> Result<(bool, Option<ConversationPage>), UpstreamError> {
+    async fn reads_differently(&self, sweep: &Sweep) -> Result<bool, UpstreamError> {
         if sweep.pages.read < 2 {
-            return Ok((false, None));
+            return Ok(false);
         }
         let marks = sweep.marks.iter();
         let again = try_join_all(marks.map(|(number, _)| self.page(sweep.pages.window, *number))).await?;
-        let moved = sweep
-            .marks
-            .iter()
-            .zip(&again)
-            .any(|((_, before), now)| !ids(&now.value.conversations).starts_with(before));
-        let cost = again.iter().map(no_rows).reduce(|sum, page| ConversationPage {
-            upstream_calls: sum.upstream_calls + page.upstream_calls,
-            ..sum
-        });
-        Ok((moved, cost))
-    }
-}
-
-/// A page that brought nothing to hand on, for what it cost.
-fn no_rows(page: &Answered<DetailsPage>) -> ConversationPage {
-    ConversationPage {
-        conversations: Vec::new(),
-        upstream_calls: page.calls,
-        fetched_at: page.sent_at,
+        let mut pairs = sweep.marks.iter().zip(&again);
+        Ok(pairs.any(|((_, before), now)| !ids(&now.value.conversations).starts_with(before)))
     }
 }
 

@@ -749,3 +749,366 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsense> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::query::{Dimension, Zone, catalogue::Rollup};
+
+    static QUEUE: Dimension = dimension("queueId");
+    static MEDIA: Dimension = dimension("mediaType");
+    static DIVISION: Dimension = dimension("divisionId");
+    static OFFERED: Metric = metric("nOffered");
+    static HANDLE: Metric = metric("tHandle");
+
+    const fn dimension(upstream: &'static str) -> Dimension {
+        Dimension {
+            name: upstream,
+            upstream,
+            named: None,
+            multi_valued: false,
+            meaning: "",
+        }
+    }
+
+    const fn metric(upstream: &'static str) -> Metric {
+        Metric {
+            upstream,
+            rollup: Rollup::Counter,
+            meaning: "",
+        }
+    }
+
+    fn filter(clauses: &[(&'static Dimension, &[&str])]) -> Filter {
+        let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        Filter {
+            clauses: clauses
+                .iter()
+                .map(|(dimension, named)| (*dimension, values(named)))
+                .collect(),
+        }
+    }
+
+    fn range(start: &str, end: &str) -> Range {
+        Range {
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+        }
+    }
+
+    fn query() -> AggregateQuery {
+        AggregateQuery {
+            source: Source::Conversations,
+            range: range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00.5Z"),
+            granularity: Some(Granularity::Minutes(30)),
+            time_zone: Zone::named("Europe/Berlin").unwrap(),
+            group_by: vec![&QUEUE],
+            metrics: vec![&OFFERED, &HANDLE],
+            filter: Filter::default(),
+        }
+    }
+
+    fn sent(call: &Call) -> Value {
+        serde_json::from_slice(call.body.as_deref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_aggregate_query_as_sent() {
+        let query = AggregateQuery {
+            filter: filter(&[(&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]),
+            ..query()
+        };
+        insta::assert_json_snapshot!(sent(&aggregates(&query)));
+    }
+
+    #[test]
+    fn a_plain_aggregate_query_leaves_out_what_it_does_not_need() {
+        let query = AggregateQuery {
+            granularity: None,
+            group_by: Vec::new(),
+            ..query()
+        };
+        let expected = json!({
+            "interval": "2025-03-10T00:00:00.000Z/2025-03-11T00:00:00.500Z",
+            "timeZone": "Europe/Berlin",
+            "metrics": ["nOffered", "tHandle"],
+        });
+        assert_eq!(sent(&aggregates(&query)), expected);
+    }
+
+    #[test]
+    fn granularities() {
+        for (length, expected) in [
+            (Granularity::Minutes(15), "PT15M"),
+            (Granularity::Minutes(60), "PT1H"),
+            (Granularity::Minutes(90), "PT90M"),
+            (Granularity::Minutes(720), "PT12H"),
+            (Granularity::Day, "P1D"),
+            (Granularity::Week, "P1W"),
+            (Granularity::Month, "P1M"),
+        ] {
+            assert_eq!(granularity(length), expected);
+        }
+    }
+
+    /// What belongs to the conversation and what must hold on one segment go to different filters.
+    #[test]
+    fn a_details_query_as_sent() {
+        let filter = filter(&[(&DIVISION, &["d"]), (&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]);
+        let day = range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00Z");
+        insta::assert_json_snapshot!(sent(&details(day, &filter, 100, 7)));
+        let unfiltered = sent(&details(day, &Filter::default(), 100, 7));
+        assert!(unfiltered.get("segmentFilters").is_none() && unfiltered.get("conversationFilters").is_none());
+    }
+
+    #[test]
+    fn users_are_listed_whatever_their_state() {
+        assert_eq!(
+            listing(Lookup::Users, 100, 2).path,
+            "/api/v2/users?pageSize=100&pageNumber=2&state=any"
+        );
+        assert_eq!(
+            listing(Lookup::Queues, 100, 2).path,
+            "/api/v2/routing/queues?pageSize=100&pageNumber=2"
+        );
+    }
+
+    fn aggregate_answer(data: &Value) -> Value {
+        json!({"results": [{"group": {"mediaType": "voice", "queueId": "q1"}, "data": data}]})
+    }
+
+    #[test]
+    fn an_aggregate_answer_is_put_into_the_querys_order() {
+        let answer = json!({"future": 1, "results": [
+            {"group": {"mediaType": "voice", "queueId": "q1", "future": "x"}, "data": [{
+                "interval": "2025-03-09T23:30:00.000Z/2025-03-10T00:30:00.000Z",
+                "metrics": [
+                    {"metric": "tHandle", "qualifier": "", "stats": {"max": 7, "min": 2.5, "count": 2, "sum": 9.5, "future": 1}},
+                    {"metric": "nOther", "stats": {"count": 1}},
+                    {"metric": "nOffered", "stats": {"count": 5_097_600_919_i64}},
+                ],
+            }]},
+            {"group": {"mediaType": "chat"}, "data": [{"interval": "2025-03-10T01:00:00Z/2025-03-10T01:30:00Z", "metrics": []}]},
+        ]});
+        let rows = read_aggregates(answer.to_string().as_bytes(), &query()).unwrap();
+        let [first, second] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!(first.group, [Some("q1".into())]);
+        assert_eq!(first.media_type.as_deref(), Some("voice"));
+        assert_eq!(
+            first.bucket,
+            range("2025-03-10T00:00:00Z", "2025-03-10T00:30:00Z"),
+            "cut to the range"
+        );
+        let offered = first.metrics[0].unwrap();
+        assert_eq!((offered.count, offered.sum), (Some(5_097_600_919.0), None));
+        let handle = first.metrics[1].unwrap();
+        assert_eq!((handle.min, handle.max, handle.sum), (Some(2.5), Some(7.0), Some(9.5)));
+        assert_eq!(second.group, [None]);
+        assert_eq!(second.metrics, [None, None]);
+    }
+
+    #[test]
+    fn no_rows_have_two_spellings() {
+        for body in [r#"{"results": []}"#, "{}", r#"{"results": null}"#] {
+            assert_eq!(read_aggregates(body.as_bytes(), &query()).unwrap(), [], "{body}");
+        }
+    }
+
+    /// Never a smaller answer: what is damaged fails as a whole.
+    #[test]
+    fn a_damaged_aggregate_answer_is_nonsense() {
+        let stats = json!([{"metric": "nOffered", "stats": {"count": 1}}]);
+        let inside = "2025-03-10T00:00:00.000Z/2025-03-10T00:30:00.000Z";
+        for data in [
+            json!([{"metrics": stats}]),
+            json!([{"interval": "2025-03-10T00:00:00.000Z", "metrics": stats}]),
+            json!([{"interval": "yesterday/today", "metrics": stats}]),
+            json!([{"interval": "2025-03-12T00:00:00.000Z/2025-03-12T00:30:00.000Z", "metrics": stats}]),
+            json!([{"interval": inside, "metrics": [{"metric": "nOffered"}]}]),
+            json!([{"interval": inside, "metrics": [{"metric": "nOffered", "stats": {"count": "many"}}]}]),
+            json!([{"interval": inside, "metrics": [{"stats": {"count": 1}}]}]),
+            json!([{"interval": inside, "metrics": [stats[0], stats[0]]}]),
+            json!("none"),
+        ] {
+            let answer = aggregate_answer(&data).to_string();
+            assert!(read_aggregates(answer.as_bytes(), &query()).is_err(), "{answer}");
+        }
+        for body in ["", "<html>", "[]", r#"{"results": [{"#] {
+            assert!(read_aggregates(body.as_bytes(), &query()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn conversations_keep_their_bytes_and_fit_on_a_line() {
+        let body = Bytes::from(
+            "{\"totalHits\": 2, \"conversations\": [\n {\"conversationId\":\"a\",\"n\":1.10,\"conversationStart\":\"2025-03-10T00:00:00.001Z\"},\n \
+             {\"conversationId\":\"b\",\r\n\"t\":\"x\\ny\",\"conversationStart\":\"2025-03-10T01:00:00Z\",\"conversationEnd\":\"2025-03-10T02:00:00+01:00\"}]}",
+        );
+        let page = read_details(&body).unwrap();
+        assert_eq!(page.total_hits, Some(2));
+        let [first, second] = &page.conversations[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (&*first.id, first.start.as_millisecond() % 1000, first.end),
+            ("a", 1, None)
+        );
+        assert_eq!(
+            first.document,
+            r#"{"conversationId":"a","n":1.10,"conversationStart":"2025-03-10T00:00:00.001Z"}"#
+        );
+        assert_eq!(second.end, Some("2025-03-10T01:00:00Z".parse().unwrap()));
+        assert!(!second.document.contains(&b'\n') && second.document.windows(2).any(|pair| pair == br"\n"));
+    }
+
+    #[test]
+    fn pages_without_conversations_and_damaged_ones() {
+        for body in [r#"{"totalHits": 7}"#, r#"{"totalHits": 7, "conversations": []}"#] {
+            let page = read_details(&Bytes::from(body)).unwrap();
+            assert_eq!((page.conversations.len(), page.total_hits), (0, Some(7)));
+        }
+        for body in [
+            "",
+            "null",
+            r#"{"conversations": [{"conversationStart": "2025-03-10T00:00:00Z"}]}"#,
+            r#"{"conversations": [{"conversationId": "a"}]}"#,
+            r#"{"conversations": [{"conversationId": "a", "conversationStart": "soon"}]}"#,
+            r#"{"conversations": [{"conversationId": "a", "conversationStart": "2025-03-10T00:00:00Z", "conversationEnd": "x"}]}"#,
+        ] {
+            assert!(read_details(&Bytes::from(body)).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_listing_gives_names_and_whether_there_is_more() {
+        let body = json!({"entities": [{"id": "1", "name": "One"}, {"id": "2", "name": null}, {"id": "3"}], "pageCount": 2, "nextUri": "/x"});
+        let page = read_listing(body.to_string().as_bytes()).unwrap();
+        assert_eq!(page.names, [("1".into(), "One".into())]);
+        assert_eq!((page.empty, page.page_count, page.more), (false, Some(2), true));
+        let last = read_listing(br#"{"entities": [], "nextUri": null}"#).unwrap();
+        assert_eq!((last.empty, last.page_count, last.more), (true, None, false));
+        assert!(read_listing(b"{}").is_err());
+    }
+
+    #[test]
+    fn lifetimes_within_reason() {
+        for (announced, seconds) in [
+            (json!(86_399), 86_399),
+            (json!("3600"), 3_600),
+            (json!(0), 10),
+            (json!(-5), 10),
+            (json!(1e18), 172_800),
+            (json!(30), 30),
+            (json!("soon"), 300),
+            (json!("NaN"), 300),
+            (json!(null), 300),
+        ] {
+            let grant = read_grant(
+                json!({"access_token": "t", "token_type": "Bearer", "expires_in": announced})
+                    .to_string()
+                    .as_bytes(),
+            );
+            assert_eq!(grant.unwrap().lifetime, Duration::from_secs(seconds), "{announced}");
+        }
+        assert_eq!(
+            read_grant(br#"{"access_token": "t"}"#).unwrap().lifetime,
+            Duration::from_secs(300)
+        );
+        assert!(read_grant(br#"{"access_token": "t", "token_type": "mac"}"#).is_err());
+        assert!(read_grant(br#"{"token_type": "bearer"}"#).is_err());
+    }
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            correlation_id: None,
+            retry_after: None,
+            body: Bytes::from(body.to_owned()),
+        }
+    }
+
+    /// What is told for the vendor's own bodies, and for bodies that are none. Nothing in it is the vendor's text.
+    #[test]
+    fn refusals_in_our_words() {
+        use std::fmt::Write;
+
+        let mut table = String::new();
+        for (status, body) in [
+            (
+                400,
+                r#"{"message":"Value [x<script>] is not valid for field type [ConversationMetric]. Allowable values are: a, b","code":"invalid.value","contextId":"c-1"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"Pagination may not exceed 100000 results. Tip: ...","code":"pagination.limit.exceeded"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"The search interval may not exceed 31 days","code":"invalid.interval"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"Dates must be specified as ISO-8601 strings.","code":"invalid.date"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"The request could not be understood","code":"bad.request"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"see https://api.internal.example/","code":"see https://api.internal.example/"}"#,
+            ),
+            (400, "<html>"),
+            (401, r#"{"code":"bad.credentials"}"#),
+            (
+                403,
+                r#"{"message":"You must have at least one of the following permissions assigned: [analytics:conversationDetail:view, analytics:agentConversationDetail:view]","code":"missing.any.permissions"}"#,
+            ),
+            (
+                403,
+                r#"{"message":"You are missing the following permission(s): a:b:c, d:e:f","code":"missing.permissions"}"#,
+            ),
+            (
+                403,
+                r#"{"message":"You are not authorized to perform the requested action.","code":"not.authorized"}"#,
+            ),
+            (404, r#"{"code":"not.found"}"#),
+            (409, r#"{"code":"general.conflict"}"#),
+            (413, r#"{"code":"request.entity.too.large"}"#),
+            (415, r#"{"code":"unsupported.media.type"}"#),
+            (418, ""),
+        ] {
+            let error = refused(&reply(status, body), Endpoint::Aggregates);
+            let told = error.told().unwrap();
+            writeln!(table, "{status}: {error} [{:?} {:?}]", told.code, told.correlation_id).unwrap();
+        }
+        assert!(!table.contains("internal.example") && !table.contains("script"));
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn the_seconds_in_a_429s_sentence() {
+        for (message, seconds) in [
+            (
+                "Rate limit exceeded the maximum. Retry the request in [42] seconds",
+                Some(42),
+            ),
+            (
+                "Rate limit exceeded the maximum [300] requests within [60] seconds",
+                Some(60),
+            ),
+            ("Slow down", None),
+            ("in [a while]", None),
+        ] {
+            let body = json!({"message": message}).to_string();
+            assert_eq!(
+                seconds_asked_for(body.as_bytes()),
+                seconds.map(Duration::from_secs),
+                "{message}"
+            );
+        }
+        assert_eq!(seconds_asked_for(b"<html>"), None);
+    }
+}
