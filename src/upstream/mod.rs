@@ -204,16 +204,22 @@ impl Client {
             match verdict {
                 Verdict::GiveUp => return Err(failure.error),
                 Verdict::Again => {}
-                Verdict::NewToken(generation) => self.0.tokens.replace(generation, failure.error, deadline).await?,
+                Verdict::NewToken(generation) => {
+                    let replaced = self.0.tokens.replace(generation, failure.error, deadline).await;
+                    if let Err(refused @ UpstreamError::Credentials(_)) = replaced {
+                        return Err(refused);
+                    }
+                    // Whatever else keeps the new token away, the next attempt finds out and judges.
+                }
                 Verdict::Retry(_) if !self.0.retry_budget.withdraw() => {
                     tracing::warn!(endpoint, "retry budget of the service spent: not asking again");
                     return Err(failure.error);
                 }
                 Verdict::Retry(wait) => sleep(wait).await,
                 // The gate makes this request wait, too.
-                Verdict::Hold(wait) => self.0.budget.close_gate_for(wait),
+                Verdict::Hold(wait) => self.close_gate(endpoint, wait),
                 Verdict::HoldAndGiveUp(wait) => {
-                    self.0.budget.close_gate_for(wait);
+                    self.close_gate(endpoint, wait);
                     return Err(failure.error.come_back_in(wait));
                 }
             }
@@ -257,18 +263,21 @@ impl Client {
             Ok(reply) if reply.status.is_success() => {
                 read(&reply.body).map_err(|nonsense| Failure::nonsense(&reply, nonsense))
             }
-            Ok(reply) => Err(Failure::refused(&reply, call.endpoint, token.generation, sent_at)),
+            Ok(reply) => Err(Failure::refused(&reply, call.endpoint, token.generation, self.now())),
             Err(lost) => Err(Failure::lost(lost, tries)),
         };
-        let label = outcome
-            .as_ref()
-            .map_or_else(|failure| failure.trouble.label(), |_| "answered");
+        let label = outcome.as_ref().map_or_else(Failure::label, |_| "answered");
         metrics::counter!(meters::REQUESTS, "endpoint" => endpoint, "outcome" => label).increment(1);
         match &outcome {
             Ok(_) => admission.succeeded(),
             Err(failure) => failure.tell(admission),
         }
         outcome.map(|value| Answered { value, sent_at })
+    }
+
+    fn close_gate(&self, endpoint: &'static str, wait: Duration) {
+        tracing::warn!(endpoint, wait_ms = wait.as_millis(), "upstream asks us to wait");
+        self.0.budget.close_gate_for(wait);
     }
 
     fn now(&self) -> Timestamp {
@@ -574,6 +583,14 @@ impl Failure {
                 told,
                 source: lost.source.map(|source| source as _),
             },
+        }
+    }
+
+    /// The label of metrics.
+    fn label(&self) -> &'static str {
+        match (self.trouble, &self.error) {
+            (Trouble::Final, UpstreamError::Timeout(_)) => "out_of_time",
+            (trouble, _) => trouble.label(),
         }
     }
 

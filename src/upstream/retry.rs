@@ -23,7 +23,7 @@ const TOKEN_PAUSE: Duration = Duration::from_secs(1);
 /// 429s of one request before it gives up whatever its deadline.
 const MOST_THROTTLES: u32 = 10;
 /// The longest a single `Retry-After` can silence the whole service.
-const LONGEST_THROTTLE: Duration = Duration::from_secs(3600);
+const LONGEST_THROTTLE: Duration = Duration::from_hours(1);
 
 /// What went wrong with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +82,8 @@ pub(super) fn judge(trouble: Trouble, tries: Tries, max_attempts: u32, remaining
         }
     };
     match trouble {
-        Trouble::Final => Verdict::GiveUp,
         Trouble::TokenRefused(generation) if !tries.replayed => Verdict::NewToken(generation),
-        Trouble::TokenRefused(_) => Verdict::GiveUp,
+        Trouble::TokenRefused(_) | Trouble::Final => Verdict::GiveUp,
         Trouble::Stale => Verdict::Again,
         Trouble::Broken if tries.breakages > 0 => Verdict::GiveUp,
         Trouble::Broken => retry(Duration::ZERO),

@@ -278,7 +278,7 @@ async fn a_token_is_renewed_behind_the_back_of_its_users_and_serves_while_that_f
     let started = Instant::now();
     // Renewal is due five minutes before the end; the login service is down for four minutes of that.
     while started.elapsed() < Duration::from_secs(3595) {
-        down.store(started.elapsed() < Duration::from_secs(3300 + 240), Ordering::Relaxed);
+        down.store(started.elapsed() < Duration::from_mins(55 + 4), Ordering::Relaxed);
         let asked = Instant::now();
         ask(&client, 30).await.unwrap();
         assert!(asked.elapsed() < ms(100), "delayed by the renewal");
@@ -522,7 +522,7 @@ async fn no_minute_sees_more_requests_than_the_limit_retries_included() {
     assert!(
         calls
             .windows(101)
-            .all(|stretch| stretch[100] - stretch[0] >= Duration::from_secs(60))
+            .all(|stretch| stretch[100] - stretch[0] >= Duration::from_mins(1))
     );
     assert_eq!(
         calls.len(),
@@ -543,7 +543,7 @@ async fn an_outage_is_met_with_few_retries_and_then_with_an_open_circuit() {
         let asked = Instant::now();
         match ask(&client, 5).await {
             Err(UpstreamError::CircuitOpen { retry_after }) if asked.elapsed() < ms(5) => {
-                assert!(retry_after <= Duration::from_secs(60));
+                assert!(retry_after <= Duration::from_mins(1));
                 open += 1;
             }
             Err(_) => {}
@@ -903,7 +903,7 @@ async fn a_hundred_pages_are_read_together() {
             counted.1.fetch_max(now, Ordering::Relaxed);
             let counted = Arc::clone(&counted);
             tokio::spawn(async move {
-                sleep(latency - ms(1)).await;
+                sleep(ms(149)).await;
                 counted.0.fetch_sub(1, Ordering::Relaxed);
             });
             served.answer(asked).after(latency)
@@ -1198,4 +1198,89 @@ async fn a_conversation_page_says_when_it_was_asked_for() {
         .unwrap();
     let late = page.fetched_at.duration_since(NOW.parse().unwrap());
     assert!(late < jiff::SignedDuration::from_millis(100), "{late:?}");
+}
+
+// ---- bounds and secrets
+
+/// Sixty-six mebibytes of zeros in sixty-six kilobytes.
+fn gzip_bomb() -> Vec<u8> {
+    const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3];
+    // A deflate block whose every two zero bits repeat the last byte 258 times, so far a zero.
+    const BLOCK_HEAD: [u8; 15] = [
+        0xed, 0xc1, 0x31, 0x1, 0x0, 0x0, 0x0, 0xc2, 0xa0, 0xf5, 0x4f, 0x6d, 0x8, 0x5f, 0xa0,
+    ];
+    let body = [&GZIP_HEAD[..], &BLOCK_HEAD, &vec![0; 66 * 1024]].concat();
+    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n";
+    [head.as_bytes(), &body].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_too_large_is_cut_off_while_it_unfolds() {
+    let login = Stub::granting(|_| empty()).await;
+    let (url, requests) = raw_server(vec![gzip_bomb()], ms(0), true).await;
+    let client = client(Settings {
+        api_url: url,
+        ..login.settings()
+    });
+    let error = ask(&client, 30).await.unwrap_err();
+    assert!(
+        matches!(&error, UpstreamError::Rejected { reason, .. } if reason.contains("larger")),
+        "{error:?}"
+    );
+    assert_eq!(requests.load(Ordering::Relaxed), 1, "asking again would bring the same");
+}
+
+/// Everything written at the finest level, and everything told to callers.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_in_no_log_and_no_error() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stub = Stub::granting(|asked| match asked.before {
+        0 => answer(401, &format!("{SECRET} {TOKEN}")),
+        1 => answer(503, SECRET),
+        2 => answer(429, SECRET).with("Retry-After", "1"),
+        3 => empty(),
+        _ => answer(400, &json!({"message": SECRET, "code": "bad.request"}).to_string()),
+    })
+    .await;
+    let client = stub.client();
+    ask(&client, 30).await.unwrap();
+    let error = ask(&client, 30).await.unwrap_err();
+    let refusing = Stub::start(
+        |_| {
+            answer(
+                401,
+                &json!({"error": "invalid_client", "description": SECRET}).to_string(),
+            )
+        },
+        |_| empty(),
+    )
+    .await;
+    let refused = ask(&refusing.client(), 30).await.unwrap_err();
+    let told = format!("{error} {error:?} {refused} {refused:?} {:?}", client.health());
+    let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("upstream"), "the log was not caught");
+    for secret in [SECRET, TOKEN, "aWQ6Y2FuYXJ5"] {
+        assert!(!log.contains(secret), "{secret} in the log");
+        assert!(!told.contains(secret), "{secret} in an error");
+    }
 }

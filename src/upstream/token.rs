@@ -31,7 +31,7 @@ const FLOOR: Duration = Duration::from_secs(10);
 /// After a failed mint with no token left; callers in between share its error.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// After the login service refused the credentials, unless they change.
-const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(60);
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(1);
 /// Between replacements of tokens the API refused.
 const PAUSE_BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(30);
 
@@ -306,7 +306,7 @@ impl Minter {
                     .and_then(|header| retry::retry_after(header, self.clock.now()));
                 let asked = asked.or_else(|| wire::seconds_asked_for(&reply.body)).unwrap_or(FLOOR);
                 Err(MintFailure::Throttled(
-                    asked.clamp(PAUSE_AFTER_FAILURE, Duration::from_secs(3600)),
+                    asked.clamp(PAUSE_AFTER_FAILURE, Duration::from_hours(1)),
                     told(),
                 ))
             }
@@ -406,9 +406,9 @@ impl Minter {
 /// How long before its end a token is renewed: a tenth of its life, between one and five minutes, spread so that
 /// replicas started together do not renew together; never more than half its life.
 fn margin(lifetime: Duration, jitter: f64) -> Duration {
-    let least = Duration::from_secs(60);
-    let most = (lifetime / 10).clamp(Duration::from_secs(90), Duration::from_secs(300));
-    (least + (most - least).mul_f64(jitter)).min(lifetime / 2)
+    let least = Duration::from_mins(1);
+    let most = (lifetime / 10).clamp(Duration::from_secs(90), Duration::from_mins(5));
+    (least + most.saturating_sub(least).mul_f64(jitter)).min(lifetime / 2)
 }
 
 /// Tells credentials apart without keeping them.

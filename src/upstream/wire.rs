@@ -317,9 +317,9 @@ fn read_conversation(body: &Bytes, document: &RawValue) -> Result<Conversation, 
             .map_err(|_| Nonsense("a conversation's time is not an instant".to_owned()))
     };
     Ok(Conversation {
-        id: Arc::from(&*head.conversation_id),
-        start: instant(&head.conversation_start)?,
-        end: head.conversation_end.as_deref().map(instant).transpose()?,
+        id: Arc::from(&*head.id),
+        start: instant(&head.start)?,
+        end: head.end.as_deref().map(instant).transpose()?,
         document: on_one_line(body.slice_ref(text)),
     })
 }
@@ -407,14 +407,13 @@ struct DetailsAnswer<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ConversationHead<'a> {
-    #[serde(borrow)]
-    conversation_id: Cow<'a, str>,
-    #[serde(borrow)]
-    conversation_start: Cow<'a, str>,
-    #[serde(borrow)]
-    conversation_end: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "conversationId")]
+    id: Cow<'a, str>,
+    #[serde(borrow, rename = "conversationStart")]
+    start: Cow<'a, str>,
+    #[serde(borrow, rename = "conversationEnd")]
+    end: Option<Cow<'a, str>>,
 }
 
 // ---- listings
@@ -1014,7 +1013,7 @@ mod tests {
         }
         assert_eq!(
             read_grant(br#"{"access_token": "t"}"#).unwrap().lifetime,
-            Duration::from_secs(300)
+            Duration::from_mins(5)
         );
         assert!(read_grant(br#"{"access_token": "t", "token_type": "mac"}"#).is_err());
         assert!(read_grant(br#"{"token_type": "bearer"}"#).is_err());
