@@ -258,6 +258,7 @@ struct StatsAnswer {
     numerator: Option<f64>,
     denominator: Option<f64>,
     target: Option<f64>,
+    current: Option<f64>,
     p95: Option<f64>,
     p99: Option<f64>,
 }
@@ -273,6 +274,7 @@ impl From<&StatsAnswer> for Stats {
             numerator: came.numerator,
             denominator: came.denominator,
             target: came.target,
+            current: came.current,
             p95: came.p95,
             p99: came.p99,
         }
