@@ -1,6 +1,6 @@
 //! Genesys Cloud, as the rest of the service sees it: a question in, an answer or a reason out.
 //!
-//! [`Client::ask`] is the way of every request; [`Client::attempt`] says the order of the guards in front of each
+//! `Client::ask` is the way of every request; `Client::attempt` says the order of the guards in front of each
 //! attempt. Only `wire.rs` knows the upstream's spelling; nothing above this module knows its status codes. What an
 //! answer is good for, and for how long, is decided above; nothing is cached here but the token.
 

@@ -338,6 +338,31 @@ async fn a_revoked_token_is_replaced_once_and_every_call_replayed_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_token_is_not_used_while_its_successor_is_awaited() {
+    let stub = Stub::start(
+        |asked| granted(asked.before).after(ms(500)),
+        |asked| {
+            if asked.authorization.ends_with("-0") && asked.before > 0 {
+                answer(401, "")
+            } else {
+                empty()
+            }
+        },
+    )
+    .await;
+    let client = stub.client();
+    ask(&client, 30).await.unwrap();
+    let answers = join_all((0..50_u64).map(async |number| {
+        sleep(ms(5 * number)).await;
+        ask(&client, 30).await
+    }))
+    .await;
+    assert!(answers.iter().all(Result::is_ok));
+    // Only the first of them meets the refusal.
+    assert_eq!((stub.mints(), stub.calls()), (2, 1 + 1 + 50));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_refuses_every_token_is_not_drowned_in_them() {
     let stub = Stub::granting(|_| answer(401, r#"{"code": "bad.credentials", "contextId": "x"}"#)).await;
     let client = stub.client();
@@ -986,6 +1011,22 @@ async fn pages_that_repeat_and_shorten_rows_lose_none() {
     // Swept twice for the row seen on two pages.
     assert_eq!(calls, stub.calls());
     assert!(stub.calls() <= 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_comes_late_to_a_settled_day_is_found_by_the_repetition_it_causes() {
+    let listing = Listing::of(550);
+    let served = Arc::clone(&listing);
+    let stub = Stub::granting(move |asked| {
+        if asked.before == 3 {
+            served.ids.lock().unwrap().insert(50, 99);
+        }
+        served.answer(asked)
+    })
+    .await;
+    let (ids, _) = read_all(&stub.client(), SETTLED).await.unwrap();
+    assert_eq!(ids.len(), 551);
+    assert!(ids.contains(&"c000099".to_owned()));
 }
 
 /// A row comes in, or one goes, after each possible number of requests: whatever is there all the time is read once.
