@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -43,17 +43,23 @@ pub struct PageHead {
 pub struct Meta {
     /// When the oldest part was fetched from Genesys Cloud.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "in_milliseconds")]
     pub as_of: Timestamp,
     /// Whether every bucket asked for has ended and its figures have settled.
     pub complete: bool,
     /// The instant up to which figures no longer change.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "in_milliseconds")]
     pub settled_through: Timestamp,
     /// How the cache took part.
     #[schema(value_type = CacheParticipation)]
     pub cache: &'static str,
     /// Requests to Genesys Cloud this answer cost.
     pub upstream_calls: u32,
+}
+
+fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{instant:.3}"))
 }
 
 /// How the cache took part: `hit` (held and fresh), `miss` (fetched for this caller), `collapsed` (fetched once
