@@ -52,6 +52,7 @@ impl App {
         let report_settings = ReportSettings {
             memory_bytes: settings.cache.memory_bytes,
             listing_bytes: LISTING_BYTES,
+            fetch_timeout: settings.server.request_timeout,
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
         let draining = CancellationToken::new();

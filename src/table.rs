@@ -53,6 +53,8 @@ pub struct Stats {
     pub denominator: Option<f64>,
     /// The goal.
     pub target: Option<f64>,
+    /// The value of a gauge.
+    pub current: Option<f64>,
     /// 95th percentile.
     pub p95: Option<f64>,
     /// 99th percentile.
@@ -149,6 +151,7 @@ impl Stats {
             Statistic::Numerator => self.numerator,
             Statistic::Denominator => self.denominator,
             Statistic::Target => self.target,
+            Statistic::Current => self.current,
             Statistic::P95 => self.p95,
             Statistic::P99 => self.p99,
         }

@@ -166,9 +166,8 @@ impl ConversationsApi {
                 ))
             }
             Format::Ndjson => {
-                let documents = self
-                    .reports
-                    .conversation_stream(&asked.query, Instant::now() + self.stream_timeout);
+                let deadline = Instant::now() + self.stream_timeout;
+                let documents = self.reports.conversation_stream(&asked.query, delivery.freshness, deadline);
                 stream(documents).await
             }
         }

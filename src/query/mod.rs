@@ -8,15 +8,17 @@ pub mod catalogue;
 pub mod conversations;
 pub mod filter;
 pub mod interval;
+pub mod moment;
 pub mod parse;
 pub mod request;
+mod suggest;
 
 pub use catalogue::{Dimension, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
 pub use interval::{Granularity, Range, Zone};
 pub use parse::{Complaint, Limits};
-pub use request::QueryRequest;
+pub use request::{FilterRequest, QueryRequest};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +96,7 @@ pub struct OrderBy {
 }
 
 /// A page of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// 1-based.
     pub number: u32,

@@ -1,40 +1,639 @@
-//! What a person wrote: the contract's query, unchecked.
+//! What a person wrote: the contract's query, its shape checked and nothing else.
+//!
+//! A JSON body and query-string parameters become the same [`QueryRequest`], and complaints about either use
+//! the same pointers. What the words mean is [`parse`](super::parse)'s business.
 
-/// The fields of a reporting query, as JSON body or query-string parameters.
-#[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{Complaint, parse::MAX_COMPLAINTS, suggest};
+
+/// A reporting query: aggregates by time bucket and dimension.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({
+    "dateFrom": "now-7d/d", "dateTo": "now/d", "interval": "P1D", "timeZone": "Europe/Berlin",
+    "groupBy": ["routing.queue.id"],
+    "select": ["routing.queue.id", "routing.queue.name", "conversation.count"],
+    "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}],
+    "orderBy": ["-conversation.count"], "page": 1, "pageSize": 100
+}))]
 pub struct QueryRequest {
-    /// Which page.
+    /// Where the range begins: an ISO date or date and time (without offset, in `timeZone`), relative
+    /// (`now-7d`, `now-1d/d`), or a named range (`today`, `yesterday`, `last7d`, `this-month`), which then
+    /// needs no `dateTo`.
+    #[schema(max_length = 64, examples("now-7d/d", "yesterday", "2023-11-01T00:00:00.000Z"))]
+    pub date_from: String,
+    /// Where the range ends, not included; `…:59.999` means the next full second. By default `now`, or the
+    /// end of a range named in `dateFrom`.
+    #[schema(max_length = 64, examples("now/d", "2023-11-30T23:59:59.999Z"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date_to: Option<String>,
+    /// The length of a bucket; by default one bucket, the whole range. `PTnM` and `PTnH` divide a day evenly.
+    #[schema(pattern = "^(PT[1-9][0-9]{0,3}[MH]|P1[DWM])$", examples("PT1H", "P1D"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// The IANA time zone in which buckets are cut and dates without offset are read; by default UTC.
+    #[schema(max_length = 64, examples("Europe/Berlin", "UTC"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The dimensions rows are grouped by; by default those selected.
+    #[schema(max_items = 20, examples(json!(["routing.queue.id"])))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<Vec<String>>,
+    /// The columns of the answer, in order; by default the groups and `conversation.count`. With `interval`,
+    /// the column `interval` leads unless it is placed here.
+    #[schema(min_items = 1, max_items = 100, examples(json!(["routing.queue.name", "conversation.count"])))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub select: Option<Vec<String>>,
+    /// Which events count: every dimension named must have one of its values.
+    #[schema(max_items = 50, nullable)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filter: Vec<FilterRequest>,
+    /// Selected columns to sort by, most significant first, `-` before the name for largest first; by default
+    /// by interval, then by group.
+    #[schema(max_items = 20, nullable, examples(json!(["-conversation.count"])))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<String>,
+    /// Which page of rows, from 1.
+    #[schema(minimum = 1, maximum = 1_000_000, default = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
     /// Rows on a page.
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
+    /// The family of figures: `conversations`, the default.
+    #[schema(max_length = 64, examples("conversations"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What to do about buckets in which nothing happened: `none` (the default) leaves them out, `zero` adds
+    /// rows of zeros for every group that occurs.
+    #[schema(max_length = 64, examples("zero"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<String>,
 }
+
+/// A dimension and the values of it that count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"dimension": "media.type", "values": ["voice", "chat"]}))]
+pub struct FilterRequest {
+    /// The dimension, by its friendly name or the upstream's own.
+    #[schema(max_length = 128, examples("media.type"))]
+    pub dimension: String,
+    /// The values that count, as text.
+    #[schema(min_items = 1, max_items = 200, examples(json!(["voice", "chat"])))]
+    pub values: Vec<String>,
+}
+
+/// What a field of a request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text, required.
+    RequiredText,
+    /// Text.
+    Text,
+    /// A whole number.
+    Number,
+    /// A list of texts; in a query string, commas or repeated parameters.
+    Texts,
+    /// A list of [`FilterRequest`]s; in a query string, `dimension:value,value`.
+    Filters,
+}
+
+/// The fields of a kind of request.
+pub(super) type Fields = [(&'static str, Kind)];
+
+/// How many unknown fields are named: each costs a search for the nearest name, and who sends hundreds
+/// needs no more examples.
+const MAX_UNKNOWN: usize = 20;
+
+const NOT_A_NUMBER: &str = "this is a whole number, 1 or more";
+
+const FIELDS: &Fields = &[
+    ("dateFrom", Kind::RequiredText),
+    ("dateTo", Kind::Text),
+    ("interval", Kind::Text),
+    ("timeZone", Kind::Text),
+    ("groupBy", Kind::Texts),
+    ("select", Kind::Texts),
+    ("filter", Kind::Filters),
+    ("orderBy", Kind::Texts),
+    ("page", Kind::Number),
+    ("pageSize", Kind::Number),
+    ("source", Kind::Text),
+    ("fill", Kind::Text),
+];
 
 impl QueryRequest {
-    /// Placeholder.
-    pub fn from_json(_body: &serde_json::Value) -> Result<Self, Vec<super::Complaint>> {
-        Ok(Self::default())
+    /// Reads a JSON body, or says everything that is wrong with its shape.
+    pub fn from_json(body: &Value) -> Result<Self, Vec<Complaint>> {
+        Reader::open(body, FIELDS).finish(Self::read)
     }
 
-    /// Placeholder.
-    pub fn from_pairs(_pairs: &[(String, String)]) -> Result<Self, Vec<super::Complaint>> {
-        Ok(Self::default())
+    /// Reads decoded query-string parameters, or says everything that is wrong with them.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
+        let (body, complaints) = body_of(pairs, FIELDS);
+        Reader::open(&body, FIELDS).after(complaints).finish(Self::read)
     }
-}
 
-impl super::Query {
-    /// Placeholder.
-    pub fn parse(_: &QueryRequest, _: jiff::Timestamp, _: &super::Limits) -> Result<Self, Vec<super::Complaint>> {
-        Err(Vec::new())
-    }
-}
-
-impl Default for super::Limits {
-    fn default() -> Self {
+    fn read(reader: &mut Reader) -> Self {
         Self {
-            range_days: 366,
-            buckets: 10_000,
-            page_size: 1000,
+            date_from: reader.text("dateFrom").unwrap_or_default(),
+            date_to: reader.text("dateTo"),
+            interval: reader.text("interval"),
+            time_zone: reader.text("timeZone"),
+            group_by: reader.texts("groupBy"),
+            select: reader.texts("select"),
+            filter: reader.filters("filter"),
+            order_by: reader.texts("orderBy").unwrap_or_default(),
+            page: reader.number("page"),
+            page_size: reader.number("pageSize"),
+            source: reader.text("source"),
+            fill: reader.text("fill"),
+        }
+    }
+}
+
+/// Walks a JSON object by the names and kinds of its fields and remembers what was wrong.
+pub(super) struct Reader<'a> {
+    fields: Option<&'a Map<String, Value>>,
+    complaints: Vec<Complaint>,
+}
+
+impl<'a> Reader<'a> {
+    /// Complains at once of what is no object, of unknown fields and of missing ones.
+    pub(super) fn open(body: &'a Value, known: &Fields) -> Self {
+        let Some(fields) = body.as_object() else {
+            return Self {
+                fields: None,
+                complaints: vec![Complaint::at("", "the request is a JSON object")],
+            };
+        };
+        let mut complaints = unknown_members(fields, "", &known.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        complaints.extend(known.iter().filter_map(|(name, kind)| {
+            let missing = *kind == Kind::RequiredText && fields.get(*name).is_none_or(Value::is_null);
+            missing.then(|| Complaint::at(format!("/{name}"), "this field is required"))
+        }));
+        Self {
+            fields: Some(fields),
+            complaints,
+        }
+    }
+
+    /// Puts earlier complaints first.
+    pub(super) fn after(mut self, mut earlier: Vec<Complaint>) -> Self {
+        // A parameter that was refused is not also missing.
+        self.complaints
+            .retain(|complaint| earlier.iter().all(|other| other.pointer != complaint.pointer));
+        earlier.append(&mut self.complaints);
+        self.complaints = earlier;
+        self
+    }
+
+    /// What was read, if nothing was wrong.
+    pub(super) fn finish<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> Result<T, Vec<Complaint>> {
+        let request = read(&mut self);
+        if self.complaints.is_empty() {
+            Ok(request)
+        } else {
+            self.complaints.truncate(MAX_COMPLAINTS);
+            Err(self.complaints)
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        let value = self.field(name)?;
+        let text = value.as_str().map(str::to_owned);
+        if text.is_none() {
+            self.complain(format!("/{name}"), "this is text");
+        }
+        text
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
+        let value = self.field(name)?;
+        // JSON does not tell 1 from 1.0.
+        let number = value.as_f64().filter(|number| number.fract() == 0.0);
+        let whole = number.and_then(|number| format!("{number:.0}").parse().ok());
+        if whole.is_none() {
+            self.complain(format!("/{name}"), NOT_A_NUMBER);
+        }
+        whole
+    }
+
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let value = self.field(name)?;
+        Some(self.texts_in(value, &format!("/{name}")))
+    }
+
+    pub(super) fn filters(&mut self, name: &str) -> Vec<FilterRequest> {
+        let Some(value) = self.field(name) else {
+            return Vec::new();
+        };
+        let Some(clauses) = value.as_array() else {
+            self.complain(
+                format!("/{name}"),
+                "this is a list of objects with dimension and values",
+            );
+            return Vec::new();
+        };
+        let clauses = clauses.iter().enumerate();
+        clauses
+            .map(|(index, clause)| self.filter(clause, &format!("/{name}/{index}")))
+            .collect()
+    }
+
+    fn filter(&mut self, clause: &'a Value, pointer: &str) -> FilterRequest {
+        let Some(members) = clause.as_object() else {
+            self.complain(pointer, "this is an object with dimension and values");
+            return FilterRequest::default();
+        };
+        self.complaints
+            .extend(unknown_members(members, pointer, &["dimension", "values"]));
+        let dimension = members.get("dimension").and_then(Value::as_str);
+        if dimension.is_none() {
+            self.complain(format!("{pointer}/dimension"), "this is text and required");
+        }
+        let values_pointer = format!("{pointer}/values");
+        let values = if let Some(values) = members.get("values") {
+            self.texts_in(values, &values_pointer)
+        } else {
+            self.complain(values_pointer, "this field is required");
+            Vec::new()
+        };
+        FilterRequest {
+            dimension: dimension.unwrap_or_default().to_owned(),
+            values,
+        }
+    }
+
+    fn texts_in(&mut self, value: &Value, pointer: &str) -> Vec<String> {
+        let Some(items) = value.as_array() else {
+            self.complaints.push(Complaint {
+                suggestion: value.as_str().map(|text| json!([text]).to_string()),
+                ..Complaint::at(pointer, "this is a list of texts")
+            });
+            return Vec::new();
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text.clone()),
+                Value::Number(_) | Value::Bool(_) => self.complaints.push(Complaint {
+                    suggestion: Some(format!("\"{item}\"")),
+                    ..Complaint::at(format!("{pointer}/{index}"), "this is written as text")
+                }),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    self.complain(format!("{pointer}/{index}"), "this is text");
+                }
+            }
+        }
+        texts
+    }
+
+    /// A field that is there and not `null`, which means the same as leaving it out.
+    fn field(&self, name: &str) -> Option<&'a Value> {
+        self.fields?.get(name).filter(|value| !value.is_null())
+    }
+
+    fn complain(&mut self, pointer: impl Into<String>, detail: &str) {
+        self.complaints.push(Complaint::at(pointer, detail));
+    }
+}
+
+fn unknown_members(members: &Map<String, Value>, pointer: &str, known: &[&'static str]) -> Vec<Complaint> {
+    let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
+    let unknown = unknown
+        .take(MAX_UNKNOWN)
+        .map(|name| unknown_field(pointer, name, known));
+    unknown.collect()
+}
+
+fn unknown_field(pointer: &str, name: &str, known: &[&'static str]) -> Complaint {
+    let shown: String = name.chars().take(64).collect();
+    Complaint {
+        suggestion: suggest::nearest(name, known),
+        ..Complaint::at(
+            format!("{pointer}/{}", shown.replace('~', "~0").replace('/', "~1")),
+            format!("this field is unknown; there are {}", known.join(", ")),
+        )
+    }
+}
+
+/// The JSON body that says the same as query-string parameters, and what could not be said.
+pub(super) fn body_of(pairs: &[(String, String)], known: &Fields) -> (Value, Vec<Complaint>) {
+    let mut body = Map::new();
+    let mut complaints = Vec::new();
+    for (name, text) in pairs {
+        let scalar = match known.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind) {
+            Some(Kind::RequiredText | Kind::Text) => json!(text),
+            Some(Kind::Number) => {
+                let Ok(number) = text.parse::<u32>() else {
+                    complaints.push(Complaint::at(format!("/{name}"), NOT_A_NUMBER));
+                    continue;
+                };
+                json!(number)
+            }
+            Some(Kind::Texts) => {
+                list_in(&mut body, name).extend(text.split(',').map(Value::from));
+                continue;
+            }
+            Some(Kind::Filters) => {
+                add_filter(list_in(&mut body, name), name, text, &mut complaints);
+                continue;
+            }
+            None => {
+                if complaints.len() < MAX_UNKNOWN {
+                    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+                    complaints.push(unknown_field("", name, &names));
+                }
+                continue;
+            }
+        };
+        if body.insert(name.clone(), scalar).is_some() {
+            complaints.push(Complaint::at(format!("/{name}"), "this parameter is given once"));
+        }
+    }
+    (Value::Object(body), complaints)
+}
+
+fn list_in<'b>(body: &'b mut Map<String, Value>, name: &str) -> &'b mut Vec<Value> {
+    let list = body.entry(name).or_insert_with(|| json!([]));
+    list.as_array_mut().expect("a list parameter only ever becomes a list")
+}
+
+/// Adds `dimension:value,value`; repeating a dimension lists further values of it.
+fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut Vec<Complaint>) {
+    let Some((dimension, values)) = text.split_once(':') else {
+        complaints.push(Complaint {
+            suggestion: Some("media.type:voice,chat".to_owned()),
+            ..Complaint::at(
+                format!("/{name}/{}", clauses.len()),
+                "a filter is dimension:value,value",
+            )
+        });
+        return;
+    };
+    let values = values.split(',').map(Value::from);
+    match clauses.iter_mut().find(|clause| clause["dimension"] == dimension) {
+        Some(clause) => {
+            let held = clause["values"].as_array_mut().expect("put there below");
+            held.extend(values);
+        }
+        None => clauses.push(json!({"dimension": dimension, "values": values.collect::<Vec<_>>()})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::{
+        super::{Limits, Query},
+        *,
+    };
+
+    fn pairs(query: &str) -> Vec<(String, String)> {
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    fn complaints(result: Result<QueryRequest, Vec<Complaint>>) -> Vec<(String, Option<String>)> {
+        let complaints = result.unwrap_err().into_iter();
+        complaints
+            .map(|complaint| (complaint.pointer, complaint.suggestion))
+            .collect()
+    }
+
+    #[test]
+    fn a_body_and_a_query_string_say_the_same() {
+        let body = json!({
+            "dateFrom": "2023-11-01T00:00:00.000Z", "dateTo": "2023-11-30T23:59:59.999Z",
+            "interval": "PT1H", "timeZone": "Europe/Berlin",
+            "groupBy": ["routing.queue.id"],
+            "select": ["routing.queue.id", "routing.queue.name", "conversation.count"],
+            "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}],
+            "orderBy": ["-conversation.count"], "page": 1, "pageSize": 100
+        });
+        let query = "dateFrom=2023-11-01T00:00:00.000Z&dateTo=2023-11-30T23:59:59.999Z&interval=PT1H\
+            &timeZone=Europe/Berlin&groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name\
+            &select=conversation.count&filter=media.type:voice,chat&orderBy=-conversation.count&page=1&pageSize=100";
+        let request = QueryRequest::from_json(&body).unwrap();
+        assert_eq!(QueryRequest::from_pairs(&pairs(query)).unwrap(), request);
+        assert_eq!(serde_json::to_value(&request).unwrap(), body);
+    }
+
+    #[test]
+    fn filters_in_a_query_string() {
+        for (query, expected) in [
+            (
+                "filter=media.type:voice&filter=media.type:chat,email",
+                json!([["media.type", ["voice", "chat", "email"]]]),
+            ),
+            (
+                "filter=ani:sip:anna@example.org",
+                json!([["ani", ["sip:anna@example.org"]]]),
+            ),
+            ("filter=ani:1&filter=dnis:2", json!([["ani", ["1"]], ["dnis", ["2"]]])),
+            ("filter=ani:", json!([["ani", [""]]])),
+        ] {
+            let request = QueryRequest::from_pairs(&pairs(&format!("dateFrom=today&{query}"))).unwrap();
+            let filter: Vec<_> = request
+                .filter
+                .iter()
+                .map(|clause| json!([clause.dimension, clause.values]))
+                .collect();
+            assert_eq!(json!(filter), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_the_wrong_shape() {
+        for (body, expected) in [
+            (json!([]), json!([["", null]])),
+            (json!(null), json!([["", null]])),
+            (json!({}), json!([["/dateFrom", null]])),
+            (json!({"dateFrom": null}), json!([["/dateFrom", null]])),
+            (json!({"dateFrom": 7}), json!([["/dateFrom", null]])),
+            (
+                json!({"datefrom": "today"}),
+                json!([["/datefrom", "dateFrom"], ["/dateFrom", null]]),
+            ),
+            (json!({"dateFrom": "today", "~/": 1}), json!([["/~0~1", null]])),
+            (
+                json!({"dateFrom": "today", "select": "nOffered", "groupBy": {}, "orderBy": [[]]}),
+                json!([["/groupBy", null], ["/select", "[\"nOffered\"]"], ["/orderBy/0", null]]),
+            ),
+            (
+                json!({"dateFrom": "today", "filter": [7, {"dimension": "ani", "value": ["1"]}, {"values": [true]}]}),
+                json!([
+                    ["/filter/0", null],
+                    ["/filter/1/value", "values"],
+                    ["/filter/1/values", null],
+                    ["/filter/2/dimension", null],
+                    ["/filter/2/values/0", "\"true\""],
+                ]),
+            ),
+            (
+                json!({"dateFrom": "today", "page": "1", "pageSize": 1.5}),
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+            (
+                json!({"dateFrom": "today", "page": -1, "pageSize": 1e18}),
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+        ] {
+            assert_eq!(json!(complaints(QueryRequest::from_json(&body))), expected, "{body}");
+        }
+        let whole = QueryRequest::from_json(&json!({"dateFrom": "today", "page": 2.0, "select": null})).unwrap();
+        assert_eq!((whole.page, whole.select), (Some(2), None));
+    }
+
+    #[test]
+    fn parameters_of_the_wrong_shape() {
+        for (query, expected) in [
+            ("", json!([["/dateFrom", null]])),
+            ("dateFrom=a&dateFrom=b", json!([["/dateFrom", null]])),
+            (
+                "dateFrom=a&page=x&pageSize=-1",
+                json!([["/page", null], ["/pageSize", null]]),
+            ),
+            ("dateFrom=a&page=1&page=2", json!([["/page", null]])),
+            ("dateFrom=a&groupby=b", json!([["/groupby", "groupBy"]])),
+            (
+                "dateFrom=a&filter=voice",
+                json!([["/filter/0", "media.type:voice,chat"]]),
+            ),
+        ] {
+            assert_eq!(
+                json!(complaints(QueryRequest::from_pairs(&pairs(query)))),
+                expected,
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_schema_says_what_is_read() {
+        let schema = serde_json::to_value(QueryRequest::schema()).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["required"], json!(["dateFrom"]));
+        let properties = schema["properties"].as_object().unwrap();
+        let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(properties.len(), known.len());
+        assert!(known.iter().all(|name| properties.contains_key(*name)));
+        assert!(QueryRequest::from_json(&schema["example"]).is_ok());
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
+    fn what_the_schema_forbids_is_refused() {
+        let document = json!({
+            "$ref": "#/components/schemas/QueryRequest",
+            "components": {"schemas": {
+                "QueryRequest": QueryRequest::schema(),
+                "FilterRequest": FilterRequest::schema(),
+            }},
+        });
+        let schema = jsonschema::validator_for(&document).unwrap();
+        let filter = |filter: Value| json!({"dateFrom": "today", "filter": filter});
+        let cases = [
+            (
+                "dateFrom",
+                vec![json!(null), json!(1), json!("x".repeat(65)), json!(["today"])],
+            ),
+            ("dateTo", vec![json!(null), json!(1), json!("x".repeat(65))]),
+            (
+                "interval",
+                vec![
+                    json!(null),
+                    json!(""),
+                    json!("PT1S"),
+                    json!("pt1h"),
+                    json!("PT01H"),
+                    json!("P1D "),
+                ],
+            ),
+            ("timeZone", vec![json!(null), json!(false), json!("x".repeat(65))]),
+            (
+                "groupBy",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!("queueId"),
+                    json!([null]),
+                    json!(vec!["queueId"; 21]),
+                ],
+            ),
+            (
+                "select",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!({}),
+                    json!([1]),
+                    json!(vec!["queueId"; 101]),
+                ],
+            ),
+            ("filter", vec![json!(null), json!([]), json!({}), json!([null])]),
+            (
+                "orderBy",
+                vec![
+                    json!(null),
+                    json!([]),
+                    json!(0),
+                    json!([0]),
+                    json!(vec!["conversation.count"; 21]),
+                ],
+            ),
+            (
+                "page",
+                vec![
+                    json!(null),
+                    json!(0),
+                    json!(1),
+                    json!(1.0),
+                    json!(1.5),
+                    json!("1"),
+                    json!(1_000_001),
+                    json!(-1),
+                ],
+            ),
+            (
+                "pageSize",
+                vec![json!(null), json!(0), json!(1000), json!(1001), json!(1e30)],
+            ),
+            ("source", vec![json!(null), json!("conversations"), json!(1)]),
+            ("fill", vec![json!(null), json!("zero"), json!([])]),
+            ("unknown", vec![json!(null)]),
+        ];
+        let bodies = cases.into_iter().flat_map(|(name, values)| {
+            let body = move |value| {
+                let mut body = json!({"dateFrom": "today"});
+                body[name] = value;
+                body
+            };
+            values.into_iter().map(body)
+        });
+        let filters = [
+            json!([{"dimension": "ani", "values": ["1"]}]),
+            json!([{"dimension": "ani", "values": []}]),
+            json!([{"dimension": "ani", "values": null}]),
+            json!([{"dimension": "ani", "values": [1]}]),
+            json!([{"dimension": "ani", "values": vec!["1"; 201]}]),
+            json!([{"dimension": null, "values": ["1"]}]),
+            json!([{"dimension": "ani"}]),
+            json!([{"dimension": "ani", "values": ["1"], "type": "or"}]),
+            json!(vec![json!({"dimension": "ani", "values": ["1"]}); 51]),
+        ];
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        for body in bodies.chain(filters.map(filter)) {
+            let accepted = QueryRequest::from_json(&body)
+                .and_then(|request| Query::parse(&request, now, &Limits::default()))
+                .is_ok();
+            assert_eq!(accepted, schema.is_valid(&body), "{body}");
         }
     }
 }

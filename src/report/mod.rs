@@ -1,21 +1,49 @@
 //! A [`Query`] in, an [`Answer`] out, as rarely from the upstream as can be.
+//!
+//! [`Reports::run`] is the journey: what is held and fresh is given at once; else one fetch runs for everybody
+//! who asks ([`flights`]), in a task of its own, and what it brings is held ([`held`]) for as long as its age
+//! allows ([`freshness`]); if it fails, a held answer within its bound may stand in. Rows are then made from
+//! what was held: [`merge`] and [`rows`] are pure.
 
-use std::{sync::Arc, time::Duration};
+mod flights;
+mod freshness;
+mod held;
+mod merge;
+mod rows;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::Stream;
-use tokio::time::Instant;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
+use self::{
+    flights::{Flights, Role},
+    freshness::{Covers, Dated, Verdict},
+    held::{Held, HeldAnswers, Key, Listing, Payload},
+    rows::NamesByLookup,
+};
 use crate::{
     clock::Clock,
-    query::{ConversationQuery, Query},
-    table::{Provenance, Table},
-    upstream::{Client, UpstreamError},
+    query::{AggregateQuery, ColumnValue, ConversationQuery, Query, Range, catalogue::Lookup},
+    table::{CacheUse, Provenance, Table},
+    upstream::{Client, Conversation, ConversationPage, UpstreamError},
 };
+
+pub use freshness::SETTLE_WINDOW;
 
 /// Answers reporting queries, from what is held or from the upstream. Cheap to clone.
 #[derive(Clone)]
-pub struct Reports {}
+pub struct Reports(Arc<Parts>);
+
+struct Parts {
+    client: Client,
+    clock: Clock,
+    settings: ReportSettings,
+    held: HeldAnswers,
+    flights: Flights<Key, Arc<Held>>,
+}
 
 /// How much may be held, and for how long.
 #[derive(Clone, Debug)]
@@ -24,6 +52,17 @@ pub struct ReportSettings {
     pub memory_bytes: u64,
     /// Bytes of one conversation listing that may be gathered before it is refused as too large for paging.
     pub listing_bytes: u64,
+    /// How long one fetch may take, whoever waits for it; no caller's deadline is longer.
+    pub fetch_timeout: Duration,
+}
+
+/// What the room is doing and holding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Fetches under way.
+    pub fetches_under_way: u64,
+    /// Bytes of answers held in memory, as weighed for the bound.
+    pub held_bytes: u64,
 }
 
 /// How fresh an answer the caller wants.
@@ -93,33 +132,308 @@ pub enum ReportError {
 
 impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
-    pub fn new(_client: Client, _clock: Clock, _settings: ReportSettings) -> Self {
-        Self {}
+    pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
+        Self(Arc::new(Parts {
+            held: HeldAnswers::new(settings.memory_bytes),
+            flights: Flights::new(),
+            client,
+            clock,
+            settings,
+        }))
     }
 
     /// Answers a query before `deadline`.
-    pub async fn run(&self, _query: &Query, _freshness: Freshness, _deadline: Instant) -> Result<Answer, ReportError> {
-        Err(ReportError::Internal)
+    pub async fn run(&self, query: &Query, freshness: Freshness, deadline: Instant) -> Result<Answer, ReportError> {
+        let key = Key::Aggregates(query.aggregate.clone());
+        let (given, (names, calls_for_names)) = futures_util::try_join!(
+            self.give(&key, freshness, deadline),
+            self.names(&query.columns, freshness, deadline),
+        )?;
+        let Payload::Slice(rows) = &given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        let (table, total) = rows::table(query, rows, &names);
+        Ok(Answer {
+            table,
+            total,
+            fresh_for: given.fresh_for,
+            provenance: given.provenance(calls_for_names),
+        })
     }
 
     /// Lists the conversations that started in the range, all of them, in one consistent snapshot.
     pub async fn conversations(
         &self,
-        _query: &ConversationQuery,
-        _freshness: Freshness,
-        _deadline: Instant,
+        query: &ConversationQuery,
+        freshness: Freshness,
+        deadline: Instant,
     ) -> Result<Conversations, ReportError> {
-        Err(ReportError::Internal)
+        let key = Key::Conversations(query.clone());
+        let given = self.give(&key, freshness, deadline).await?;
+        let Payload::Listing(listing) = &given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        Ok(Conversations {
+            documents: Arc::clone(&listing.documents),
+            fresh_for: given.fresh_for,
+            provenance: given.provenance(0),
+        })
     }
 
     /// Streams the conversations that started in the range as they come in, one JSON document each.
     ///
-    /// An error item is the last: what was streamed until then is not the whole.
+    /// An error item is the last: what was streamed until then is not the whole. Nothing is gathered, so the
+    /// range may be as long as the deadline allows; a listing that is held and fresh is streamed from memory.
     pub fn conversation_stream(
         &self,
-        _query: &ConversationQuery,
-        _deadline: Instant,
+        query: &ConversationQuery,
+        freshness: Freshness,
+        deadline: Instant,
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
-        futures_util::stream::empty()
+        let (reports, query) = (self.clone(), query.clone());
+        let documents = async move {
+            let key = Key::Conversations(query.clone());
+            if let Some(Payload::Listing(listing)) = reports.fresh(&key, freshness).await.as_deref().map(|h| &h.payload)
+            {
+                let documents = listing.documents.to_vec();
+                return stream::iter(documents.into_iter().map(Ok)).boxed();
+            }
+            let range = query.range;
+            let pages = reports.0.client.conversations(&query, deadline);
+            pages
+                .map_ok(move |page| stream::iter(started_in(range, page.conversations)).map(|c| Ok(c.document)))
+                .map_err(ReportError::from)
+                .try_flatten()
+                .boxed()
+        };
+        stream::once(documents).flatten()
+    }
+
+    /// Stops what is still being fetched. For the end of the process, after requests have been drained.
+    pub fn stop(&self) {
+        self.0.flights.stop();
+    }
+
+    /// Fetches under way and bytes held, for the service's own metrics.
+    pub fn load(&self) -> Load {
+        Load {
+            fetches_under_way: self.0.flights.len() as u64,
+            held_bytes: self.0.held.bytes(),
+        }
+    }
+
+    /// What is held and fresh, else what a fetch brings, else what is held and may stand in for a failure.
+    async fn give(&self, key: &Key, freshness: Freshness, deadline: Instant) -> Result<Given, ReportError> {
+        let held = self.0.held.get(key).await;
+        let verdict = held.as_ref().map(|held| held.dated.judge(freshness, self.now()));
+        if let (Some(held), Some(Verdict::Fresh(fresh_for))) = (&held, verdict) {
+            return Ok(Given::new(Arc::clone(held), CacheUse::Hit, fresh_for));
+        }
+        let (landing, role) = self.0.flights.join(key, || self.clone().fetch(key.clone()));
+        let failure = match timeout_at(deadline, landing).await {
+            Ok(Ok(fetched)) => {
+                let used = match role {
+                    Role::Leader => CacheUse::Miss,
+                    Role::Follower => CacheUse::Collapsed,
+                };
+                let fresh_for = fetched.dated.lifetime().saturating_sub(fetched.dated.age(self.now()));
+                return Ok(Given::new(fetched, used, fresh_for));
+            }
+            Ok(Err(failure)) => failure,
+            Err(_) => ReportError::Deadline,
+        };
+        match (held, verdict) {
+            (Some(held), Some(Verdict::Stale)) if freshness.on_error == OnError::Stale => {
+                tracing::warn!(error = %failure, "a held answer stands in for a failed fetch");
+                Ok(Given::new(held, CacheUse::Stale, Duration::ZERO))
+            }
+            _ => Err(failure),
+        }
+    }
+
+    async fn fresh(&self, key: &Key, freshness: Freshness) -> Option<Arc<Held>> {
+        let held = self.0.held.get(key).await?;
+        matches!(held.dated.judge(freshness, self.now()), Verdict::Fresh(_)).then_some(held)
+    }
+
+    /// Asks the upstream and holds what it brings. Runs in a flight, for whoever waits and for the cache.
+    async fn fetch(self, key: Key) -> Result<Arc<Held>, ReportError> {
+        let deadline = Instant::now() + self.0.settings.fetch_timeout;
+        let fetched = match &key {
+            Key::Aggregates(query) => self.fetch_aggregates(query, deadline).await,
+            Key::Conversations(query) => self.fetch_listing(query, deadline).await,
+            Key::Names(lookup) => self.fetch_names(*lookup, deadline).await,
+        };
+        let held = Arc::new(fetched?);
+        self.0.held.insert(key, Arc::clone(&held)).await;
+        Ok(held)
+    }
+
+    async fn fetch_aggregates(&self, query: &AggregateQuery, deadline: Instant) -> Result<Held, ReportError> {
+        let slice = self.0.client.aggregates(query, deadline).await?;
+        Ok(Held {
+            dated: Dated {
+                fetched_at: slice.fetched_at,
+                covers: Covers::Figures {
+                    range: query.range,
+                    unfinished: false,
+                },
+            },
+            upstream_calls: slice.upstream_calls,
+            payload: Payload::Slice(slice.rows),
+        })
+    }
+
+    async fn fetch_listing(&self, query: &ConversationQuery, deadline: Instant) -> Result<Held, ReportError> {
+        let mut pages = std::pin::pin!(self.0.client.conversations(query, deadline));
+        let mut gathered = Gathered::new(query.range, self.now(), self.0.settings.listing_bytes);
+        while let Some(page) = pages.next().await {
+            gathered.add(page?)?;
+        }
+        Ok(gathered.into_held())
+    }
+
+    async fn fetch_names(&self, lookup: Lookup, deadline: Instant) -> Result<Held, ReportError> {
+        let names = self.0.client.names(lookup, deadline).await?;
+        Ok(Held {
+            dated: Dated {
+                fetched_at: names.fetched_at,
+                covers: Covers::Names,
+            },
+            upstream_calls: names.upstream_calls,
+            payload: Payload::Names(Arc::new(names.by_id)),
+        })
+    }
+
+    /// The names the columns show, and what they cost upstream.
+    async fn names(
+        &self,
+        columns: &[crate::query::Column],
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<(NamesByLookup, u32), ReportError> {
+        // A name may be old; only the figures have to be as fresh as the caller asks.
+        let freshness = Freshness {
+            max_age: None,
+            ..freshness
+        };
+        let lookups: BTreeSet<Lookup> = columns.iter().filter_map(|column| lookup_of(&column.value)).collect();
+        let named = lookups.into_iter().map(async |lookup| {
+            let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
+            let Payload::Names(names) = &given.held.payload else {
+                return Err(ReportError::Internal);
+            };
+            Ok(((lookup, Arc::clone(names)), given.calls()))
+        });
+        let named = futures_util::future::try_join_all(named).await?;
+        let (names, calls): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+        Ok((names.into_iter().collect(), calls.into_iter().sum()))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+fn lookup_of(value: &ColumnValue) -> Option<Lookup> {
+    match value {
+        ColumnValue::Name(dimension) => dimension.named.map(|(_, lookup)| lookup),
+        ColumnValue::Interval | ColumnValue::Dimension(_) | ColumnValue::Metric(..) => None,
+    }
+}
+
+/// The upstream answers by whole UTC days; the caller asked for what started in the range.
+fn started_in(range: Range, conversations: Vec<Conversation>) -> impl Iterator<Item = Conversation> {
+    conversations
+        .into_iter()
+        .filter(move |conversation| range.contains(conversation.start))
+}
+
+/// What a caller is given, and how the cache took part.
+struct Given {
+    held: Arc<Held>,
+    used: CacheUse,
+    fresh_for: Duration,
+}
+
+impl Given {
+    fn new(held: Arc<Held>, used: CacheUse, fresh_for: Duration) -> Self {
+        Self { held, used, fresh_for }
+    }
+
+    /// The fetch is on the account of the caller who started it.
+    fn calls(&self) -> u32 {
+        match self.used {
+            CacheUse::Miss => self.held.upstream_calls,
+            CacheUse::Hit | CacheUse::Collapsed | CacheUse::Stale => 0,
+        }
+    }
+
+    fn provenance(&self, other_calls: u32) -> Provenance {
+        let dated = &self.held.dated;
+        Provenance {
+            as_of: dated.fetched_at,
+            complete: dated.complete(),
+            settled_through: dated.settled_through(),
+            cache: self.used,
+            upstream_calls: self.calls() + other_calls,
+        }
+    }
+}
+
+/// Conversations as they come in, page by page, until they are a listing.
+struct Gathered {
+    range: Range,
+    fetched_at: Timestamp,
+    limit_bytes: u64,
+    bytes: u64,
+    upstream_calls: u32,
+    conversations: Vec<Conversation>,
+}
+
+impl Gathered {
+    fn new(range: Range, fetched_at: Timestamp, limit_bytes: u64) -> Self {
+        Self {
+            range,
+            fetched_at,
+            limit_bytes,
+            bytes: 0,
+            upstream_calls: 0,
+            conversations: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, page: ConversationPage) -> Result<(), ReportError> {
+        self.upstream_calls += page.upstream_calls;
+        self.fetched_at = self.fetched_at.min(page.fetched_at);
+        let before = self.conversations.len();
+        self.conversations.extend(started_in(self.range, page.conversations));
+        let added = self.conversations[before..].iter().map(|c| c.document.len() as u64);
+        self.bytes += added.sum::<u64>();
+        if self.bytes > self.limit_bytes {
+            return Err(ReportError::TooLarge {
+                limit_bytes: self.limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn into_held(mut self) -> Held {
+        self.conversations
+            .sort_unstable_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
+        Held {
+            dated: Dated {
+                fetched_at: self.fetched_at,
+                covers: Covers::Figures {
+                    range: self.range,
+                    unfinished: self.conversations.iter().any(|c| c.end.is_none()),
+                },
+            },
+            upstream_calls: self.upstream_calls,
+            payload: Payload::Listing(Listing {
+                documents: self.conversations.into_iter().map(|c| c.document).collect(),
+                bytes: self.bytes,
+            }),
+        }
     }
 }

@@ -65,3 +65,41 @@ pub enum UpstreamError {
     #[error("Genesys Cloud did not answer in time")]
     Timeout(Told),
 }
+
+impl UpstreamError {
+    /// What the upstream said, where it said something.
+    pub fn told(&self) -> Option<&Told> {
+        match self {
+            Self::Credentials(told)
+            | Self::Permission { told, .. }
+            | Self::Rejected { told, .. }
+            | Self::Budget { told, .. }
+            | Self::Unavailable { told, .. }
+            | Self::Timeout(told) => Some(told),
+            Self::CircuitOpen { .. } => None,
+        }
+    }
+
+    /// How long to wait before asking again makes sense, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Budget { retry_after, .. } | Self::CircuitOpen { retry_after } => Some(*retry_after),
+            Self::Credentials(_)
+            | Self::Permission { .. }
+            | Self::Rejected { .. }
+            | Self::Unavailable { .. }
+            | Self::Timeout(_) => None,
+        }
+    }
+
+    /// The same, for a 429 whose wait was decided since.
+    pub(super) fn come_back_in(self, wait: Duration) -> Self {
+        match self {
+            Self::Budget { told, .. } => Self::Budget {
+                retry_after: wait,
+                told,
+            },
+            other => other,
+        }
+    }
+}

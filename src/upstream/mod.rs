@@ -1,20 +1,55 @@
 //! Genesys Cloud, as the rest of the service sees it: a question in, an answer or a reason out.
 //!
-//! Guards stand in this order, outermost first: breaker · budget · token · send · retry. Only `wire.rs`
-//! knows the upstream's spelling; nothing above this module knows its status codes.
+//! `Client::ask` is the way of every request; `Client::attempt` says the order of the guards in front of each
+//! attempt. Only `wire.rs` knows the upstream's spelling; nothing above this module knows its status codes. What an
+//! answer is good for, and for how long, is decided above; nothing is cached here but the token.
 
+mod breaker;
+mod budget;
 pub mod error;
+pub mod meters;
+mod names;
+mod pages;
 pub mod regions;
+mod retry;
+mod send;
+#[cfg(test)]
+mod tests;
+mod token;
+mod wire;
 
+pub use breaker::BreakerState;
 pub use error::{Told, UpstreamError};
+pub use token::TokenState;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{StatusCode, header};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
+use tower::retry::budget::{Budget as _, TpsBudget};
+use tracing::Instrument;
 
+use self::{
+    breaker::Breaker,
+    budget::Budget,
+    retry::{Tries, Trouble, Verdict},
+    send::{Lost, LostWhy, Reply},
+    token::Tokens,
+    wire::{Call, Endpoint, Nonsense},
+};
 use crate::{
     clock::Clock,
     query::{AggregateQuery, ConversationQuery, catalogue::Lookup},
@@ -23,11 +58,240 @@ use crate::{
 
 /// Asks Genesys Cloud. One for the whole service; cheap to clone.
 #[derive(Clone)]
-pub struct Client {}
+pub struct Client(Arc<Inner>);
+
+impl Client {
+    /// Runs one aggregate query.
+    pub async fn aggregates(&self, query: &AggregateQuery, deadline: Instant) -> Result<Slice, UpstreamError> {
+        let call = wire::aggregates(query);
+        let query = query.clone();
+        let sent = Sent::default();
+        let answered = self
+            .start(call, deadline, &sent, move |body| wire::read_aggregates(body, &query))
+            .await?;
+        Ok(Slice {
+            rows: answered.value,
+            fetched_at: answered.sent_at,
+            upstream_calls: sent.take(),
+        })
+    }
+
+    /// Reads every conversation that started on a UTC day touched by the range, page by page, each once: a superset
+    /// of the range, as the upstream answers by whole UTC days. Clipping is the caller's.
+    ///
+    /// Pages come oldest first; what is only found by reading a second time, because rows moved, comes after. A page can
+    /// be empty and still tell its cost. An error is the last item. Nothing is asked for before the stream is
+    /// polled or after it is dropped; a document keeps the bytes of its whole page alive.
+    pub fn conversations(
+        &self,
+        query: &ConversationQuery,
+        deadline: Instant,
+    ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
+        pages::conversations(self.clone(), query, deadline)
+    }
+
+    /// Reads a whole listing.
+    pub async fn names(&self, lookup: Lookup, deadline: Instant) -> Result<Names, UpstreamError> {
+        names::read(self, lookup, deadline).await
+    }
+
+    /// Tries what this client may do, at the cost of one small request per endpoint, one after the other.
+    pub async fn check(&self, deadline: Instant) -> Vec<Checked> {
+        let mut checked = vec![Checked {
+            what: "access token",
+            permission: "",
+            outcome: self.0.tokens.current(deadline).await.map(drop),
+        }];
+        for endpoint in Endpoint::ALL {
+            let answered = self
+                .start(
+                    wire::probe(endpoint, self.now()),
+                    deadline,
+                    &Sent::default(),
+                    |_| Ok(()),
+                )
+                .await;
+            checked.push(Checked {
+                what: endpoint.label(),
+                permission: endpoint.permission(),
+                outcome: answered.map(drop),
+            });
+        }
+        checked
+    }
+
+    /// How things stand, as far as is known here; asks nobody.
+    pub fn health(&self) -> Health {
+        Health {
+            token: self.0.tokens.state(),
+            breaker: self.0.breaker.state(),
+            budget_left: self.0.budget.left(),
+            gate_closed_for: self.0.budget.gate_closed_for(),
+        }
+    }
+
+    /// Builds the HTTP clients; sends nothing.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
+        Self::with_jitter(settings, clock, Arc::new(rand::random::<f64>))
+    }
+
+    /// The same with a given source of jitter, evenly spread over `[0, 1)`.
+    pub fn with_jitter(settings: Settings, clock: Clock, jitter: Jitter) -> Result<Self, reqwest::Error> {
+        let http = send::http_client(&settings.api_url, settings.concurrency)?;
+        let login = send::http_client(&settings.token_url, 1)?;
+        Ok(Self(Arc::new(Inner {
+            http,
+            api_url: settings.api_url.trim_end_matches('/').to_owned(),
+            tokens: Tokens::new(
+                login,
+                settings.token_url,
+                settings.credentials,
+                settings.attempt_timeout,
+                clock.clone(),
+                Arc::clone(&jitter),
+            ),
+            budget: Budget::new(settings.requests_per_minute, settings.concurrency),
+            breaker: Breaker::new(),
+            retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
+            page_concurrency: settings.page_concurrency.max(1),
+            attempt_timeout: settings.attempt_timeout,
+            max_attempts: settings.max_attempts,
+            clock,
+            jitter,
+        })))
+    }
+
+    /// Asks in a task of its own, which ends when the handle is dropped. A caller who holds an unfinished request without
+    /// polling it would otherwise hold up everybody behind it in line.
+    fn start<T: Send + 'static>(
+        &self,
+        call: Call,
+        deadline: Instant,
+        sent: &Sent,
+        read: impl Fn(&Bytes) -> Result<T, Nonsense> + Send + Sync + 'static,
+    ) -> Asking<T> {
+        let (client, sent) = (self.clone(), sent.clone());
+        let task = async move { client.ask(&call, deadline, &sent, &read).await };
+        Asking(AbortOnDropHandle::new(tokio::spawn(task.in_current_span())))
+    }
+
+    /// Asks until there is an answer, a reason that asking again would not change, or no time left.
+    async fn ask<T>(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        sent: &Sent,
+        read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
+    ) -> Result<Answered<T>, UpstreamError> {
+        let endpoint = call.endpoint.label();
+        let mut tries = Tries::default();
+        self.0.retry_budget.deposit();
+        loop {
+            let span = tracing::debug_span!("upstream_attempt", endpoint, ?tries);
+            let failure = match self.attempt(call, deadline, tries, sent, read).instrument(span).await {
+                Ok(answered) => return Ok(answered),
+                Err(failure) => failure,
+            };
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let verdict = retry::judge(
+                failure.trouble,
+                tries,
+                self.0.max_attempts,
+                remaining,
+                (self.0.jitter)(),
+            );
+            tries = tries.and(failure.trouble);
+            match verdict {
+                Verdict::GiveUp => return Err(failure.error),
+                Verdict::Again => {}
+                Verdict::NewToken(generation) => {
+                    let replaced = self.0.tokens.replace(generation, failure.error, deadline).await;
+                    if let Err(refused @ UpstreamError::Credentials(_)) = replaced {
+                        return Err(refused);
+                    }
+                    // Whatever else keeps the new token away, the next attempt finds out and judges.
+                }
+                Verdict::Retry(_) if !self.0.retry_budget.withdraw() => {
+                    tracing::warn!(endpoint, "retry budget of the service spent: not asking again");
+                    return Err(failure.error);
+                }
+                Verdict::Retry(wait) => sleep(wait).await,
+                // The gate makes this request wait, too.
+                Verdict::Hold(wait) => self.close_gate(endpoint, wait),
+                Verdict::HoldAndGiveUp(wait) => {
+                    self.close_gate(endpoint, wait);
+                    return Err(failure.error.come_back_in(wait));
+                }
+            }
+            metrics::counter!(meters::RETRIES, "endpoint" => endpoint, "reason" => failure.trouble.label())
+                .increment(1);
+        }
+    }
+
+    /// One attempt, past the guards in this order:
+    ///
+    /// 1. the breaker, so that nobody waits in line for a request that would not be sent;
+    /// 2. the token, so that nobody takes a turn without one;
+    /// 3. the budget, which may take a while;
+    /// 4. the token and the breaker once more, as they may have changed meanwhile;
+    /// 5. only now is a request of the budget spent, at the instant it is sent.
+    async fn attempt<T>(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        tries: Tries,
+        sent: &Sent,
+        read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
+    ) -> Result<Answered<T>, Failure> {
+        let inner = &*self.0;
+        inner.breaker.check().map_err(Failure::circuit_open)?;
+        inner.tokens.current(deadline).await.map_err(Failure::no_token)?;
+        let turn = inner.budget.turn(deadline).await.map_err(Failure::last)?;
+        let token = inner.tokens.current(deadline).await.map_err(Failure::no_token)?;
+        let admission = inner.breaker.admit().map_err(Failure::circuit_open)?;
+        let in_flight = turn.spend();
+
+        sent.add_one();
+        let sent_at = self.now();
+        let started = Instant::now();
+        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, deadline).await;
+        drop(in_flight);
+        let endpoint = call.endpoint.label();
+        metrics::histogram!(meters::REQUEST_DURATION, "endpoint" => endpoint).record(started.elapsed());
+
+        let outcome = match outcome {
+            Ok(reply) if reply.status.is_success() => {
+                read(&reply.body).map_err(|nonsense| Failure::nonsense(&reply, nonsense))
+            }
+            Ok(reply) => Err(Failure::refused(&reply, call.endpoint, token.generation, self.now())),
+            Err(lost) => Err(Failure::lost(lost, tries)),
+        };
+        let label = outcome.as_ref().map_or_else(Failure::label, |_| "answered");
+        metrics::counter!(meters::REQUESTS, "endpoint" => endpoint, "outcome" => label).increment(1);
+        match &outcome {
+            Ok(_) => admission.succeeded(),
+            Err(failure) => failure.tell(admission),
+        }
+        outcome.map(|value| Answered { value, sent_at })
+    }
+
+    fn close_gate(&self, endpoint: &'static str, wait: Duration) {
+        tracing::warn!(endpoint, wait_ms = wait.as_millis(), "upstream asks us to wait");
+        self.0.budget.close_gate_for(wait);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn page_concurrency(&self) -> usize {
+        self.0.page_concurrency
+    }
+}
 
 /// Where the upstream is, who we are there, and how hard we may press.
 pub struct Settings {
-    /// Base of the API, such as `https://api.mypurecloud.ie`.
+    /// Base of the API, such as `https://api.mypurecloud.ie`. Plain http for loopback only.
     pub api_url: String,
     /// The token endpoint, such as `https://login.mypurecloud.ie/oauth/token`.
     pub token_url: String,
@@ -53,12 +317,15 @@ pub struct Credentials {
     pub client_secret: secrecy::SecretString,
 }
 
+/// A source of numbers evenly spread over `[0, 1)`.
+pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
 /// A page's worth of conversations not seen before in the same query.
 #[derive(Clone, Debug)]
 pub struct ConversationPage {
     /// The documents, as the upstream wrote them.
     pub conversations: Vec<Conversation>,
-    /// Requests it took, retries included.
+    /// Requests sent since the page before, retries and pages asked for ahead included: they add up over the stream.
     pub upstream_calls: u32,
     /// When the request that brought it was sent.
     pub fetched_at: Timestamp,
@@ -73,7 +340,7 @@ pub struct Conversation {
     pub start: Timestamp,
     /// `conversationEnd`; `None` while it runs.
     pub end: Option<Timestamp>,
-    /// The whole document.
+    /// The whole document, on one line.
     pub document: Bytes,
 }
 
@@ -84,66 +351,12 @@ pub struct Names {
     pub by_id: HashMap<Arc<str>, Arc<str>>,
     /// Requests it took, retries included.
     pub upstream_calls: u32,
-    /// When the request that brought it was sent.
+    /// When the first of the requests that brought it was sent.
     pub fetched_at: Timestamp,
 }
 
-impl Client {
-    /// Builds the HTTP clients; sends nothing.
-    pub fn new(_settings: Settings, _clock: Clock) -> Result<Self, reqwest::Error> {
-        Ok(Self {})
-    }
-
-    /// Runs one aggregate query.
-    pub async fn aggregates(&self, _query: &AggregateQuery, _deadline: Instant) -> Result<Slice, UpstreamError> {
-        Err(UpstreamError::Timeout(Told::default()))
-    }
-
-    /// Reads every conversation that started on a UTC day touched by the range, page by page, each once.
-    pub fn conversations(
-        &self,
-        _query: &ConversationQuery,
-        _deadline: Instant,
-    ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static {
-        futures_util::stream::empty()
-    }
-
-    /// Reads a whole listing.
-    pub async fn names(&self, _lookup: Lookup, _deadline: Instant) -> Result<Names, UpstreamError> {
-        Err(UpstreamError::Timeout(Told::default()))
-    }
-}
-
-/// Placeholder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    /// None was asked for yet.
-    Unknown,
-    /// One is held and serves for this long.
-    Valid(Duration),
-    /// None is held; the next request asks for one.
-    Expired,
-    /// None is held and the last mint failed.
-    Failing,
-    /// None is held and the login service refuses the credentials.
-    Refused,
-}
-
-/// Placeholder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// All requests go through.
-    Closed,
-    /// None go through until the next probe is due.
-    Open {
-        /// When that is; zero when the next request will be the probe.
-        probe_in: Duration,
-    },
-    /// One request is out to see whether the upstream is back.
-    Probing,
-}
-
-/// Placeholder.
+/// Whether this client may do one of the things the service needs.
+#[derive(Clone, Debug)]
 pub struct Checked {
     /// What was tried.
     pub what: &'static str,
@@ -153,7 +366,7 @@ pub struct Checked {
     pub outcome: Result<(), UpstreamError>,
 }
 
-/// Placeholder.
+/// How things stand between this service and the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The access token.
@@ -166,19 +379,228 @@ pub struct Health {
     pub gate_closed_for: Duration,
 }
 
-impl Client {
-    /// Placeholder.
-    pub fn health(&self) -> Health {
-        Health {
-            token: TokenState::Unknown,
-            breaker: BreakerState::Closed,
-            budget_left: 0,
-            gate_closed_for: Duration::ZERO,
+/// How long a request counts towards the retries it allows.
+const RETRY_WINDOW: Duration = Duration::from_secs(10);
+/// Retries allowed however few requests there are.
+const RETRIES_PER_SECOND: u32 = 10;
+/// Retries allowed per request, over the whole service.
+const RETRY_SHARE: f32 = 0.2;
+
+struct Inner {
+    http: reqwest::Client,
+    api_url: String,
+    tokens: Tokens,
+    budget: Budget,
+    breaker: Breaker,
+    retry_budget: TpsBudget,
+    page_concurrency: usize,
+    attempt_timeout: Duration,
+    max_attempts: u32,
+    clock: Clock,
+    jitter: Jitter,
+}
+
+impl Inner {
+    fn request(&self, call: &Call, token: &token::Token) -> reqwest::RequestBuilder {
+        let request = self
+            .http
+            .request(call.method.clone(), format!("{}{}", self.api_url, call.path))
+            .header(header::AUTHORIZATION, token.header.clone())
+            .header(header::ACCEPT, "application/json");
+        match &call.body {
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.clone()),
+            None => request,
+        }
+    }
+}
+
+/// Requests sent for one purpose, by however many tasks: what an answer cost.
+#[derive(Clone, Default)]
+struct Sent(Arc<AtomicU32>);
+
+impl Sent {
+    fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Those not taken before.
+    fn take(&self) -> u32 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// What was asked for.
+struct Answered<T> {
+    value: T,
+    /// When the request that was answered was sent.
+    sent_at: Timestamp,
+}
+
+/// A request under way. Dropping it ends it.
+struct Asking<T>(AbortOnDropHandle<Result<Answered<T>, UpstreamError>>);
+
+impl<T> Asking<T> {
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Future for Asking<T> {
+    type Output = Result<Answered<T>, UpstreamError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(context)) {
+            Ok(outcome) => outcome,
+            Err(ended) => match ended.try_into_panic() {
+                // A defect: it belongs to whoever asked.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(UpstreamError::Unavailable {
+                    reason: "this service is shutting down".to_owned(),
+                    told: Told::default(),
+                    source: None,
+                }),
+            },
+        })
+    }
+}
+
+/// An attempt without an answer: what to make of it, and what to tell if it was the last.
+struct Failure {
+    trouble: Trouble,
+    error: UpstreamError,
+}
+
+impl Failure {
+    fn last(error: UpstreamError) -> Self {
+        Self {
+            trouble: Trouble::Final,
+            error,
         }
     }
 
-    /// Placeholder.
-    pub async fn check(&self, _deadline: Instant) -> Vec<Checked> {
-        Vec::new()
+    fn circuit_open(retry_after: Duration) -> Self {
+        Self::last(UpstreamError::CircuitOpen { retry_after })
+    }
+
+    fn no_token(error: UpstreamError) -> Self {
+        let trouble = match &error {
+            UpstreamError::Unavailable { .. } | UpstreamError::Timeout(_) => Trouble::NoToken,
+            // It was the login service that said so: the gate of the API stays open.
+            UpstreamError::Budget { retry_after, .. } => Trouble::Unavailable(Some(*retry_after)),
+            UpstreamError::Credentials(_)
+            | UpstreamError::Permission { .. }
+            | UpstreamError::Rejected { .. }
+            | UpstreamError::CircuitOpen { .. } => Trouble::Final,
+        };
+        Self { trouble, error }
+    }
+
+    fn nonsense(reply: &Reply, nonsense: Nonsense) -> Self {
+        Self {
+            trouble: Trouble::Unavailable(None),
+            error: UpstreamError::Unavailable {
+                reason: "its answer makes no sense".to_owned(),
+                told: Told {
+                    status: Some(reply.status.as_u16()),
+                    code: None,
+                    correlation_id: reply.correlation_id.clone(),
+                },
+                source: Some(Arc::new(nonsense)),
+            },
+        }
+    }
+
+    fn refused(reply: &Reply, endpoint: Endpoint, generation: u64, now: Timestamp) -> Self {
+        let told = || wire::told(reply);
+        let asked = || {
+            reply
+                .retry_after
+                .as_deref()
+                .and_then(|header| retry::retry_after(header, now))
+        };
+        let unavailable = |reason: &str| UpstreamError::Unavailable {
+            reason: reason.to_owned(),
+            told: told(),
+            source: None,
+        };
+        let (trouble, error) = match reply.status {
+            StatusCode::UNAUTHORIZED => (Trouble::TokenRefused(generation), wire::refused(reply, endpoint)),
+            StatusCode::TOO_MANY_REQUESTS => (
+                Trouble::Throttled(asked().or_else(|| wire::seconds_asked_for(&reply.body))),
+                UpstreamError::Budget {
+                    retry_after: Duration::ZERO,
+                    told: told(),
+                },
+            ),
+            StatusCode::REQUEST_TIMEOUT => (
+                Trouble::Unavailable(None),
+                unavailable("the query did not reach it in time"),
+            ),
+            StatusCode::INTERNAL_SERVER_ERROR => (Trouble::Broken, unavailable("it failed inside")),
+            StatusCode::GATEWAY_TIMEOUT => (Trouble::Unavailable(asked()), UpstreamError::Timeout(told())),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => {
+                (Trouble::Unavailable(asked()), unavailable("it is overloaded or down"))
+            }
+            status if status.is_client_error() => (Trouble::Final, wire::refused(reply, endpoint)),
+            _ => (
+                Trouble::Final,
+                unavailable("it answers with a status that makes no sense here"),
+            ),
+        };
+        Self { trouble, error }
+    }
+
+    fn lost(lost: Lost, tries: Tries) -> Self {
+        let told = Told {
+            correlation_id: lost.correlation_id,
+            ..Told::default()
+        };
+        let (trouble, reason) = match lost.why {
+            LostWhy::NotConnected => (Trouble::Unavailable(None), "it cannot be reached"),
+            LostWhy::ClosedUnanswered if !tries.stale => (Trouble::Stale, "it closes the connection"),
+            LostWhy::ClosedUnanswered => (Trouble::Unavailable(None), "it closes the connection"),
+            LostWhy::Cut => (Trouble::Unavailable(None), "its answer broke off"),
+            LostWhy::TooSlow => {
+                return Self {
+                    trouble: Trouble::Unavailable(None),
+                    error: UpstreamError::Timeout(told),
+                };
+            }
+            LostWhy::OutOfTime => return Self::last(UpstreamError::Timeout(told)),
+            LostWhy::TooLarge => {
+                return Self::last(UpstreamError::Rejected {
+                    reason: "its answer is larger than this service takes; narrow the query".to_owned(),
+                    told,
+                });
+            }
+        };
+        Self {
+            trouble,
+            error: UpstreamError::Unavailable {
+                reason: reason.to_owned(),
+                told,
+                source: lost.source.map(|source| source as _),
+            },
+        }
+    }
+
+    /// The label of metrics.
+    fn label(&self) -> &'static str {
+        match (self.trouble, &self.error) {
+            (Trouble::Final, UpstreamError::Timeout(_)) => "out_of_time",
+            (trouble, _) => trouble.label(),
+        }
+    }
+
+    /// Tells the breaker what this says about the upstream: a refusal is an answer; a caller out of time and an idle
+    /// connection that closed say nothing.
+    fn tell(&self, admission: breaker::Admission) {
+        match (&self.trouble, &self.error) {
+            (Trouble::Unavailable(_) | Trouble::Broken, _) => admission.failed(),
+            (Trouble::Stale | Trouble::NoToken, _) | (Trouble::Final, UpstreamError::Timeout(_)) => drop(admission),
+            (Trouble::Throttled(_) | Trouble::TokenRefused(_) | Trouble::Final, _) => admission.succeeded(),
+        }
     }
 }

@@ -1,1 +1,10 @@
-fn main() {}
+//! The service as its users meet it: over HTTP, against the simulated Genesys Cloud, in one binary.
+//! The list of modules is the list of promises; how a test is set up stands in [`support`].
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+#![allow(clippy::expect_used, reason = "a panic in a test is its failure")]
+
+mod support;
+
+mod browser;
+mod harness;
+mod wire;

@@ -1,0 +1,138 @@
+//! Rows as CSV (RFC 4180): a header of column names, then a record for every row; lines end in CR LF.
+//!
+//! Spreadsheets run cells that look like formulas, and callers choose their own names. So a text that begins
+//! with what could start a formula gets an apostrophe in front, which spreadsheets hide; to be able to take
+//! it away again, so does a text that begins with an apostrophe. Numbers are written as they are, negative
+//! ones included.
+
+use std::borrow::Cow;
+
+use super::json::write_number;
+use crate::table::{Cell, Table};
+
+/// Writes a header and the rows. What is empty is an empty field; buckets are `start/end` in UTC.
+pub fn write_records(table: &Table, out: &mut Vec<u8>) {
+    try_write(table, out).expect("writing to memory does not fail, and all records have the header's length");
+}
+
+fn try_write(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out);
+    writer.write_record(table.columns.iter().map(|column| column.name.as_bytes()))?;
+    for row in &table.rows {
+        for index in 0..table.columns.len() {
+            writer.write_field(field(row.get(index).unwrap_or(&Cell::Empty)))?;
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+fn field(cell: &Cell) -> Cow<'_, [u8]> {
+    match cell {
+        Cell::Empty => Cow::Borrowed(b""),
+        Cell::Interval(range) => range.to_string().into_bytes().into(),
+        Cell::Text(text) if may_start_a_formula(text) => format!("'{text}").into_bytes().into(),
+        Cell::Text(text) => text.as_bytes().into(),
+        // There should be none that is no number; a word in a column of numbers would spoil the column.
+        Cell::Number(number) if !number.is_finite() => Cow::Borrowed(b""),
+        Cell::Number(number) => {
+            let mut digits = Vec::new();
+            write_number(*number, &mut digits);
+            digits.into()
+        }
+    }
+}
+
+fn may_start_a_formula(text: &str) -> bool {
+    // The full-width forms are read as the plain ones by some spreadsheets.
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '\'', '＝', '＋', '－', '＠'])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        query::Range,
+        table::{ColumnKind, TableColumn},
+    };
+
+    fn encoded(names: &[&str], rows: Vec<Vec<Cell>>) -> String {
+        let column = |name: &&str| TableColumn {
+            name: (*name).to_owned(),
+            kind: ColumnKind::Text,
+        };
+        let columns = names.iter().map(column).collect();
+        let mut out = Vec::new();
+        write_records(&Table { columns, rows }, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn records() {
+        let range = Range::new(
+            "2026-11-01T00:00Z".parse().unwrap(),
+            "2026-11-02T00:00Z".parse().unwrap(),
+        )
+        .unwrap();
+        let rows = vec![
+            vec![
+                Cell::Interval(range),
+                Cell::Text("Sales, \"EU\"\r\nnorth".into()),
+                Cell::Number(-12.5),
+            ],
+            vec![Cell::Empty, Cell::Empty, Cell::Number(145.0)],
+        ];
+        assert_eq!(
+            encoded(&["interval", "routing.queue.name", "x"], rows),
+            "interval,routing.queue.name,x\r\n\
+             2026-11-01T00:00:00.000Z/2026-11-02T00:00:00.000Z,\"Sales, \"\"EU\"\"\r\nnorth\",-12.5\r\n\
+             ,,145\r\n"
+        );
+        assert_eq!(encoded(&["agent.id", "nOffered"], Vec::new()), "agent.id,nOffered\r\n");
+        assert_eq!(encoded(&["agent.id"], vec![vec![Cell::Empty]]), "agent.id\r\n\"\"\r\n");
+    }
+
+    #[test]
+    fn texts_never_start_a_formula_and_numbers_are_untouched() {
+        for text in [
+            "=1+1",
+            "+49 30 1234",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "\0=1",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠1",
+            "'=1",
+        ] {
+            let encoded = encoded(&["a", "b"], vec![vec![Cell::Text(text.into()), Cell::Number(-1.0)]]);
+            let record = encoded.strip_prefix("a,b\r\n").unwrap().trim_start_matches('"');
+            assert!(record.starts_with('\''), "{text:?}");
+            assert!(record.ends_with(",-1\r\n"), "{text:?}");
+        }
+        assert_eq!(encoded(&["a"], vec![vec![Cell::Text("a=1".into())]]), "a\r\na=1\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_can_be_read_back(texts in proptest::collection::vec("[-=+@'\",;\r\n\t\0 a-c＝é🙂]{0,6}", 1..5)) {
+            let names = ["a", "b", "c", "d", "e"];
+            let row = texts.iter().map(|text| Cell::Text(text.as_str().into())).collect();
+            let encoded = encoded(&names[..texts.len()], vec![row]);
+            let mut reader = csv::Reader::from_reader(encoded.as_bytes());
+            let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+            prop_assert_eq!(records.len(), 1);
+            let read: Vec<_> = records[0].iter().map(|field| field.strip_prefix('\'').unwrap_or(field)).collect();
+            prop_assert_eq!(read, texts);
+        }
+    }
+}

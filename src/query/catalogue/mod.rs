@@ -1,0 +1,455 @@
+//! What can be asked for: the tables of dimensions and metrics, their names, and how each metric rolls up.
+//!
+//! One table serves validation, the query sent upstream, the merge and the public catalogue. Every entry has
+//! a friendly dotted name and the upstream's own. Names of statistics follow the metric's: a metric with one
+//! statistic is asked for by its bare name (`conversation.offered`, `nOffered`), any other by name and
+//! statistic (`handle.time.average`, `tHandle.average`). No friendly name is the beginning of another, as
+//! dots nest in JSON.
+//!
+//! The sets are those of the upstream's schema for conversation aggregates, plus the dimensions only its
+//! details query filters on; a test compares them with that schema.
+
+mod dimensions;
+mod metrics;
+
+pub use dimensions::DIMENSIONS;
+pub use metrics::METRICS;
+
+use std::iter;
+
+use super::ColumnValue;
+
+/// What a column of that name shows, by its friendly name or the upstream's own.
+pub fn column(name: &str) -> Option<ColumnValue> {
+    if name == "interval" {
+        return Some(ColumnValue::Interval);
+    }
+    let of_dimension = DIMENSIONS
+        .iter()
+        .filter(|dimension| dimension.groupable)
+        .find_map(|dimension| {
+            let is_name = dimension.named.is_some_and(|(named, _)| named == name);
+            (dimension.goes_by(name))
+                .then_some(ColumnValue::Dimension(dimension))
+                .or(is_name.then_some(ColumnValue::Name(dimension)))
+        });
+    of_dimension.or_else(|| {
+        METRICS
+            .iter()
+            .find_map(|metric| Some(ColumnValue::Metric(metric, metric.statistic_named(name)?)))
+    })
+}
+
+/// Every name [`column()`] knows, friendly ones first; some twice.
+pub fn column_names() -> impl Iterator<Item = String> {
+    let groupable = || DIMENSIONS.iter().filter(|dimension| dimension.groupable);
+    let friendly = groupable().flat_map(|dimension| {
+        let named = dimension.named.map(|(named, _)| named);
+        [Some(dimension.name), named].into_iter().flatten().map(str::to_owned)
+    });
+    let statistics = || {
+        METRICS
+            .iter()
+            .flat_map(|metric| metric.statistics.iter().map(move |&each| (metric, each)))
+    };
+    let friendly_statistics = statistics().map(|(metric, statistic)| metric.friendly(statistic));
+    let plain_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.name, statistic));
+    let upstream = groupable().map(|dimension| dimension.upstream.to_owned());
+    let upstream_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.upstream, statistic));
+    iter::once("interval".to_owned())
+        .chain(friendly)
+        .chain(friendly_statistics)
+        .chain(plain_statistics)
+        .chain(upstream)
+        .chain(upstream_statistics)
+}
+
+/// The dimension of that name, friendly or upstream.
+pub fn dimension(name: &str) -> Option<&'static Dimension> {
+    DIMENSIONS.iter().find(|dimension| dimension.goes_by(name))
+}
+
+/// The dimension whose ids stand for things of that friendly name (`routing.queue.name`).
+pub fn dimension_named_by(name: &str) -> Option<&'static Dimension> {
+    DIMENSIONS
+        .iter()
+        .find(|dimension| dimension.named.is_some_and(|(named, _)| named == name))
+}
+
+/// A dimension of conversation events.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Dimension {
+    /// The friendly dotted name of its value, such as `routing.queue.id` or `media.type`.
+    pub name: &'static str,
+    /// The upstream's spelling, such as `queueId`.
+    pub upstream: &'static str,
+    /// The friendly name of what its id stands for (`routing.queue.name`) and where names come from.
+    pub named: Option<(&'static str, Lookup)>,
+    /// Whether one event can carry several values, so that groups overlap.
+    pub multi_valued: bool,
+    /// Whether aggregates can be grouped by it.
+    pub groupable: bool,
+    /// Whether aggregates can be filtered on it.
+    pub filterable: bool,
+    /// Where the details query filters on it; `None` where it cannot.
+    pub details: Option<DetailsLevel>,
+    /// What it is, in one sentence.
+    pub meaning: &'static str,
+}
+
+impl Dimension {
+    fn goes_by(&self, name: &str) -> bool {
+        self.name == name || self.upstream == name
+    }
+}
+
+/// Which of the details query's filter lists a dimension belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DetailsLevel {
+    /// `conversationFilters`: a property of the whole conversation.
+    Conversation,
+    /// `segmentFilters`: a property of a segment, its session or participant. All predicates of one filter
+    /// hold on the same segment.
+    Segment,
+}
+
+/// The listings ids are resolved through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lookup {
+    /// `/api/v2/routing/queues`
+    Queues,
+    /// `/api/v2/users`
+    Users,
+    /// `/api/v2/routing/wrapupcodes`
+    WrapUpCodes,
+    /// `/api/v2/authorization/divisions`
+    Divisions,
+    /// `/api/v2/routing/skills`
+    Skills,
+    /// `/api/v2/routing/languages`
+    Languages,
+    /// `/api/v2/flows`
+    Flows,
+}
+
+/// A metric of conversation aggregates.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Metric {
+    /// The upstream's spelling, such as `tHandle`.
+    pub upstream: &'static str,
+    /// The friendly dotted name, such as `handle.time`; statistics are appended when there are several.
+    pub name: &'static str,
+    /// Further friendly names of single statistics, such as `conversation.answered` for a count.
+    pub aliases: &'static [(&'static str, Statistic)],
+    /// How its statistics combine over buckets and disjoint groups.
+    pub rollup: Rollup,
+    /// The unit of its sums and extremes.
+    pub unit: Unit,
+    /// The statistics it carries, and `Average` where it can be computed from them.
+    pub statistics: &'static [Statistic],
+    /// Where its events happen, which decides whether they can be told apart by agent.
+    pub side: Side,
+    /// What it counts or measures, in one sentence.
+    pub meaning: &'static str,
+}
+
+impl Metric {
+    /// The friendly name of one statistic, such as `handle.time.average` or `conversation.offered`.
+    pub fn friendly(&self, statistic: Statistic) -> String {
+        match self.aliases.iter().find(|(_, aliased)| *aliased == statistic) {
+            Some((alias, _)) => (*alias).to_owned(),
+            None => self.spelled(self.name, statistic),
+        }
+    }
+
+    /// The unit of one statistic: counts are counts whatever the metric measures.
+    pub fn unit_of(&self, statistic: Statistic) -> Unit {
+        match statistic {
+            Statistic::Count | Statistic::Numerator | Statistic::Denominator => Unit::Count,
+            Statistic::Ratio | Statistic::Target => Unit::Ratio,
+            Statistic::Sum
+            | Statistic::Min
+            | Statistic::Max
+            | Statistic::Average
+            | Statistic::Current
+            | Statistic::P95
+            | Statistic::P99 => self.unit,
+        }
+    }
+
+    /// Whether a statistic of disjoint groups follows from the statistics of its parts.
+    ///
+    /// Distinct counts do not add over time, but over media types they do, by the contract's own exception.
+    pub fn folds_over_media_types(&self, statistic: Statistic) -> bool {
+        self.rollup != Rollup::None && !matches!(statistic, Statistic::P95 | Statistic::P99)
+    }
+
+    fn statistic_named(&self, name: &str) -> Option<Statistic> {
+        if let Some((_, statistic)) = self.aliases.iter().find(|(alias, _)| *alias == name) {
+            return Some(*statistic);
+        }
+        let rest = name
+            .strip_prefix(self.name)
+            .or_else(|| name.strip_prefix(self.upstream))?;
+        match (rest.strip_prefix('.'), self.statistics) {
+            (None, [only]) if rest.is_empty() => Some(*only),
+            // The bare friendly name is the one spelling of a single statistic; the upstream's own takes both.
+            (Some(suffix), [only]) if name.starts_with(self.upstream) && only.suffix() == suffix => Some(*only),
+            (Some(suffix), [_, _, ..]) => self.statistics.iter().copied().find(|each| each.suffix() == suffix),
+            _ => None,
+        }
+    }
+
+    fn spelled(&self, name: &str, statistic: Statistic) -> String {
+        match self.statistics {
+            [_] => name.to_owned(),
+            _ => format!("{name}.{}", statistic.suffix()),
+        }
+    }
+}
+
+/// How a metric's statistics combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rollup {
+    /// Counts add.
+    Counter,
+    /// Counts and sums add; extremes are extremes of extremes; the average is recomputed.
+    Timer,
+    /// Numerators and denominators add, the ratio is recomputed; the target survives only when equal.
+    Ratio,
+    /// A distinct count: adds over media types only (and then counts once per media type), never over time.
+    Distinct,
+    /// Never combined: the whole is asked for instead.
+    None,
+}
+
+/// What a number is a number of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Milliseconds.
+    Milliseconds,
+    /// A share between 0 and 1, or a goal in that unit.
+    Ratio,
+}
+
+/// Which participant of a conversation a metric's events belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The queue (or the flow before it): no agent is involved, so grouping by or filtering on an agent
+    /// leaves nothing, silently.
+    Queue,
+    /// An agent, or anyone: can be asked for by agent.
+    Any,
+}
+
+/// One number of a metric's statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Statistic {
+    /// How many.
+    Count,
+    /// Their sum.
+    Sum,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// `sum / count`, computed here.
+    Average,
+    /// `numerator / denominator`.
+    Ratio,
+    /// What counts as good.
+    Numerator,
+    /// Out of how many.
+    Denominator,
+    /// The goal set upstream, beside the ratio it is for.
+    Target,
+    /// The value now: a gauge.
+    Current,
+    /// 95th percentile.
+    P95,
+    /// 99th percentile.
+    P99,
+}
+
+impl Statistic {
+    /// Its name after the metric's.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Average => "average",
+            Self::Ratio => "ratio",
+            Self::Numerator => "numerator",
+            Self::Denominator => "denominator",
+            Self::Target => "target",
+            Self::Current => "current",
+            Self::P95 => "p95",
+            Self::P99 => "p99",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn upstream_enum(definition: &str, property: &str) -> BTreeSet<String> {
+        let schemas: Value = serde_json::from_str(include_str!("../../simulator/genesys/schemas.json")).unwrap();
+        let property = &schemas["definitions"][definition]["properties"][property];
+        let names = property["enum"]
+            .as_array()
+            .or(property["items"]["enum"].as_array())
+            .unwrap();
+        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn dimensions(which: impl Fn(&Dimension) -> bool) -> BTreeSet<String> {
+        DIMENSIONS
+            .iter()
+            .filter(|one| which(one))
+            .map(|one| one.upstream.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn the_tables_hold_what_the_upstream_schema_holds() {
+        let metrics: BTreeSet<_> = METRICS.iter().map(|metric| metric.upstream.to_owned()).collect();
+        assert_eq!(metrics, upstream_enum("ConversationAggregationQuery", "metrics"));
+        assert_eq!(metrics.len(), 82);
+
+        let groupable = dimensions(|dimension| dimension.groupable);
+        assert_eq!(groupable, upstream_enum("ConversationAggregationQuery", "groupBy"));
+        assert_eq!(groupable.len(), 83);
+
+        let filterable = dimensions(|dimension| dimension.filterable);
+        assert_eq!(
+            filterable,
+            upstream_enum("ConversationAggregateQueryPredicate", "dimension")
+        );
+        assert_eq!(filterable.len(), 84);
+
+        for (level, predicate, by_range) in [
+            (
+                DetailsLevel::Conversation,
+                "ConversationDetailQueryPredicate",
+                &["conversationStart", "conversationEnd", "mediaStatsMinConversationMos"][..],
+            ),
+            (
+                DetailsLevel::Segment,
+                "SegmentDetailQueryPredicate",
+                &[
+                    "callbackScheduledTime",
+                    "detectedSpeechEnd",
+                    "detectedSpeechStart",
+                    "segmentEnd",
+                ][..],
+            ),
+        ] {
+            let mut held = dimensions(|dimension| dimension.details == Some(level));
+            held.extend(by_range.iter().map(|name| (*name).to_owned()));
+            assert_eq!(held, upstream_enum(predicate, "dimension"));
+        }
+    }
+
+    #[test]
+    fn every_name_means_one_thing() {
+        let mut meanings: BTreeMap<String, ColumnValue> = BTreeMap::new();
+        for name in column_names() {
+            let meaning = column(&name).unwrap_or_else(|| panic!("{name} is listed but unknown"));
+            if let Some(other) = meanings.insert(name.clone(), meaning.clone()) {
+                assert_eq!(other, meaning, "{name}");
+            }
+        }
+        for metric in METRICS {
+            for &statistic in metric.statistics {
+                let expected = Some(ColumnValue::Metric(metric, statistic));
+                assert_eq!(column(&metric.friendly(statistic)), expected);
+                assert_eq!(column(&format!("{}.{}", metric.upstream, statistic.suffix())), expected);
+            }
+        }
+        for dimension in DIMENSIONS {
+            let same_name = |other: &&Dimension| other.goes_by(dimension.name) || other.goes_by(dimension.upstream);
+            assert_eq!(DIMENSIONS.iter().filter(same_name).count(), 1, "{}", dimension.name);
+        }
+    }
+
+    #[test]
+    fn no_friendly_name_is_the_beginning_of_another() {
+        // All that can be columns, and all that could ever be: dimensions of the details query included.
+        let names: BTreeSet<String> = column_names()
+            .chain(DIMENSIONS.iter().map(|dimension| dimension.name.to_owned()))
+            .chain(
+                DIMENSIONS
+                    .iter()
+                    .filter_map(|dimension| Some(dimension.named?.0.to_owned())),
+            )
+            .collect();
+        for name in &names {
+            let inside = format!("{name}.");
+            let longer: Vec<_> = names.iter().filter(|other| other.starts_with(&inside)).collect();
+            assert!(longer.is_empty(), "{name} would hold {longer:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_contract_are_known() {
+        for (name, upstream, statistic) in [
+            ("conversation.count", "nConversations", Statistic::Count),
+            ("conversation.offered", "nOffered", Statistic::Count),
+            ("conversation.answered", "tAnswered", Statistic::Count),
+            ("conversation.abandoned", "tAbandon", Statistic::Count),
+            ("service.level", "oServiceLevel", Statistic::Ratio),
+            ("oServiceLevel.ratio", "oServiceLevel", Statistic::Ratio),
+            ("service.goal", "oServiceTarget", Statistic::Current),
+            ("handle.time.average", "tHandle", Statistic::Average),
+            ("tHandle.average", "tHandle", Statistic::Average),
+            ("tHandle.sum", "tHandle", Statistic::Sum),
+            ("talk.time.max", "tTalkComplete", Statistic::Max),
+            ("hold.time.min", "tHeldComplete", Statistic::Min),
+            ("acw.time.average", "tAcw", Statistic::Average),
+            ("wait.time.p95", "tWait", Statistic::P95),
+            ("answer.time.average", "tAnswered", Statistic::Average),
+            ("nOffered", "nOffered", Statistic::Count),
+            ("nOffered.count", "nOffered", Statistic::Count),
+        ] {
+            let Some(ColumnValue::Metric(metric, found)) = column(name) else {
+                panic!("{name} is no metric")
+            };
+            assert_eq!((metric.upstream, found), (upstream, statistic), "{name}");
+        }
+        for (name, upstream) in [
+            ("routing.queue.name", "queueId"),
+            ("agent.name", "userId"),
+            ("wrapup.code.name", "wrapUpCode"),
+            ("division.name", "divisionId"),
+        ] {
+            assert_eq!(column(name), dimension(upstream).map(ColumnValue::Name), "{name}");
+        }
+        for (name, upstream) in [
+            ("media.type", "mediaType"),
+            ("agent.id", "userId"),
+            ("queueId", "queueId"),
+        ] {
+            assert_eq!(column(name), dimension(upstream).map(ColumnValue::Dimension), "{name}");
+        }
+        for unknown in [
+            "",
+            "tHandle",
+            "handle.time",
+            "nOffered.sum",
+            "conversation.offered.count",
+            "segment.type",
+            "service",
+        ] {
+            assert_eq!(column(unknown), None, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One fetch for everybody who wants the same thing now.
+//!
+//! A flight runs in a task of its own: callers wait on it, may give up, and never cancel it for the others.
+//! What it brings is held by whoever started it (see [`Flights::join`]'s `fetch`); this module only makes
+//! callers meet. A failed flight lingers for a moment, so that a crowd that retries at once does not start a
+//! new chain of attempts.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::{sync::oneshot, task::AbortHandle};
+use tokio_util::task::TaskTracker;
+
+use super::ReportError;
+
+/// How long a failure answers those who ask again.
+pub(super) const FAILURE_LINGERS: Duration = Duration::from_secs(2);
+
+type Outcome<V> = Result<V, ReportError>;
+type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
+
+/// The fetches under way, by what they fetch.
+pub(super) struct Flights<K, V> {
+    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    tasks: TaskTracker,
+}
+
+struct Flight<V> {
+    landing: Landing<V>,
+    task: AbortHandle,
+}
+
+/// Whether a caller started the flight or found it under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Started it: its cost is this caller's.
+    Leader,
+    /// Found it under way, or found its failure.
+    Follower,
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new() -> Self {
+        Self {
+            under_way: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for what `fetch` brings, or for what the flight already under way for `key` brings.
+    ///
+    /// `fetch` runs to its end whoever leaves; a panic inside is [`ReportError::Internal`] for those waiting.
+    pub(super) fn join<F>(&self, key: &K, fetch: impl FnOnce() -> F) -> (Landing<V>, Role)
+    where
+        F: Future<Output = Outcome<V>> + Send + 'static,
+    {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = under_way.get(key) {
+            return (flight.landing.clone(), Role::Follower);
+        }
+        let (publish, published) = oneshot::channel();
+        let landing = published
+            .map(|outcome| outcome.unwrap_or(Err(ReportError::Internal)))
+            .boxed()
+            .shared();
+        let fetch = AssertUnwindSafe(fetch()).catch_unwind();
+        let (table, key_of_task) = (Arc::clone(&self.under_way), key.clone());
+        let task = self.tasks.spawn(async move {
+            let outcome = fetch.await.unwrap_or_else(|_| {
+                tracing::error!("a fetch panicked");
+                Err(ReportError::Internal)
+            });
+            let failed = outcome.is_err();
+            // Nobody may be waiting any more; the fetch itself has kept what it brought.
+            let _ = publish.send(outcome);
+            if failed {
+                tokio::time::sleep(FAILURE_LINGERS).await;
+            }
+            table
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key_of_task);
+        });
+        let flight = Flight {
+            landing: landing.clone(),
+            task: task.abort_handle(),
+        };
+        under_way.insert(key.clone(), flight);
+        (landing, Role::Leader)
+    }
+
+    /// Flights under way, lingering failures included.
+    pub(super) fn len(&self) -> usize {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Stops every fetch; those waiting get [`ReportError::Internal`]. For the end of the process, after
+    /// requests have been drained.
+    pub(super) fn stop(&self) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, flight) in under_way.drain() {
+            flight.task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::{Instant, sleep, timeout};
+
+    use super::*;
+
+    fn counted(
+        calls: &Arc<AtomicU32>,
+        seconds: u64,
+        outcome: Outcome<u32>,
+    ) -> impl Future<Output = Outcome<u32>> + use<> {
+        let calls = Arc::clone(calls);
+        async move {
+            calls.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_secs(seconds)).await;
+            outcome
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_callers_share_one_fetch_and_one_of_them_led_it() {
+        let (flights, calls) = (Flights::new(), Arc::default());
+        let joined: Vec<_> = (0..1000)
+            .map(|_| flights.join(&"key", || counted(&calls, 2, Ok(7))))
+            .collect();
+        let leaders = joined.iter().filter(|(_, role)| *role == Role::Leader).count();
+        for (landing, _) in joined {
+            assert_eq!(landing.await.unwrap(), 7);
+        }
+        assert_eq!((leaders, calls.load(Ordering::Relaxed)), (1, 1));
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_leaves_does_not_stop_the_fetch_for_others() {
+        let (flights, calls) = (Flights::new(), Arc::default());
+        let (impatient, _) = flights.join(&"key", || counted(&calls, 5, Ok(7)));
+        assert!(timeout(Duration::from_secs(1), impatient).await.is_err());
+        let (patient, role) = flights.join(&"key", || counted(&calls, 5, Ok(8)));
+        assert_eq!((patient.await.unwrap(), role), (7, Role::Follower));
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_answers_for_two_seconds_and_then_one_new_fetch_starts() {
+        let (flights, calls) = (Flights::new(), Arc::default());
+        let fail = || counted(&calls, 1, Err(ReportError::Deadline));
+        assert!(flights.join(&"key", fail).0.await.is_err());
+        let failed_at = Instant::now();
+        while failed_at.elapsed() < FAILURE_LINGERS {
+            assert!(flights.join(&"key", fail).0.await.is_err());
+            assert_eq!(calls.load(Ordering::Relaxed), 1);
+            sleep(Duration::from_millis(500)).await;
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(flights.join(&"key", || counted(&calls, 1, Ok(9))).0.await.unwrap(), 9);
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_told_at_once_and_other_keys_are_unaffected() {
+        let flights: Flights<&str, u32> = Flights::new();
+        let (broken, _) = flights.join(&"broken", || async { panic!("a defect") });
+        let (sound, _) = flights.join(&"sound", || async { Ok(1) });
+        assert!(matches!(broken.await, Err(ReportError::Internal)));
+        assert_eq!(sound.await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_tells_those_who_wait() {
+        let (flights, calls) = (Flights::new(), Arc::default());
+        let (landing, _) = flights.join(&"key", || counted(&calls, 60, Ok(7)));
+        flights.stop();
+        assert!(matches!(landing.await, Err(ReportError::Internal)));
+        assert_eq!(flights.len(), 0);
+    }
+}

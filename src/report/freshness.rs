@@ -1,0 +1,225 @@
+//! How long an answer stays good, by the age of the data in it and not by one time-to-live.
+//!
+//! | the range, when it was fetched | state | fresh for | may stand in for a failure for |
+//! | --- | --- | --- | --- |
+//! | has not ended | open | 30 s | 5 min more |
+//! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more |
+//! | ended longer ago | settled | 30 days | 24 h more |
+//! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
+//!
+//! The settle window is how long after a range's end its figures still move: after-call work, evaluations and
+//! late events reach the upstream for up to two days.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Freshness;
+use crate::query::Range;
+
+/// How long after the end of a range its figures may still change.
+pub const SETTLE_WINDOW: SignedDuration = SignedDuration::from_hours(48);
+
+const OPEN_FOR: Duration = Duration::from_secs(30);
+const WARM_AT_LEAST: Duration = Duration::from_secs(60);
+const WARM_AT_MOST: Duration = Duration::from_secs(3600);
+const SETTLED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+const STALE_OPEN: Duration = Duration::from_secs(300);
+const STALE_CLOSED: Duration = Duration::from_secs(24 * 3600);
+const NAMES_FOR: Duration = Duration::from_secs(3600);
+const STALE_NAMES: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An answer younger than this satisfies every caller, whatever age they ask for: asking for `max_age=0`
+/// must not become a way past the request budget.
+const ALWAYS_FRESH: Duration = Duration::from_secs(2);
+
+/// What is known of an answer's age.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dated {
+    /// When the request that brought it was sent.
+    pub(super) fetched_at: Timestamp,
+    /// What it covers.
+    pub(super) covers: Covers,
+}
+
+/// What an answer covers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Covers {
+    /// What happened in a range.
+    Figures {
+        /// The range it answers for.
+        range: Range,
+        /// Whether it holds something unfinished (a conversation without an end), however old the range is.
+        unfinished: bool,
+    },
+    /// What things are called; belongs to no range.
+    Names,
+}
+
+/// Whether a held answer may be given, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Good for everybody for this much longer.
+    Fresh(Duration),
+    /// Only if the upstream fails.
+    Stale,
+    /// Not even then.
+    Expired,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Warm(Duration),
+    Settled,
+    Names,
+}
+
+impl Dated {
+    /// Judges a held answer for a caller's wish.
+    pub(super) fn judge(&self, wish: Freshness, now: Timestamp) -> Verdict {
+        let age = self.age(now);
+        let lifetime = self.lifetime();
+        let wanted = wish.max_age.map_or(lifetime, |age| age.max(ALWAYS_FRESH).min(lifetime));
+        if age <= wanted {
+            return Verdict::Fresh(lifetime.saturating_sub(age));
+        }
+        let bound = match self.state() {
+            State::Open => STALE_OPEN,
+            State::Warm(_) | State::Settled => STALE_CLOSED,
+            State::Names => STALE_NAMES,
+        };
+        if age <= lifetime + wish.max_stale.map_or(bound, |asked| asked.min(bound)) {
+            Verdict::Stale
+        } else {
+            Verdict::Expired
+        }
+    }
+
+    /// How long it stays fresh, counted from when it was fetched.
+    pub(super) fn lifetime(&self) -> Duration {
+        match self.state() {
+            State::Open => OPEN_FOR,
+            State::Warm(since_end) => (since_end / 10).clamp(WARM_AT_LEAST, WARM_AT_MOST),
+            State::Settled => SETTLED_FOR,
+            State::Names => NAMES_FOR,
+        }
+    }
+
+    /// How old it is; a clock that went backwards makes nothing younger than new.
+    pub(super) fn age(&self, now: Timestamp) -> Duration {
+        now.duration_since(self.fetched_at).try_into().unwrap_or_default()
+    }
+
+    /// Whether its figures have settled.
+    pub(super) fn complete(&self) -> bool {
+        self.state() == State::Settled
+    }
+
+    /// The instant up to which its figures no longer change, within its range.
+    pub(super) fn settled_through(&self) -> Timestamp {
+        let settled = self.fetched_at - SETTLE_WINDOW;
+        match self.covers {
+            Covers::Figures { range, .. } => settled.clamp(range.start, range.end),
+            Covers::Names => settled,
+        }
+    }
+
+    fn state(&self) -> State {
+        let Covers::Figures { range, unfinished } = self.covers else {
+            return State::Names;
+        };
+        let since_end = self.fetched_at.duration_since(range.end);
+        match Duration::try_from(since_end) {
+            Err(_) => State::Open,
+            Ok(_) if unfinished => State::Open,
+            Ok(_) if since_end >= SETTLE_WINDOW => State::Settled,
+            Ok(since_end) => State::Warm(since_end),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3600;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    const DAY: Range = Range {
+        start: Timestamp::constant(1_772_323_200, 0),
+        end: Timestamp::constant(1_772_409_600, 0),
+    };
+
+    fn dated(fetched_at: &str) -> Dated {
+        Dated {
+            fetched_at: at(fetched_at),
+            covers: Covers::Figures {
+                range: DAY,
+                unfinished: false,
+            },
+        }
+    }
+
+    #[test]
+    fn lifetime_follows_the_age_of_the_data() {
+        for (fetched_at, seconds, complete, settled_through) in [
+            ("2026-03-01T12:00:00Z", 30, false, "2026-03-01T00:00:00Z"),
+            ("2026-03-02T00:00:00Z", 60, false, "2026-03-01T00:00:00Z"),
+            ("2026-03-02T00:20:00Z", 120, false, "2026-03-01T00:00:00Z"),
+            ("2026-03-03T12:00:00Z", HOUR, false, "2026-03-01T12:00:00Z"),
+            ("2026-03-03T23:59:59Z", HOUR, false, "2026-03-01T23:59:59Z"),
+            ("2026-03-04T00:00:00Z", 30 * 24 * HOUR, true, "2026-03-02T00:00:00Z"),
+            ("2026-04-04T00:00:00Z", 30 * 24 * HOUR, true, "2026-03-02T00:00:00Z"),
+        ] {
+            let dated = dated(fetched_at);
+            assert_eq!(dated.lifetime(), Duration::from_secs(seconds), "{fetched_at}");
+            assert_eq!(dated.complete(), complete, "{fetched_at}");
+            assert_eq!(dated.settled_through(), at(settled_through), "{fetched_at}");
+        }
+    }
+
+    #[test]
+    fn something_unfinished_stays_open_however_old() {
+        let dated = Dated {
+            covers: Covers::Figures {
+                range: DAY,
+                unfinished: true,
+            },
+            ..dated("2026-04-04T00:00:00Z")
+        };
+        assert_eq!((dated.lifetime(), dated.complete()), (OPEN_FOR, false));
+    }
+
+    #[test]
+    fn a_held_answer_is_fresh_then_stale_then_expired() {
+        let seconds = Duration::from_secs;
+        let wish = Freshness::default();
+        let strict = Freshness {
+            max_age: Some(seconds(0)),
+            ..wish
+        };
+        let bounded = Freshness {
+            max_stale: Some(seconds(10)),
+            ..wish
+        };
+        for (wish, now, verdict) in [
+            (wish, "2026-03-01T12:00:00Z", Verdict::Fresh(seconds(30))),
+            (wish, "2026-03-01T12:00:30Z", Verdict::Fresh(seconds(0))),
+            (wish, "2026-03-01T12:00:31Z", Verdict::Stale),
+            (wish, "2026-03-01T12:05:30Z", Verdict::Stale),
+            (wish, "2026-03-01T12:05:31Z", Verdict::Expired),
+            (wish, "2026-03-01T11:59:00Z", Verdict::Fresh(seconds(30))),
+            (strict, "2026-03-01T12:00:02Z", Verdict::Fresh(seconds(28))),
+            (strict, "2026-03-01T12:00:03Z", Verdict::Stale),
+            (bounded, "2026-03-01T12:00:40Z", Verdict::Stale),
+            (bounded, "2026-03-01T12:00:41Z", Verdict::Expired),
+        ] {
+            let judged = dated("2026-03-01T12:00:00Z").judge(wish, at(now));
+            assert_eq!(judged, verdict, "{wish:?} at {now}");
+        }
+    }
+}

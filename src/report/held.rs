@@ -1,0 +1,98 @@
+//! What has been fetched, in memory, bounded by its bytes. Whether it may still be given is not decided here.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use moka::future::Cache;
+
+use super::freshness::Dated;
+use crate::{
+    query::{AggregateQuery, ConversationQuery, catalogue::Lookup},
+    table::SliceRow,
+};
+
+/// What was asked of the upstream, canonically; nothing of how a caller wants to see it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// An aggregate query.
+    Aggregates(AggregateQuery),
+    /// The conversations that started in a range.
+    Conversations(ConversationQuery),
+    /// A listing of names.
+    Names(Lookup),
+}
+
+/// What one fetch brought.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) dated: Dated,
+    pub(super) upstream_calls: u32,
+    pub(super) payload: Payload,
+}
+
+#[derive(Debug)]
+pub(super) enum Payload {
+    Slice(Vec<SliceRow>),
+    Listing(Listing),
+    Names(Arc<HashMap<Arc<str>, Arc<str>>>),
+}
+
+/// Conversations by start, then id, as the upstream wrote them.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) documents: Arc<[Bytes]>,
+    /// Of all documents together.
+    pub(super) bytes: u64,
+}
+
+/// The answers held. moka bounds their bytes; it never expires one.
+pub(super) struct HeldAnswers(Cache<Key, Arc<Held>>);
+
+impl HeldAnswers {
+    pub(super) fn new(capacity_bytes: u64) -> Self {
+        let weigh = |_: &Key, held: &Arc<Held>| held.weight().try_into().unwrap_or(u32::MAX);
+        Self(Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build())
+    }
+
+    pub(super) async fn get(&self, key: &Key) -> Option<Arc<Held>> {
+        self.0.get(key).await
+    }
+
+    pub(super) async fn insert(&self, key: Key, held: Arc<Held>) {
+        self.0.insert(key, held).await;
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+impl Held {
+    /// An estimate from above of what it keeps in memory, key and bookkeeping included.
+    fn weight(&self) -> u64 {
+        const BOOKKEEPING: usize = 1024;
+        /// An allocation's header and rounding.
+        const ALLOCATION: usize = 32;
+        let payload = match &self.payload {
+            Payload::Slice(rows) => rows.iter().map(row_weight).sum(),
+            Payload::Listing(listing) => {
+                let each = size_of::<Bytes>() + ALLOCATION;
+                usize::try_from(listing.bytes).unwrap_or(usize::MAX) + listing.documents.len() * each
+            }
+            Payload::Names(names) => names
+                .iter()
+                .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))
+                .sum(),
+        };
+        (BOOKKEEPING + payload) as u64
+    }
+}
+
+fn row_weight(row: &SliceRow) -> usize {
+    // Group values are shared between rows by the parser at best; counted in full here.
+    let texts: usize = row.group.iter().flatten().map(|text| text.len()).sum();
+    size_of::<SliceRow>()
+        + row.group.len() * size_of::<Option<Arc<str>>>()
+        + row.metrics.len() * size_of::<Option<crate::table::Stats>>()
+        + texts
+}

@@ -1,0 +1,506 @@
+//! Every conversation of a range, page by page, each once.
+//!
+//! The upstream answers by whole UTC days, a window of at most 31 at a time, and lets nobody page past
+//! 100 000 results: longer ranges are cut at UTC midnights, so that windows never overlap. Page 1 of a window
+//! says about how many pages there are; the rest are asked for together, as far as `page_concurrency` allows,
+//! and handed on in order. `totalHits` is approximate and a page may be short, so one page past the estimate is
+//! asked for too: only an empty page, or a short one at or past `totalHits`, is the last.
+//!
+//! There is no snapshot: while pages are read, rows can come, go and move across page edges. Two signs betray it:
+//! an id on two pages, and, for days recent enough to change, a page that reads differently when the sweep is over
+//! (the last page, and the last one expected, which is asked for first). On a sign the window is swept again, until
+//! a sweep brings nothing new among what earlier sweeps had reached.
+//!
+//! Requests run in tasks of their own: a consumer that pauses stops no request half-way, and one that leaves stops
+//! them all. At most `page_concurrency` pages, and the one asked for first, are held.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use futures_util::{Stream, future::try_join_all, stream};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::{
+    Answered, Asking, Client, Conversation, ConversationPage, Sent, Told, UpstreamError, wire, wire::DetailsPage,
+};
+use crate::query::{ConversationQuery, Filter, Range};
+
+/// The most the upstream gives on a page.
+const PAGE_SIZE: usize = 100;
+/// The upstream refuses to page past 100 000 results.
+const MOST_PAGES: usize = 100_000 / PAGE_SIZE;
+/// The longest interval the upstream takes.
+const WINDOW_DAYS: i64 = 31;
+/// Days that ended longer ago are not expected to change while they are read.
+const MOVING: SignedDuration = SignedDuration::from_hours(48);
+/// Sweeps of one window before giving up.
+const MOST_SWEEPS: u32 = 3;
+
+const DAY_SECONDS: i64 = 24 * 3600;
+
+/// Reads every conversation that started on a UTC day touched by the range.
+pub(super) fn conversations(
+    client: Client,
+    query: &ConversationQuery,
+    deadline: Instant,
+) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
+    let pager = Pager {
+        source: Source {
+            client,
+            filter: Arc::new(query.filter.clone()),
+            deadline,
+            sent: Sent::default(),
+        },
+        windows: windows(query.range),
+        seen: HashSet::new(),
+        sweep: None,
+    };
+    stream::try_unfold(pager, async |mut pager| {
+        Ok(pager.next().await?.map(|page| (page, pager)))
+    })
+}
+
+/// Where the reading of a range stands.
+struct Pager {
+    source: Source,
+    /// Still to be read, in order.
+    windows: VecDeque<Range>,
+    /// Ids handed on already.
+    seen: HashSet<Arc<str>>,
+    /// The window being read.
+    sweep: Option<Sweep>,
+}
+
+impl Pager {
+    /// One more page: of the window being read, or the first of the next window.
+    async fn next(&mut self) -> Result<Option<ConversationPage>, UpstreamError> {
+        loop {
+            let page = if let Some(mut sweep) = self.sweep.take() {
+                if let Some(page) = sweep.pages.next(&self.source).await? {
+                    let kept = self.keep(&mut sweep, page);
+                    self.sweep = Some(sweep);
+                    Some(kept)
+                } else {
+                    self.close(sweep).await?
+                }
+            } else if let Some(window) = self.windows.pop_front() {
+                self.open(window).await?
+            } else {
+                return Ok(self.remaining_cost());
+            };
+            if page.is_some() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The first page of a window, unless the window must be cut.
+    async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
+        let first = self.source.page(window, 1).await?;
+        let estimate = pages_estimated(first.value.total_hits.unwrap_or(0));
+        match halves(window) {
+            // One page past the estimate must be within reach.
+            Some((earlier, later)) if estimate >= MOST_PAGES => {
+                self.windows.push_front(later);
+                self.windows.push_front(earlier);
+                Ok(None)
+            }
+            None if estimate > MOST_PAGES => Err(too_deep(&first)),
+            _ => self
+                .begin(Sweep::new(window, self.source.is_moving(window)), first)
+                .map(Some),
+        }
+    }
+
+    /// What was sent after the last page for nothing new.
+    fn remaining_cost(&self) -> Option<ConversationPage> {
+        let upstream_calls = self.source.sent.take();
+        (upstream_calls > 0).then(|| ConversationPage {
+            conversations: Vec::new(),
+            upstream_calls,
+            fetched_at: self.source.client.now(),
+        })
+    }
+
+    /// Takes the first page of a sweep.
+    fn begin(&mut self, mut sweep: Sweep, first: Answered<DetailsPage>) -> Result<ConversationPage, UpstreamError> {
+        sweep.pages.judge(1, &first)?;
+        if sweep.moving {
+            sweep.pages.ask_for_the_last_first(&self.source);
+        }
+        let page = self.keep(
+            &mut sweep,
+            Numbered {
+                number: 1,
+                answered: first,
+            },
+        );
+        self.sweep = Some(sweep);
+        Ok(page)
+    }
+
+    /// The rows of a page not handed on before.
+    fn keep(&mut self, sweep: &mut Sweep, page: Numbered) -> ConversationPage {
+        sweep.note(&page);
+        let Answered { value, sent_at } = page.answered;
+        let conversations = value.conversations.into_iter();
+        let unseen = conversations.filter(|conversation| {
+            let unseen = self.seen.insert(Arc::clone(&conversation.id));
+            sweep.news |= unseen
+                && sweep
+                    .earlier_reached
+                    .is_some_and(|reached| conversation.start <= reached);
+            unseen
+        });
+        ConversationPage {
+            conversations: unseen.collect(),
+            upstream_calls: self.source.sent.take(),
+            fetched_at: sent_at,
+        }
+    }
+
+    /// After the last page of a sweep: done with the window, or once more through it.
+    async fn close(&mut self, sweep: Sweep) -> Result<Option<ConversationPage>, UpstreamError> {
+        let moved = match sweep.number {
+            1 => sweep.repeated || self.source.reads_differently(&sweep).await?,
+            _ => sweep.news,
+        };
+        if !moved {
+            return Ok(None);
+        }
+        if sweep.number == MOST_SWEEPS {
+            return Err(UpstreamError::Unavailable {
+                reason: "rows kept moving between pages while they were read".to_owned(),
+                told: Told::default(),
+                source: None,
+            });
+        }
+        tracing::debug!(
+            sweep = sweep.number,
+            "rows moved between pages: reading the window again"
+        );
+        let first = self.source.page(sweep.pages.window, 1).await?;
+        self.begin(sweep.next(), first).map(Some)
+    }
+}
+
+/// One reading of a window from the first page to the last, and what it showed.
+struct Sweep {
+    /// Counts from 1.
+    number: u32,
+    /// Whether the window is recent enough to change.
+    moving: bool,
+    pages: Pages,
+    /// The page each id was on.
+    page_of: HashMap<Arc<str>, usize>,
+    /// Whether an id was on two pages.
+    repeated: bool,
+    /// Whether rows turned up among what earlier sweeps had reached.
+    news: bool,
+    /// The latest start on any page.
+    reached: Option<Timestamp>,
+    /// The latest start on any page of earlier sweeps; what starts later came since and is no sign of movement.
+    earlier_reached: Option<Timestamp>,
+    /// The last page expected and the last with rows, as they read: what to compare with in the end.
+    marks: Vec<(usize, Vec<Arc<str>>)>,
+}
+
+impl Sweep {
+    fn new(window: Range, moving: bool) -> Self {
+        Self {
+            number: 1,
+            moving,
+            pages: Pages::new(window),
+            page_of: HashMap::new(),
+            repeated: false,
+            news: false,
+            reached: None,
+            earlier_reached: None,
+            marks: Vec::new(),
+        }
+    }
+
+    /// The sweep after this one.
+    fn next(self) -> Self {
+        Self {
+            number: self.number + 1,
+            earlier_reached: self.reached.max(self.earlier_reached),
+            ..Self::new(self.pages.window, false)
+        }
+    }
+
+    fn note(&mut self, page: &Numbered) {
+        let rows = &page.answered.value.conversations;
+        for row in rows {
+            let before = self.page_of.insert(Arc::clone(&row.id), page.number);
+            self.repeated |= before.is_some_and(|before| before != page.number);
+        }
+        self.reached = self.reached.max(rows.iter().map(|row| row.start).max());
+        if self.moving && !rows.is_empty() {
+            self.marks.retain(|(number, _)| Some(*number) == self.pages.asked_first);
+            self.marks.push((page.number, ids(rows)));
+        }
+    }
+}
+
+fn ids(rows: &[Conversation]) -> Vec<Arc<str>> {
+    rows.iter().map(|row| Arc::clone(&row.id)).collect()
+}
+
+/// The pages of one window in order, asked for ahead of their turn.
+struct Pages {
+    window: Range,
+    /// Pages read.
+    read: usize,
+    /// Pages asked for, up to this one.
+    asked: usize,
+    /// Pages to ask for, as far as known.
+    wanted: usize,
+    total_hits: usize,
+    ended: bool,
+    /// Asked for and not read, in order, without the one asked for out of turn.
+    ahead: VecDeque<Asking<DetailsPage>>,
+    /// The number of the page asked for out of turn.
+    asked_first: Option<usize>,
+    out_of_turn: Option<Asking<DetailsPage>>,
+}
+
+struct Numbered {
+    number: usize,
+    answered: Answered<DetailsPage>,
+}
+
+impl Pages {
+    fn new(window: Range) -> Self {
+        Self {
+            window,
+            read: 0,
+            asked: 1,
+            wanted: 1,
+            total_hits: 0,
+            ended: false,
+            ahead: VecDeque::new(),
+            asked_first: None,
+            out_of_turn: None,
+        }
+    }
+
+    async fn next(&mut self, source: &Source) -> Result<Option<Numbered>, UpstreamError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ask_ahead(source);
+        let number = self.read + 1;
+        let asking = match self.asked_first {
+            Some(first) if first == number => self.out_of_turn.take(),
+            _ => self.ahead.pop_front(),
+        };
+        let answered = asking.expect("the next page is always asked for").await?;
+        self.judge(number, &answered)?;
+        Ok(Some(Numbered { number, answered }))
+    }
+
+    /// Decides from a page whether it is the last, and how many there may be.
+    fn judge(&mut self, number: usize, page: &Answered<DetailsPage>) -> Result<(), UpstreamError> {
+        let rows = page.value.conversations.len();
+        self.read = number;
+        self.total_hits = page.value.total_hits.unwrap_or(self.total_hits);
+        let estimate = pages_estimated(self.total_hits);
+        if number == 1 && estimate > 1 {
+            self.wanted = (estimate + 1).min(MOST_PAGES);
+        }
+        let last_by_count = rows < PAGE_SIZE && (number - 1) * PAGE_SIZE + rows >= self.total_hits;
+        if rows == 0 || (number == self.wanted && last_by_count) {
+            self.ended = true;
+            self.ahead.clear();
+            self.out_of_turn = None;
+        } else if number == self.wanted {
+            if number == MOST_PAGES {
+                return Err(too_deep(page));
+            }
+            self.wanted = (estimate + 1).clamp(number + 1, MOST_PAGES);
+        }
+        Ok(())
+    }
+
+    /// Asks for the last page expected before all others but the first: compared with a reading at the end, it
+    /// shows what moved in between.
+    fn ask_for_the_last_first(&mut self, source: &Source) {
+        let last = self.wanted.saturating_sub(1);
+        if !self.ended && last > 2 && source.client.page_concurrency() > 1 {
+            self.asked_first = Some(last);
+            self.out_of_turn = Some(source.page(self.window, last));
+        }
+    }
+
+    fn ask_ahead(&mut self, source: &Source) {
+        let in_flight = usize::from(self.out_of_turn.as_ref().is_some_and(|asking| !asking.is_finished()));
+        while self.asked < self.wanted && self.ahead.len() + in_flight < source.client.page_concurrency() {
+            self.asked += 1;
+            if self.asked_first != Some(self.asked) {
+                self.ahead.push_back(source.page(self.window, self.asked));
+            }
+        }
+    }
+}
+
+/// Where pages come from.
+struct Source {
+    client: Client,
+    filter: Arc<Filter>,
+    deadline: Instant,
+    sent: Sent,
+}
+
+impl Source {
+    fn page(&self, window: Range, number: usize) -> Asking<DetailsPage> {
+        let call = wire::details(window, &self.filter, PAGE_SIZE, number);
+        self.client.start(call, self.deadline, &self.sent, wire::read_details)
+    }
+
+    fn is_moving(&self, window: Range) -> bool {
+        window.end > self.client.now().saturating_sub(MOVING).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Reads the marks of a sweep again. Rows may have been added after what was there; any other change is movement.
+    async fn reads_differently(&self, sweep: &Sweep) -> Result<bool, UpstreamError> {
+        if sweep.pages.read < 2 {
+            return Ok(false);
+        }
+        let marks = sweep.marks.iter();
+        let again = try_join_all(marks.map(|(number, _)| self.page(sweep.pages.window, *number))).await?;
+        let mut pairs = sweep.marks.iter().zip(&again);
+        Ok(pairs.any(|((_, before), now)| !ids(&now.value.conversations).starts_with(before)))
+    }
+}
+
+fn too_deep(page: &Answered<DetailsPage>) -> UpstreamError {
+    let hits = page.value.total_hits.unwrap_or(0).max(MOST_PAGES * PAGE_SIZE);
+    UpstreamError::Rejected {
+        reason: format!(
+            "about {hits} conversations match within a day or a window that cannot be cut further, and it lets nobody \
+             read past {}; narrow the filter",
+            MOST_PAGES * PAGE_SIZE
+        ),
+        told: Told::default(),
+    }
+}
+
+fn pages_estimated(total_hits: usize) -> usize {
+    total_hits.div_ceil(PAGE_SIZE)
+}
+
+/// The whole UTC days a range touches, cut into windows.
+fn windows(range: Range) -> VecDeque<Range> {
+    let first = range.start.as_second().div_euclid(DAY_SECONDS);
+    let last = (range.end.as_nanosecond() - 1).div_euclid(i128::from(DAY_SECONDS) * 1_000_000_000);
+    let past = i64::try_from(last).expect("a day number is small") + 1;
+    (first..past)
+        .step_by(usize::try_from(WINDOW_DAYS).expect("a small number"))
+        .map(|day| days(day, past.min(day + WINDOW_DAYS)))
+        .collect()
+}
+
+/// A window of several days as two, cut at a UTC midnight.
+fn halves(window: Range) -> Option<(Range, Range)> {
+    let first = window.start.as_second().div_euclid(DAY_SECONDS);
+    let past = window.end.as_second().div_euclid(DAY_SECONDS);
+    let middle = first + (past - first) / 2;
+    (middle > first).then(|| (days(first, middle), days(middle, past)))
+}
+
+/// The range from one day to before another, as days since 1970.
+fn days(first: i64, past: i64) -> Range {
+    let midnight = |day: i64, out_of_range| Timestamp::from_second(day * DAY_SECONDS).unwrap_or(out_of_range);
+    Range {
+        start: midnight(first, Timestamp::MIN),
+        end: midnight(past, Timestamp::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: &str, end: &str) -> Range {
+        Range {
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn windows_are_whole_utc_days_that_cover_the_range_and_never_overlap() {
+        for (start, end, expected) in [
+            (
+                "2026-03-02T10:00:00Z",
+                "2026-03-02T11:00:00Z",
+                &["2026-03-02", "2026-03-03"][..],
+            ),
+            (
+                "2026-03-02T00:00:00Z",
+                "2026-03-03T00:00:00Z",
+                &["2026-03-02", "2026-03-03"],
+            ),
+            (
+                "2026-03-02T00:00:00Z",
+                "2026-03-03T00:00:00.001Z",
+                &["2026-03-02", "2026-03-04"],
+            ),
+            (
+                "2026-03-01T23:00:00-01:00",
+                "2026-03-02T05:00:00Z",
+                &["2026-03-02", "2026-03-03"],
+            ),
+            (
+                "2026-01-01T00:00:00Z",
+                "2026-02-01T00:00:00Z",
+                &["2026-01-01", "2026-02-01"],
+            ),
+            (
+                "2026-01-01T12:00:00Z",
+                "2026-03-10T12:00:00Z",
+                &["2026-01-01", "2026-02-01", "2026-03-04", "2026-03-11"],
+            ),
+            (
+                "1969-12-31T12:00:00Z",
+                "1970-01-01T12:00:00Z",
+                &["1969-12-31", "1970-01-02"],
+            ),
+        ] {
+            let edges: Vec<Timestamp> = expected
+                .iter()
+                .map(|day| format!("{day}T00:00:00Z").parse().unwrap())
+                .collect();
+            let expected: Vec<Range> = edges
+                .windows(2)
+                .map(|edge| Range {
+                    start: edge[0],
+                    end: edge[1],
+                })
+                .collect();
+            assert_eq!(Vec::from(windows(range(start, end))), expected, "{start}/{end}");
+        }
+    }
+
+    #[test]
+    fn halves_meet_at_a_midnight_and_a_day_has_none() {
+        let midnight = |day| format!("2026-03-{day:02}T00:00:00Z");
+        for (first, middle, past) in [(1, 2, 3), (1, 2, 4), (1, 16, 32)] {
+            let past = if past == 32 {
+                "2026-04-01T00:00:00Z".to_owned()
+            } else {
+                midnight(past)
+            };
+            let expected = (
+                range(&midnight(first), &midnight(middle)),
+                range(&midnight(middle), &past),
+            );
+            assert_eq!(halves(range(&midnight(first), &past)), Some(expected));
+        }
+        assert_eq!(halves(range(&midnight(1), &midnight(2))), None);
+    }
+}

@@ -1,0 +1,238 @@
+//! One attempt over HTTP: a request out, a whole reply or the reason there is none back.
+//!
+//! Everything that could hang or swell is bounded: connecting, silence between bytes, the whole attempt, and the
+//! bytes of the reply, counted after decompression. Redirects are not followed (they could carry the token
+//! elsewhere), proxies named by the environment are not used, and `http` is for loopback only. What a status
+//! means is not decided here.
+
+use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER};
+use tokio::time::{Instant, timeout_at};
+
+/// The most bytes of one answer. A page of a hundred conversations is about one or two million bytes.
+const ANSWER_BYTES: usize = 64 << 20;
+/// The most bytes read of an answer that is not a success.
+const REFUSAL_BYTES: usize = 64 << 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest silence between two reads.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Below any server's keep-alive, so that it is we who close idle connections.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+static CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
+
+/// Sends a request and reads the whole reply before `deadline` and within the attempt timeout.
+pub(super) async fn send(
+    request: reqwest::RequestBuilder,
+    attempt_timeout: Duration,
+    deadline: Instant,
+) -> Result<Reply, Lost> {
+    let attempt_ends = Instant::now() + attempt_timeout;
+    match timeout_at(attempt_ends.min(deadline), exchange(request)).await {
+        Ok(outcome) => outcome,
+        Err(_) if deadline <= attempt_ends => Err(Lost::from(LostWhy::OutOfTime)),
+        Err(_) => Err(Lost::from(LostWhy::TooSlow)),
+    }
+}
+
+/// A whole reply.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// The vendor's correlation id, if it may be repeated.
+    pub(super) correlation_id: Option<String>,
+    /// `Retry-After` as it came.
+    pub(super) retry_after: Option<String>,
+    /// Decompressed.
+    pub(super) body: Bytes,
+}
+
+/// Why there is no whole reply.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    pub(super) why: LostWhy,
+    /// The vendor's correlation id, if the answer got that far.
+    pub(super) correlation_id: Option<String>,
+    /// For the log; carries no URL.
+    pub(super) source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LostWhy {
+    /// No connection.
+    NotConnected,
+    /// The connection closed before any byte of an answer, as an idle one does when the other side is quicker.
+    ClosedUnanswered,
+    /// The answer broke off, or was not HTTP.
+    Cut,
+    /// The attempt took too long.
+    TooSlow,
+    /// The caller's deadline came first.
+    OutOfTime,
+    /// The answer is larger than [`ANSWER_BYTES`].
+    TooLarge,
+}
+
+/// An HTTP client with the bounds above, for the host of `base_url`.
+pub(super) fn http_client(base_url: &str, concurrency: usize) -> Result<reqwest::Client, reqwest::Error> {
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("genesys-reports/", env!("CARGO_PKG_VERSION")))
+        // One connection a request: a dead one harms one request, and is noticed by its timeouts.
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .https_only(!is_loopback(base_url))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(concurrency)
+        .build()?;
+    // Says now what would otherwise fail every request: a base that is no URL.
+    client.get(base_url).build().map_err(reqwest::Error::without_url)?;
+    Ok(client)
+}
+
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, Lost> {
+    let mut response = request.send().await.map_err(unanswered)?;
+    let status = response.status();
+    let header = |headers: &HeaderMap, name: &HeaderName| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let correlation_id = header(response.headers(), &CORRELATION_ID).and_then(|id| super::wire::repeatable(&id));
+    let retry_after = header(response.headers(), &RETRY_AFTER);
+    let body = if status.is_success() {
+        read_body(&mut response).await.map_err(|lost| Lost {
+            correlation_id: correlation_id.clone(),
+            ..lost
+        })?
+    } else {
+        read_what_comes(&mut response).await
+    };
+    Ok(Reply {
+        status,
+        correlation_id,
+        retry_after,
+        body,
+    })
+}
+
+async fn read_body(response: &mut reqwest::Response) -> Result<Bytes, Lost> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(cut)? {
+        if body.len() + chunk.len() > ANSWER_BYTES {
+            return Err(Lost::from(LostWhy::TooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Bytes::from(body))
+}
+
+/// The start of a refusal; its status says enough when the rest is missing.
+async fn read_what_comes(response: &mut reqwest::Response) -> Bytes {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > REFUSAL_BYTES {
+            body.truncate(REFUSAL_BYTES);
+            break;
+        }
+    }
+    Bytes::from(body)
+}
+
+fn unanswered(error: reqwest::Error) -> Lost {
+    let why = if error.is_connect() {
+        LostWhy::NotConnected
+    } else if error.is_timeout() {
+        LostWhy::TooSlow
+    } else if closed(&error) {
+        LostWhy::ClosedUnanswered
+    } else {
+        LostWhy::Cut
+    };
+    Lost {
+        why,
+        correlation_id: None,
+        source: Some(Arc::new(error.without_url())),
+    }
+}
+
+fn cut(error: reqwest::Error) -> Lost {
+    Lost {
+        why: if error.is_timeout() {
+            LostWhy::TooSlow
+        } else {
+            LostWhy::Cut
+        },
+        correlation_id: None,
+        source: Some(Arc::new(error.without_url())),
+    }
+}
+
+fn closed(error: &reqwest::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let by_hyper = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_canceled());
+        let by_socket = error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+            )
+        });
+        if by_hyper || by_socket {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+impl From<LostWhy> for Lost {
+    fn from(why: LostWhy) -> Self {
+        Self {
+            why,
+            correlation_id: None,
+            source: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for (url, loopback) in [
+            ("http://127.0.0.1:9090", true),
+            ("http://[::1]:9090/", true),
+            ("http://localhost:9090", true),
+            ("http://localhost.evil.example", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://127.0.0.1@evil.example", false),
+            ("http://10.0.0.1", false),
+            ("https://api.mypurecloud.ie", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_loopback(url), loopback, "{url}");
+        }
+    }
+}

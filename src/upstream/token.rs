@@ -1,0 +1,473 @@
+//! The access token: one for the whole service, asked for as rarely as can be.
+//!
+//! - However many callers wait, one mint is under way, in a task of its own: callers may leave.
+//! - A token is renewed in the background, by the first request that finds it within its margin of the end; it
+//!   serves meanwhile, and as long as it lives if the renewal fails. An idle service renews nothing.
+//! - A token refused by the API is replaced by generation: latecomers with the same complaint get the new one.
+//! - Credentials refused by the login service stay refused for a minute, or until they change.
+//!
+//! moka holds the token; its age is judged here, on tokio's clock. A mint outlives its callers by at most the attempt
+//! timeout and ends with the runtime at shutdown, where nobody misses it. Mints are not charged to the request
+//! budget: the upstream counts requests per token, and this is where tokens come from.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderValue, StatusCode};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use super::{Credentials, Jitter, Told, UpstreamError, meters, retry, send, send::Lost, wire};
+use crate::clock::Clock;
+
+/// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves.
+const FLOOR: Duration = Duration::from_secs(10);
+/// After a failed mint with no token left; callers in between share its error.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// After the login service refused the credentials, unless they change.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(1);
+/// Between replacements of tokens the API refused.
+const PAUSE_BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(30);
+
+/// The access token and what is known about getting one. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tokens(Arc<Minter>);
+
+/// A token to send with a request. Does not print.
+pub(super) struct Token {
+    /// `Bearer …`, marked sensitive.
+    pub(super) header: HeaderValue,
+    /// Counts up with every mint.
+    pub(super) generation: u64,
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+/// How the token stands, for readiness and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// None was asked for yet.
+    Unknown,
+    /// One is held and serves for this long.
+    Valid(Duration),
+    /// None is held; the next request asks for one.
+    Expired,
+    /// None is held and the last mint failed.
+    Failing,
+    /// None is held and the login service refuses the credentials.
+    Refused,
+}
+
+struct Minter {
+    http: reqwest::Client,
+    url: String,
+    credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
+    attempt_timeout: Duration,
+    clock: Clock,
+    jitter: Jitter,
+    held: moka::future::Cache<(), Arc<Token>>,
+    state: Mutex<State>,
+}
+
+/// Where minting stands. Tokens are in moka; this knows their generations and ages.
+#[derive(Default)]
+struct State {
+    /// The mint under way.
+    flight: Option<Flight>,
+    /// Generation and end of the newest token put into moka.
+    newest: Option<(u64, Instant)>,
+    /// The API refused the tokens up to this generation.
+    refused_up_to: u64,
+    /// No mint starts before this.
+    not_before: Option<Instant>,
+    /// Why the last mint failed.
+    failure: Option<UpstreamError>,
+    /// The credentials the login service refuses.
+    refused_credentials: Option<Fingerprint>,
+    last_replacement: Option<Instant>,
+}
+
+type Flight = watch::Receiver<Option<Result<Arc<Token>, UpstreamError>>>;
+type Fingerprint = [u8; 32];
+
+/// What to do for a caller who needs a token.
+enum Step {
+    Use(Arc<Token>),
+    /// Serve the token, and renew it in the background.
+    UseAndRenew(Arc<Token>),
+    Join(Flight),
+    Mint,
+    Fail(UpstreamError),
+    /// A mint ended between the look into moka and the look here.
+    LookAgain,
+}
+
+impl Tokens {
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: String,
+        credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
+        attempt_timeout: Duration,
+        clock: Clock,
+        jitter: Jitter,
+    ) -> Self {
+        Self(Arc::new(Minter {
+            http,
+            url,
+            credentials,
+            attempt_timeout,
+            clock,
+            jitter,
+            held: moka::future::Cache::builder().build(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// A token that is good as far as we know.
+    pub(super) async fn current(&self, deadline: Instant) -> Result<Arc<Token>, UpstreamError> {
+        loop {
+            let held = self.0.held.get(&()).await;
+            let flight = {
+                let mut state = self.0.lock();
+                match state.step(held, Instant::now(), || fingerprint(&(self.0.credentials)())) {
+                    Step::Use(token) => return Ok(token),
+                    Step::UseAndRenew(token) => {
+                        self.start_mint(&mut state);
+                        return Ok(token);
+                    }
+                    Step::Join(flight) => flight,
+                    Step::Mint => self.start_mint(&mut state),
+                    Step::Fail(error) => return Err(error),
+                    Step::LookAgain => continue,
+                }
+            };
+            return landed(flight, deadline).await;
+        }
+    }
+
+    /// A token newer than the one of this generation, which the API refused; or its refusal, `error`, when tokens
+    /// are being refused faster than they may be replaced.
+    pub(super) async fn replace(
+        &self,
+        generation: u64,
+        error: UpstreamError,
+        deadline: Instant,
+    ) -> Result<(), UpstreamError> {
+        let flight = {
+            let mut state = self.0.lock();
+            let now = Instant::now();
+            if state.newest.is_some_and(|(newest, _)| newest > generation) {
+                return Ok(());
+            }
+            match state.flight_under_way() {
+                Some(flight) => flight,
+                None if state
+                    .last_replacement
+                    .is_some_and(|last| now < last + PAUSE_BETWEEN_REPLACEMENTS) =>
+                {
+                    return Err(error);
+                }
+                None => {
+                    tracing::warn!("access token refused before its end: replacing it");
+                    state.refused_up_to = generation;
+                    state.last_replacement = Some(now);
+                    self.start_mint(&mut state)
+                }
+            }
+        };
+        landed(flight, deadline).await.map(drop)
+    }
+
+    pub(super) fn state(&self) -> TokenState {
+        let state = self.0.lock();
+        let now = Instant::now();
+        match state.newest {
+            Some((generation, expires_at)) if generation > state.refused_up_to && now < expires_at => {
+                TokenState::Valid(expires_at - now)
+            }
+            _ if state.refused_credentials.is_some() => TokenState::Refused,
+            _ if state.failure.is_some() => TokenState::Failing,
+            Some(_) => TokenState::Expired,
+            None => TokenState::Unknown,
+        }
+    }
+
+    fn start_mint(&self, state: &mut State) -> Flight {
+        let (publish, flight) = watch::channel(None);
+        state.flight = Some(flight.clone());
+        let minter = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let credentials = (minter.credentials)();
+            let outcome = minter.mint(&credentials).await;
+            let outcome = minter.settle(outcome, &credentials).await;
+            publish.send_replace(Some(outcome));
+        });
+        flight
+    }
+}
+
+async fn landed(mut flight: Flight, deadline: Instant) -> Result<Arc<Token>, UpstreamError> {
+    match timeout_at(deadline, flight.wait_for(Option::is_some)).await {
+        Ok(Ok(outcome)) => outcome.clone().expect("waited for the outcome"),
+        Ok(Err(_)) => Err(unavailable(
+            "asking for an access token failed inside this service",
+            Told::default(),
+        )),
+        Err(_) => Err(UpstreamError::Timeout(Told::default())),
+    }
+}
+
+impl State {
+    fn step(&self, held: Option<Arc<Token>>, now: Instant, credentials: impl Fn() -> Fingerprint) -> Step {
+        let held_generation = held.as_ref().map_or(0, |token| token.generation);
+        if self.newest.is_some_and(|(newest, _)| held_generation < newest) {
+            return Step::LookAgain;
+        }
+        let usable = held.filter(|token| token.generation > self.refused_up_to && now < token.expires_at);
+        match (usable, self.flight_under_way()) {
+            (Some(token), None) if now >= token.renew_at && self.may_mint(now, &credentials) => {
+                Step::UseAndRenew(token)
+            }
+            (Some(token), _) => Step::Use(token),
+            (None, Some(flight)) => Step::Join(flight),
+            (None, None) if self.may_mint(now, &credentials) => Step::Mint,
+            (None, None) => Step::Fail(self.shared_failure(now)),
+        }
+    }
+
+    fn may_mint(&self, now: Instant, credentials: impl Fn() -> Fingerprint) -> bool {
+        self.not_before.is_none_or(|not_before| now >= not_before)
+            || self.refused_credentials.is_some_and(|refused| refused != credentials())
+    }
+
+    /// The mint under way, unless its task died.
+    fn flight_under_way(&self) -> Option<Flight> {
+        self.flight.clone().filter(|flight| flight.has_changed().is_ok())
+    }
+
+    fn shared_failure(&self, now: Instant) -> UpstreamError {
+        match &self.failure {
+            Some(UpstreamError::Budget { told, .. }) => UpstreamError::Budget {
+                retry_after: self.not_before.unwrap_or(now).saturating_duration_since(now),
+                told: told.clone(),
+            },
+            Some(failure) => failure.clone(),
+            None => unavailable("the login service gave no usable access token", Told::default()),
+        }
+    }
+}
+
+/// Why there is no new token.
+enum MintFailure {
+    /// Nothing will change until somebody changes something.
+    Permanent(UpstreamError),
+    /// 429: not before this much time has passed.
+    Throttled(Duration, Told),
+    Passing(UpstreamError),
+}
+
+impl Minter {
+    /// Asks the login service for a token, once.
+    async fn mint(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
+        let request = self
+            .http
+            .post(&self.url)
+            .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
+            .form(&wire::TOKEN_FORM);
+        let far = Instant::now() + 2 * self.attempt_timeout;
+        let outcome = match send::send(request, self.attempt_timeout, far).await {
+            Ok(reply) => self.read(&reply),
+            Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
+        };
+        metrics::counter!(meters::TOKEN_MINTS, "outcome" => label(&outcome)).increment(1);
+        outcome
+    }
+
+    fn read(&self, reply: &send::Reply) -> Result<wire::Grant, MintFailure> {
+        let told = || wire::told_by_login(reply);
+        match reply.status {
+            status if status.is_success() => wire::read_grant(&reply.body).map_err(|nonsense| {
+                MintFailure::Passing(UpstreamError::Unavailable {
+                    reason: "the login service's answer makes no sense".to_owned(),
+                    told: told(),
+                    source: Some(Arc::new(nonsense)),
+                })
+            }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let asked = reply
+                    .retry_after
+                    .as_deref()
+                    .and_then(|header| retry::retry_after(header, self.clock.now()));
+                let asked = asked.or_else(|| wire::seconds_asked_for(&reply.body)).unwrap_or(FLOOR);
+                Err(MintFailure::Throttled(
+                    asked.clamp(PAUSE_AFTER_FAILURE, Duration::from_hours(1)),
+                    told(),
+                ))
+            }
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Err(MintFailure::Permanent(UpstreamError::Rejected {
+                    reason: "there is no token endpoint at the login address configured".to_owned(),
+                    told: told(),
+                }))
+            }
+            StatusCode::REQUEST_TIMEOUT => Err(MintFailure::Passing(unavailable("the login service fails", told()))),
+            // Codes differ between causes and versions; the status says whose fault it is.
+            status if status.is_client_error() => Err(MintFailure::Permanent(UpstreamError::Credentials(told()))),
+            _ => Err(MintFailure::Passing(unavailable("the login service fails", told()))),
+        }
+    }
+
+    /// Keeps the outcome and says when the next mint may start.
+    async fn settle(
+        &self,
+        outcome: Result<wire::Grant, MintFailure>,
+        credentials: &Credentials,
+    ) -> Result<Arc<Token>, UpstreamError> {
+        match outcome {
+            Ok(grant) => self.keep(&grant).await,
+            Err(failure) => Err(self.remember(failure, credentials)),
+        }
+    }
+
+    async fn keep(&self, grant: &wire::Grant) -> Result<Arc<Token>, UpstreamError> {
+        let Ok(mut header) = HeaderValue::try_from(format!("Bearer {}", grant.access_token)) else {
+            let error = unavailable("the login service's answer makes no sense", Told::default());
+            return Err(self.settle_failure(error, PAUSE_AFTER_FAILURE, None));
+        };
+        header.set_sensitive(true);
+        let now = Instant::now();
+        let generation = self.lock().newest.map_or(0, |(newest, _)| newest) + 1;
+        let token = Arc::new(Token {
+            header,
+            generation,
+            renew_at: now + grant.lifetime - margin(grant.lifetime, (self.jitter)()),
+            expires_at: now + grant.lifetime,
+        });
+        self.held.insert((), Arc::clone(&token)).await;
+        let mut state = self.lock();
+        state.newest = Some((generation, token.expires_at));
+        state.not_before = Some(now + FLOOR);
+        state.failure = None;
+        state.refused_credentials = None;
+        state.flight = None;
+        Ok(token)
+    }
+
+    fn remember(&self, failure: MintFailure, credentials: &Credentials) -> UpstreamError {
+        match failure {
+            MintFailure::Permanent(error) => {
+                tracing::error!(
+                    code = error.told().and_then(|told| told.code.as_deref()),
+                    "the login service refuses us"
+                );
+                self.settle_failure(error, PAUSE_AFTER_REFUSAL, Some(fingerprint(credentials)))
+            }
+            MintFailure::Throttled(retry_after, told) => {
+                tracing::warn!(
+                    retry_after_s = retry_after.as_secs(),
+                    "the login service asks us to wait"
+                );
+                self.settle_failure(UpstreamError::Budget { retry_after, told }, retry_after, None)
+            }
+            MintFailure::Passing(error) => self.settle_failure(error, PAUSE_AFTER_FAILURE, None),
+        }
+    }
+
+    fn settle_failure(&self, error: UpstreamError, pause: Duration, refused: Option<Fingerprint>) -> UpstreamError {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let still_serving = state
+            .newest
+            .is_some_and(|(generation, end)| generation > state.refused_up_to && now < end);
+        let pause = if still_serving {
+            tracing::warn!("renewing the access token failed; the present one still serves");
+            pause.max(FLOOR)
+        } else {
+            pause
+        };
+        state.not_before = Some(now + pause);
+        state.failure = Some(error.clone());
+        state.refused_credentials = refused;
+        state.flight = None;
+        error
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long before its end a token is renewed: a tenth of its life, between one and five minutes, spread so that
+/// replicas started together do not renew together; never more than half its life.
+fn margin(lifetime: Duration, jitter: f64) -> Duration {
+    let least = Duration::from_mins(1);
+    let most = (lifetime / 10).clamp(Duration::from_secs(90), Duration::from_mins(5));
+    (least + most.saturating_sub(least).mul_f64(jitter)).min(lifetime / 2)
+}
+
+/// Tells credentials apart without keeping them.
+fn fingerprint(credentials: &Credentials) -> Fingerprint {
+    let mut digest = Sha256::new();
+    digest.update(credentials.client_id.as_bytes());
+    digest.update([0]);
+    digest.update(credentials.client_secret.expose_secret().as_bytes());
+    digest.finalize().into()
+}
+
+fn mint_lost(lost: Lost) -> UpstreamError {
+    match lost.why {
+        send::LostWhy::TooSlow | send::LostWhy::OutOfTime => UpstreamError::Timeout(Told::default()),
+        send::LostWhy::NotConnected
+        | send::LostWhy::ClosedUnanswered
+        | send::LostWhy::Cut
+        | send::LostWhy::TooLarge => UpstreamError::Unavailable {
+            reason: "the login service could not be reached".to_owned(),
+            told: Told::default(),
+            source: lost.source.map(|source| source as _),
+        },
+    }
+}
+
+fn unavailable(reason: &str, told: Told) -> UpstreamError {
+    UpstreamError::Unavailable {
+        reason: reason.to_owned(),
+        told,
+        source: None,
+    }
+}
+
+fn label(outcome: &Result<wire::Grant, MintFailure>) -> &'static str {
+    match outcome {
+        Ok(_) => "granted",
+        Err(MintFailure::Permanent(_)) => "refused",
+        Err(MintFailure::Throttled(..)) => "throttled",
+        Err(MintFailure::Passing(_)) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_a_tenth_of_life_within_bounds_and_spread() {
+        for (lifetime, earliest, latest) in [
+            (86_399, 300, 60),
+            (3_600, 300, 60),
+            (1_200, 120, 60),
+            (300, 90, 60),
+            (100, 50, 50),
+            (10, 5, 5),
+        ] {
+            let lifetime = Duration::from_secs(lifetime);
+            assert_eq!(margin(lifetime, 0.0), Duration::from_secs(latest), "{lifetime:?}");
+            assert_eq!(margin(lifetime, 1.0), Duration::from_secs(earliest), "{lifetime:?}");
+        }
+    }
+}

@@ -1,0 +1,1115 @@
+//! The upstream's spelling: what is sent, and what comes back. The only file that knows either.
+//!
+//! Unknown fields are ignored (the vendor adds some without notice). What is needed and missing makes the whole
+//! answer [`Nonsense`]: a smaller answer is never made out of a damaged one. Conversations stay the bytes they
+//! came as; only their id and times are read.
+
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Conversation, Told, UpstreamError, send::Reply};
+use crate::{
+    query::{AggregateQuery, Filter, Granularity, Metric, Range, Source, catalogue::Lookup},
+    table::{SliceRow, Stats},
+};
+
+/// A request, but for the host and the token.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) endpoint: Endpoint,
+    pub(super) method: Method,
+    /// Path and query.
+    pub(super) path: String,
+    /// JSON.
+    pub(super) body: Option<Bytes>,
+}
+
+/// What is asked for; the label of logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Aggregates,
+    Details,
+    Listing(Lookup),
+}
+
+/// An answer that does not say what an answer must. The words are ours: nothing of the answer is repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Nonsense(String);
+
+impl Endpoint {
+    /// Every endpoint used, cheapest question first.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Aggregates,
+        Self::Details,
+        Self::Listing(Lookup::Queues),
+        Self::Listing(Lookup::Users),
+        Self::Listing(Lookup::WrapUpCodes),
+        Self::Listing(Lookup::Divisions),
+        Self::Listing(Lookup::Skills),
+        Self::Listing(Lookup::Languages),
+        Self::Listing(Lookup::Flows),
+    ];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Aggregates => "conversation aggregates",
+            Self::Details => "conversation details",
+            Self::Listing(Lookup::Queues) => "queues",
+            Self::Listing(Lookup::Users) => "users",
+            Self::Listing(Lookup::WrapUpCodes) => "wrap-up codes",
+            Self::Listing(Lookup::Divisions) => "divisions",
+            Self::Listing(Lookup::Skills) => "skills",
+            Self::Listing(Lookup::Languages) => "languages",
+            Self::Listing(Lookup::Flows) => "flows",
+        }
+    }
+
+    /// The permission the vendor documents for it; empty where none is stated.
+    pub(super) fn permission(self) -> &'static str {
+        match self {
+            Self::Aggregates => "analytics:conversationAggregate:view",
+            Self::Details => "analytics:conversationDetail:view",
+            Self::Listing(Lookup::Queues) => "routing:queue:view",
+            Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
+            Self::Listing(Lookup::Skills) => "routing:skill:view",
+            Self::Listing(Lookup::Flows) => "architect:flow:view",
+            Self::Listing(Lookup::Users | Lookup::Divisions | Lookup::Languages) => "",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Aggregates => "/api/v2/analytics/conversations/aggregates/query",
+            Self::Details => "/api/v2/analytics/conversations/details/query",
+            Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
+            Self::Listing(Lookup::Users) => "/api/v2/users",
+            Self::Listing(Lookup::WrapUpCodes) => "/api/v2/routing/wrapupcodes",
+            Self::Listing(Lookup::Divisions) => "/api/v2/authorization/divisions",
+            Self::Listing(Lookup::Skills) => "/api/v2/routing/skills",
+            Self::Listing(Lookup::Languages) => "/api/v2/routing/languages",
+            Self::Listing(Lookup::Flows) => "/api/v2/flows",
+        }
+    }
+}
+
+/// The cheapest question an endpoint can be asked.
+pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
+    let minute = || {
+        interval(Range {
+            start: now
+                .saturating_sub(jiff::SignedDuration::from_mins(1))
+                .unwrap_or(Timestamp::MIN),
+            end: now,
+        })
+    };
+    match endpoint {
+        Endpoint::Aggregates => post(
+            endpoint,
+            &AggregateBody {
+                interval: minute(),
+                granularity: None,
+                time_zone: "UTC",
+                group_by: Vec::new(),
+                filter: None,
+                metrics: vec!["nConnected"],
+            },
+        ),
+        Endpoint::Details => post(endpoint, &DetailsBody::new(minute(), &Filter::default(), 1, 1)),
+        Endpoint::Listing(lookup) => listing(lookup, 1, 1),
+    }
+}
+
+// ---- aggregates
+
+/// An aggregate query.
+pub(super) fn aggregates(query: &AggregateQuery) -> Call {
+    let Source::Conversations = query.source;
+    post(
+        Endpoint::Aggregates,
+        &AggregateBody {
+            interval: interval(query.range),
+            granularity: query.granularity.map(granularity),
+            time_zone: query.time_zone.name(),
+            group_by: query.group_by.iter().map(|dimension| dimension.upstream).collect(),
+            filter: (!query.filter.clauses.is_empty()).then(|| FilterBody::all_of(&query.filter, |_| true)),
+            metrics: query.metrics.iter().map(|metric| metric.upstream).collect(),
+        },
+    )
+}
+
+/// The rows of an aggregate answer, groups and metrics in the query's order.
+pub(super) fn read_aggregates(body: &[u8], query: &AggregateQuery) -> Result<Vec<SliceRow>, Nonsense> {
+    let answer: AggregateAnswer<'_> = parse(body)?;
+    let mut rows = Vec::new();
+    for result in answer.results.unwrap_or_default() {
+        let value = |dimension: &str| {
+            result
+                .group
+                .get(dimension)
+                .and_then(|value| value.as_deref())
+                .map(Arc::from)
+        };
+        let group: Vec<Option<Arc<str>>> = query
+            .group_by
+            .iter()
+            .map(|dimension| value(dimension.upstream))
+            .collect();
+        let media_type = value("mediaType");
+        for bucket in result.data.unwrap_or_default() {
+            rows.push(SliceRow {
+                group: group.clone(),
+                media_type: media_type.clone(),
+                bucket: read_bucket(&bucket.interval, query.range)?,
+                metrics: read_metrics(&bucket.metrics.unwrap_or_default(), &query.metrics)?,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn read_bucket(text: &str, range: Range) -> Result<Range, Nonsense> {
+    let instants = text
+        .split_once('/')
+        .and_then(|(start, end)| Some((start.parse::<Timestamp>().ok()?, end.parse::<Timestamp>().ok()?)));
+    let Some((start, end)) = instants else {
+        return Err(Nonsense("a bucket's interval is not two instants".to_owned()));
+    };
+    let bucket = Range {
+        start: start.max(range.start),
+        end: end.min(range.end),
+    };
+    if bucket.start < bucket.end {
+        Ok(bucket)
+    } else {
+        Err(Nonsense("a bucket lies outside the interval asked for".to_owned()))
+    }
+}
+
+/// A metric's qualifier means nothing for conversations; a metric that comes twice in one bucket could not be told apart.
+fn read_metrics(came: &[MetricAnswer<'_>], wanted: &[&'static Metric]) -> Result<Vec<Option<Stats>>, Nonsense> {
+    let mut read = vec![None; wanted.len()];
+    for metric in came {
+        let Some(place) = wanted.iter().position(|wanted| wanted.upstream == metric.metric) else {
+            continue;
+        };
+        if read[place].replace(Stats::from(&metric.stats)).is_some() {
+            return Err(Nonsense("a metric comes twice in one bucket".to_owned()));
+        }
+    }
+    Ok(read)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregateBody<'a> {
+    interval: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    granularity: Option<String>,
+    time_zone: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    group_by: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterBody<'a>>,
+    metrics: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct AggregateAnswer<'a> {
+    #[serde(borrow)]
+    results: Option<Vec<ResultAnswer<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ResultAnswer<'a> {
+    #[serde(borrow, default)]
+    group: HashMap<Cow<'a, str>, Option<Cow<'a, str>>>,
+    #[serde(borrow)]
+    data: Option<Vec<BucketAnswer<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct BucketAnswer<'a> {
+    #[serde(borrow)]
+    interval: Cow<'a, str>,
+    #[serde(borrow)]
+    metrics: Option<Vec<MetricAnswer<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct MetricAnswer<'a> {
+    #[serde(borrow)]
+    metric: Cow<'a, str>,
+    stats: StatsAnswer,
+}
+
+#[derive(Deserialize)]
+struct StatsAnswer {
+    count: Option<f64>,
+    sum: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    ratio: Option<f64>,
+    numerator: Option<f64>,
+    denominator: Option<f64>,
+    target: Option<f64>,
+    current: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+impl From<&StatsAnswer> for Stats {
+    fn from(came: &StatsAnswer) -> Self {
+        Self {
+            count: came.count,
+            sum: came.sum,
+            min: came.min,
+            max: came.max,
+            ratio: came.ratio,
+            numerator: came.numerator,
+            denominator: came.denominator,
+            target: came.target,
+            current: came.current,
+            p95: came.p95,
+            p99: came.p99,
+        }
+    }
+}
+
+// ---- conversation details
+
+/// One page of the conversations that started on the UTC days of `window`, oldest first. Pages count from 1.
+pub(super) fn details(window: Range, filter: &Filter, page_size: usize, page: usize) -> Call {
+    post(
+        Endpoint::Details,
+        &DetailsBody::new(interval(window), filter, page_size, page),
+    )
+}
+
+/// A page as it came.
+pub(super) struct DetailsPage {
+    pub(super) conversations: Vec<Conversation>,
+    /// Conversations on all pages, approximately.
+    pub(super) total_hits: Option<usize>,
+}
+
+/// The conversations of a page. Each document shares the bytes of the whole page and fits on one line.
+pub(super) fn read_details(body: &Bytes) -> Result<DetailsPage, Nonsense> {
+    let answer: DetailsAnswer<'_> = parse(body)?;
+    let conversations = answer.conversations.unwrap_or_default();
+    Ok(DetailsPage {
+        conversations: conversations
+            .into_iter()
+            .map(|document| read_conversation(body, document))
+            .collect::<Result<_, _>>()?,
+        total_hits: answer.total_hits,
+    })
+}
+
+fn read_conversation(body: &Bytes, document: &RawValue) -> Result<Conversation, Nonsense> {
+    let text = document.get().as_bytes();
+    let head: ConversationHead<'_> = parse(text)?;
+    let instant = |text: &str| {
+        text.parse::<Timestamp>()
+            .map_err(|_| Nonsense("a conversation's time is not an instant".to_owned()))
+    };
+    Ok(Conversation {
+        id: Arc::from(&*head.id),
+        start: instant(&head.start)?,
+        end: head.end.as_deref().map(instant).transpose()?,
+        document: on_one_line(body.slice_ref(text)),
+    })
+}
+
+/// Line breaks of a JSON text stand between its tokens (inside strings they are escaped), where a blank does as well.
+fn on_one_line(document: Bytes) -> Bytes {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if document.iter().any(is_break) {
+        document
+            .iter()
+            .map(|byte| if is_break(byte) { b' ' } else { *byte })
+            .collect()
+    } else {
+        document
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DetailsBody<'a> {
+    interval: String,
+    order: &'static str,
+    order_by: &'static str,
+    paging: Paging,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conversation_filters: Vec<FilterBody<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    segment_filters: Vec<FilterBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Paging {
+    page_size: usize,
+    page_number: usize,
+}
+
+impl<'a> DetailsBody<'a> {
+    fn new(interval: String, filter: &'a Filter, page_size: usize, page_number: usize) -> Self {
+        let part = |of_conversation: bool| {
+            let filter = FilterBody::all_of(filter, |name| {
+                CONVERSATION_DIMENSIONS.contains(&name) == of_conversation
+            });
+            if filter.clauses.is_empty() {
+                Vec::new()
+            } else {
+                vec![filter]
+            }
+        };
+        Self {
+            interval,
+            order: "asc",
+            order_by: "conversationStart",
+            paging: Paging { page_size, page_number },
+            conversation_filters: part(true),
+            // One entry: all of it must hold on the same segment.
+            segment_filters: part(false),
+        }
+    }
+}
+
+/// The dimensions of `conversationFilters` ([vendor's SDK models]); all others are a segment's.
+///
+/// [vendor's SDK models]: https://github.com/MyPureCloud/platform-client-sdk-python
+const CONVERSATION_DIMENSIONS: [&str; 11] = [
+    "accessAttribute",
+    "conversationEnd",
+    "conversationId",
+    "conversationInitiator",
+    "conversationStart",
+    "customerParticipation",
+    "divisionId",
+    "externalTag",
+    "mediaStatsMinConversationMos",
+    "originatingDirection",
+    "originatingSocialMediaPublic",
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DetailsAnswer<'a> {
+    #[serde(borrow)]
+    conversations: Option<Vec<&'a RawValue>>,
+    total_hits: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct ConversationHead<'a> {
+    #[serde(borrow, rename = "conversationId")]
+    id: Cow<'a, str>,
+    #[serde(borrow, rename = "conversationStart")]
+    start: Cow<'a, str>,
+    #[serde(borrow, rename = "conversationEnd")]
+    end: Option<Cow<'a, str>>,
+}
+
+// ---- listings
+
+/// One page of a listing. Pages count from 1.
+pub(super) fn listing(lookup: Lookup, page_size: usize, page: usize) -> Call {
+    let endpoint = Endpoint::Listing(lookup);
+    // Without it the inactive and the deleted, who have a history, would have no name.
+    let state = if lookup == Lookup::Users { "&state=any" } else { "" };
+    Call {
+        endpoint,
+        method: Method::GET,
+        path: format!("{}?pageSize={page_size}&pageNumber={page}{state}", endpoint.path()),
+        body: None,
+    }
+}
+
+/// A page of a listing.
+pub(super) struct ListingPage {
+    /// Id and name of those that have a name.
+    pub(super) names: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether it holds nothing at all.
+    pub(super) empty: bool,
+    /// How many pages there are, where the listing says so.
+    pub(super) page_count: Option<usize>,
+    /// Whether it points to a next page. The pointer itself is never followed.
+    pub(super) more: bool,
+}
+
+/// The names on a page of a listing.
+pub(super) fn read_listing(body: &[u8]) -> Result<ListingPage, Nonsense> {
+    let answer: ListingAnswer<'_> = parse(body)?;
+    let Some(entities) = answer.entities else {
+        return Err(Nonsense("a listing has no entities".to_owned()));
+    };
+    Ok(ListingPage {
+        empty: entities.is_empty(),
+        names: entities
+            .into_iter()
+            .filter_map(|entity| Some((Arc::from(&*entity.id), Arc::from(&*entity.name?))))
+            .collect(),
+        page_count: answer.page_count,
+        more: answer.next_uri.is_some(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListingAnswer<'a> {
+    #[serde(borrow)]
+    entities: Option<Vec<EntityAnswer<'a>>>,
+    page_count: Option<usize>,
+    next_uri: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct EntityAnswer<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+}
+
+// ---- the token
+
+/// The form that asks for a token; id and secret go into the `Authorization` header.
+pub(super) const TOKEN_FORM: [(&str, &str); 1] = [("grant_type", "client_credentials")];
+
+/// What the login service grants.
+pub(super) struct Grant {
+    pub(super) access_token: String,
+    /// From now, as announced, within reason.
+    pub(super) lifetime: Duration,
+}
+
+/// The grant in a successful answer of the login service.
+pub(super) fn read_grant(body: &[u8]) -> Result<Grant, Nonsense> {
+    let answer: GrantAnswer = parse(body)?;
+    let bearer = answer.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    if !bearer {
+        return Err(Nonsense("the token is not a bearer token".to_owned()));
+    }
+    Ok(Grant {
+        access_token: answer.access_token,
+        lifetime: lifetime(answer.expires_in.as_ref()),
+    })
+}
+
+/// Seconds as a number or a string. The vendor's range is five minutes to 48 hours; shorter is believed down to ten
+/// seconds (nobody mints more often than that), and what is missing or no number counts as the vendor's shortest.
+fn lifetime(announced: Option<&serde_json::Value>) -> Duration {
+    let seconds = match announced {
+        Some(serde_json::Value::Number(number)) => number.as_f64(),
+        Some(serde_json::Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let seconds = seconds.filter(|seconds: &f64| !seconds.is_nan()).unwrap_or(300.0);
+    Duration::from_secs_f64(seconds.clamp(10.0, 48.0 * 3600.0))
+}
+
+/// The OAuth error code (`invalid_client`) of a refused mint, or the platform's.
+pub(super) fn told_by_login(reply: &Reply) -> Told {
+    let oauth = serde_json::from_slice::<OauthRefusal>(&reply.body)
+        .ok()
+        .and_then(|refusal| refusal.error);
+    let told = told(reply);
+    Told {
+        code: oauth.as_deref().and_then(repeatable).or(told.code),
+        ..told
+    }
+}
+
+#[derive(Deserialize)]
+struct GrantAnswer {
+    access_token: String,
+    token_type: Option<String>,
+    expires_in: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct OauthRefusal {
+    error: Option<String>,
+}
+
+// ---- refusals
+
+/// What an answer that is not a success says, as far as it may be repeated.
+pub(super) fn told(reply: &Reply) -> Told {
+    let refusal = Refusal::read(&reply.body);
+    Told {
+        status: Some(reply.status.as_u16()),
+        code: refusal.code.as_deref().and_then(repeatable),
+        correlation_id: reply
+            .correlation_id
+            .clone()
+            .or_else(|| refusal.context_id.as_deref().and_then(repeatable)),
+    }
+}
+
+/// Why the upstream refused, in our words. For statuses that are the question's fault, not the upstream's.
+pub(super) fn refused(reply: &Reply, endpoint: Endpoint) -> UpstreamError {
+    let told = told(reply);
+    let refusal = Refusal::read(&reply.body);
+    match reply.status {
+        StatusCode::UNAUTHORIZED => UpstreamError::Credentials(told),
+        StatusCode::FORBIDDEN => UpstreamError::Permission {
+            permissions: permissions(&refusal, endpoint),
+            told,
+        },
+        status => UpstreamError::Rejected {
+            reason: reason(status, &refusal).into_owned(),
+            told,
+        },
+    }
+}
+
+/// The seconds a 429's sentence asks for: `Retry the request in [42] seconds`. The older sentence names the
+/// maximum first and the window last; waiting the window is right too.
+pub(super) fn seconds_asked_for(body: &[u8]) -> Option<Duration> {
+    let message = Refusal::read(body).message?;
+    let (before, _) = message.rsplit_once(']')?;
+    let (_, number) = before.rsplit_once('[')?;
+    number.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The text, if it is nothing but an identifier of reasonable length: such as a code, an id, a permission.
+pub(super) fn repeatable(text: &str) -> Option<String> {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-' | ':');
+    ((1..=100).contains(&text.len()) && text.chars().all(plain)).then(|| text.to_owned())
+}
+
+/// The permissions named in the sentence (`… permissions assigned: [a:b:c, d:e:f]`), any of which would do; or
+/// the one the endpoint is documented to need.
+fn permissions(refusal: &Refusal, endpoint: Endpoint) -> Vec<String> {
+    let message = refusal.message.as_deref().unwrap_or_default();
+    let listed = message
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map_or(message.split_once(':').map_or("", |(_, rest)| rest), |(list, _)| list);
+    let named: Vec<String> = listed
+        .split([',', ' '])
+        .filter(|word| word.contains(':'))
+        .filter_map(repeatable)
+        .collect();
+    if named.is_empty() {
+        let documented = endpoint.permission();
+        let known = if documented.is_empty() {
+            endpoint.label()
+        } else {
+            documented
+        };
+        vec![known.to_owned()]
+    } else if refusal.code.as_deref() == Some("missing.permissions") {
+        // This code means that all of them are needed.
+        vec![named.join(" and ")]
+    } else {
+        named
+    }
+}
+
+fn reason(status: StatusCode, refusal: &Refusal) -> Cow<'static, str> {
+    let message = refusal.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let code = refusal.code.as_deref().unwrap_or_default();
+    match status {
+        StatusCode::NOT_FOUND => "it does not know what was asked for".into(),
+        StatusCode::CONFLICT => "it is in conflict with something else under way".into(),
+        StatusCode::PAYLOAD_TOO_LARGE => "the query is larger than it accepts; name fewer values".into(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "it does not take the query's content type".into(),
+        _ if message.contains("pagination may not exceed") => {
+            "there are more results than it lets anyone page through; narrow the range or the filter".into()
+        }
+        _ if message.contains("interval") && (message.contains("exceed") || message.contains("days")) => {
+            "the interval is longer than it accepts for this query; narrow the range".into()
+        }
+        _ if code == "invalid.date" => "it does not take one of the dates".into(),
+        _ if code == "invalid.value" => match field_type(refusal) {
+            Some(field) => format!("it does not know one of the values given as {field}").into(),
+            None => "it does not know one of the values".into(),
+        },
+        _ if code == "bad.request" => "it does not understand the query".into(),
+        _ => "it gives no reason that this service knows".into(),
+    }
+}
+
+/// The type named by `Value [x] is not valid for field type [ConversationMetric]. …`.
+fn field_type(refusal: &Refusal) -> Option<String> {
+    let (_, rest) = refusal.message.as_deref()?.split_once("field type [")?;
+    repeatable(rest.split_once(']')?.0)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Refusal {
+    message: Option<String>,
+    code: Option<String>,
+    context_id: Option<String>,
+}
+
+impl Refusal {
+    /// Whatever can be made of it: HTML, an empty body or half a body say nothing.
+    fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+// ---- what all of them share
+
+#[derive(Serialize)]
+struct FilterBody<'a> {
+    r#type: &'static str,
+    clauses: Vec<ClauseBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClauseBody<'a> {
+    r#type: &'static str,
+    predicates: Vec<PredicateBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct PredicateBody<'a> {
+    r#type: &'static str,
+    dimension: &'static str,
+    operator: &'static str,
+    value: &'a str,
+}
+
+impl<'a> FilterBody<'a> {
+    /// The clauses of the dimensions chosen: one of the values for every one of the dimensions.
+    fn all_of(filter: &'a Filter, chosen: impl Fn(&str) -> bool) -> Self {
+        let clause = |dimension: &'static str, values: &'a std::collections::BTreeSet<String>| ClauseBody {
+            r#type: "or",
+            predicates: values
+                .iter()
+                .map(|value| PredicateBody {
+                    r#type: "dimension",
+                    dimension,
+                    operator: "matches",
+                    value,
+                })
+                .collect(),
+        };
+        Self {
+            r#type: "and",
+            clauses: filter
+                .clauses
+                .iter()
+                .filter(|(dimension, _)| chosen(dimension.upstream))
+                .map(|(dimension, values)| clause(dimension.upstream, values))
+                .collect(),
+        }
+    }
+}
+
+fn post(endpoint: Endpoint, body: &impl Serialize) -> Call {
+    let body = serde_json::to_vec(body).expect("strings and numbers always serialise");
+    Call {
+        endpoint,
+        method: Method::POST,
+        path: endpoint.path().to_owned(),
+        body: Some(body.into()),
+    }
+}
+
+fn interval(range: Range) -> String {
+    const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    format!(
+        "{}/{}",
+        MILLISECONDS.timestamp_to_string(&range.start),
+        MILLISECONDS.timestamp_to_string(&range.end)
+    )
+}
+
+fn granularity(granularity: Granularity) -> String {
+    match granularity {
+        Granularity::Minutes(minutes) if minutes % 60 == 0 => format!("PT{}H", minutes / 60),
+        Granularity::Minutes(minutes) => format!("PT{minutes}M"),
+        Granularity::Day => "P1D".to_owned(),
+        Granularity::Week => "P1W".to_owned(),
+        Granularity::Month => "P1M".to_owned(),
+    }
+}
+
+/// The parser's own message may quote the text; its kind and place do not.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsense> {
+    serde_json::from_slice(body).map_err(|error| {
+        Nonsense(format!(
+            "{:?} error in the answer's JSON at line {}, column {}",
+            error.classify(),
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::query::{Dimension, Zone, catalogue::Rollup};
+
+    static QUEUE: Dimension = dimension("queueId");
+    static MEDIA: Dimension = dimension("mediaType");
+    static DIVISION: Dimension = dimension("divisionId");
+    static OFFERED: Metric = metric("nOffered");
+    static HANDLE: Metric = metric("tHandle");
+
+    const fn dimension(upstream: &'static str) -> Dimension {
+        Dimension {
+            name: upstream,
+            upstream,
+            named: None,
+            multi_valued: false,
+            meaning: "",
+        }
+    }
+
+    const fn metric(upstream: &'static str) -> Metric {
+        Metric {
+            upstream,
+            rollup: Rollup::Counter,
+            meaning: "",
+        }
+    }
+
+    fn filter(clauses: &[(&'static Dimension, &[&str])]) -> Filter {
+        let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        Filter {
+            clauses: clauses
+                .iter()
+                .map(|(dimension, named)| (*dimension, values(named)))
+                .collect(),
+        }
+    }
+
+    fn range(start: &str, end: &str) -> Range {
+        Range {
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+        }
+    }
+
+    fn query() -> AggregateQuery {
+        AggregateQuery {
+            source: Source::Conversations,
+            range: range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00.5Z"),
+            granularity: Some(Granularity::Minutes(30)),
+            time_zone: Zone::named("Europe/Berlin").unwrap(),
+            group_by: vec![&QUEUE],
+            metrics: vec![&OFFERED, &HANDLE],
+            filter: Filter::default(),
+        }
+    }
+
+    fn sent(call: &Call) -> Value {
+        serde_json::from_slice(call.body.as_deref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_aggregate_query_as_sent() {
+        let query = AggregateQuery {
+            filter: filter(&[(&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]),
+            ..query()
+        };
+        insta::assert_json_snapshot!(sent(&aggregates(&query)));
+    }
+
+    #[test]
+    fn a_plain_aggregate_query_leaves_out_what_it_does_not_need() {
+        let query = AggregateQuery {
+            granularity: None,
+            group_by: Vec::new(),
+            ..query()
+        };
+        let expected = json!({
+            "interval": "2025-03-10T00:00:00.000Z/2025-03-11T00:00:00.500Z",
+            "timeZone": "Europe/Berlin",
+            "metrics": ["nOffered", "tHandle"],
+        });
+        assert_eq!(sent(&aggregates(&query)), expected);
+    }
+
+    #[test]
+    fn granularities() {
+        for (length, expected) in [
+            (Granularity::Minutes(15), "PT15M"),
+            (Granularity::Minutes(60), "PT1H"),
+            (Granularity::Minutes(90), "PT90M"),
+            (Granularity::Minutes(720), "PT12H"),
+            (Granularity::Day, "P1D"),
+            (Granularity::Week, "P1W"),
+            (Granularity::Month, "P1M"),
+        ] {
+            assert_eq!(granularity(length), expected);
+        }
+    }
+
+    /// What belongs to the conversation and what must hold on one segment go to different filters.
+    #[test]
+    fn a_details_query_as_sent() {
+        let filter = filter(&[(&DIVISION, &["d"]), (&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]);
+        let day = range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00Z");
+        insta::assert_json_snapshot!(sent(&details(day, &filter, 100, 7)));
+        let unfiltered = sent(&details(day, &Filter::default(), 100, 7));
+        assert!(unfiltered.get("segmentFilters").is_none() && unfiltered.get("conversationFilters").is_none());
+    }
+
+    #[test]
+    fn users_are_listed_whatever_their_state() {
+        assert_eq!(
+            listing(Lookup::Users, 100, 2).path,
+            "/api/v2/users?pageSize=100&pageNumber=2&state=any"
+        );
+        assert_eq!(
+            listing(Lookup::Queues, 100, 2).path,
+            "/api/v2/routing/queues?pageSize=100&pageNumber=2"
+        );
+    }
+
+    fn aggregate_answer(data: &Value) -> Value {
+        json!({"results": [{"group": {"mediaType": "voice", "queueId": "q1"}, "data": data}]})
+    }
+
+    #[test]
+    fn an_aggregate_answer_is_put_into_the_querys_order() {
+        let answer = json!({"future": 1, "results": [
+            {"group": {"mediaType": "voice", "queueId": "q1", "future": "x"}, "data": [{
+                "interval": "2025-03-09T23:30:00.000Z/2025-03-10T00:30:00.000Z",
+                "metrics": [
+                    {"metric": "tHandle", "qualifier": "", "stats": {"max": 7, "min": 2.5, "count": 2, "sum": 9.5, "future": 1}},
+                    {"metric": "nOther", "stats": {"count": 1}},
+                    {"metric": "nOffered", "stats": {"count": 5_097_600_919_i64}},
+                ],
+            }]},
+            {"group": {"mediaType": "chat"}, "data": [{"interval": "2025-03-10T01:00:00Z/2025-03-10T01:30:00Z", "metrics": []}]},
+        ]});
+        let rows = read_aggregates(answer.to_string().as_bytes(), &query()).unwrap();
+        let [first, second] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!(first.group, [Some("q1".into())]);
+        assert_eq!(first.media_type.as_deref(), Some("voice"));
+        assert_eq!(
+            first.bucket,
+            range("2025-03-10T00:00:00Z", "2025-03-10T00:30:00Z"),
+            "cut to the range"
+        );
+        let offered = first.metrics[0].unwrap();
+        assert_eq!((offered.count, offered.sum), (Some(5_097_600_919.0), None));
+        let handle = first.metrics[1].unwrap();
+        assert_eq!((handle.min, handle.max, handle.sum), (Some(2.5), Some(7.0), Some(9.5)));
+        assert_eq!(second.group, [None]);
+        assert_eq!(second.metrics, [None, None]);
+    }
+
+    #[test]
+    fn no_rows_have_two_spellings() {
+        for body in [r#"{"results": []}"#, "{}", r#"{"results": null}"#] {
+            assert_eq!(read_aggregates(body.as_bytes(), &query()).unwrap(), [], "{body}");
+        }
+    }
+
+    /// Never a smaller answer: what is damaged fails as a whole.
+    #[test]
+    fn a_damaged_aggregate_answer_is_nonsense() {
+        let stats = json!([{"metric": "nOffered", "stats": {"count": 1}}]);
+        let inside = "2025-03-10T00:00:00.000Z/2025-03-10T00:30:00.000Z";
+        for data in [
+            json!([{"metrics": stats}]),
+            json!([{"interval": "2025-03-10T00:00:00.000Z", "metrics": stats}]),
+            json!([{"interval": "yesterday/today", "metrics": stats}]),
+            json!([{"interval": "2025-03-12T00:00:00.000Z/2025-03-12T00:30:00.000Z", "metrics": stats}]),
+            json!([{"interval": inside, "metrics": [{"metric": "nOffered"}]}]),
+            json!([{"interval": inside, "metrics": [{"metric": "nOffered", "stats": {"count": "many"}}]}]),
+            json!([{"interval": inside, "metrics": [{"stats": {"count": 1}}]}]),
+            json!([{"interval": inside, "metrics": [stats[0], stats[0]]}]),
+            json!("none"),
+        ] {
+            let answer = aggregate_answer(&data).to_string();
+            assert!(read_aggregates(answer.as_bytes(), &query()).is_err(), "{answer}");
+        }
+        for body in ["", "<html>", "[]", r#"{"results": [{"#] {
+            assert!(read_aggregates(body.as_bytes(), &query()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn conversations_keep_their_bytes_and_fit_on_a_line() {
+        let body = Bytes::from(
+            "{\"totalHits\": 2, \"conversations\": [\n {\"conversationId\":\"a\",\"n\":1.10,\"conversationStart\":\"2025-03-10T00:00:00.001Z\"},\n \
+             {\"conversationId\":\"b\",\r\n\"t\":\"x\\ny\",\"conversationStart\":\"2025-03-10T01:00:00Z\",\"conversationEnd\":\"2025-03-10T02:00:00+01:00\"}]}",
+        );
+        let page = read_details(&body).unwrap();
+        assert_eq!(page.total_hits, Some(2));
+        let [first, second] = &page.conversations[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (&*first.id, first.start.as_millisecond() % 1000, first.end),
+            ("a", 1, None)
+        );
+        assert_eq!(
+            first.document,
+            r#"{"conversationId":"a","n":1.10,"conversationStart":"2025-03-10T00:00:00.001Z"}"#
+        );
+        assert_eq!(second.end, Some("2025-03-10T01:00:00Z".parse().unwrap()));
+        assert!(!second.document.contains(&b'\n') && second.document.windows(2).any(|pair| pair == br"\n"));
+    }
+
+    #[test]
+    fn pages_without_conversations_and_damaged_ones() {
+        for body in [r#"{"totalHits": 7}"#, r#"{"totalHits": 7, "conversations": []}"#] {
+            let page = read_details(&Bytes::from(body)).unwrap();
+            assert_eq!((page.conversations.len(), page.total_hits), (0, Some(7)));
+        }
+        for body in [
+            "",
+            "null",
+            r#"{"conversations": [{"conversationStart": "2025-03-10T00:00:00Z"}]}"#,
+            r#"{"conversations": [{"conversationId": "a"}]}"#,
+            r#"{"conversations": [{"conversationId": "a", "conversationStart": "soon"}]}"#,
+            r#"{"conversations": [{"conversationId": "a", "conversationStart": "2025-03-10T00:00:00Z", "conversationEnd": "x"}]}"#,
+        ] {
+            assert!(read_details(&Bytes::from(body)).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_listing_gives_names_and_whether_there_is_more() {
+        let body = json!({"entities": [{"id": "1", "name": "One"}, {"id": "2", "name": null}, {"id": "3"}], "pageCount": 2, "nextUri": "/x"});
+        let page = read_listing(body.to_string().as_bytes()).unwrap();
+        assert_eq!(page.names, [("1".into(), "One".into())]);
+        assert_eq!((page.empty, page.page_count, page.more), (false, Some(2), true));
+        let last = read_listing(br#"{"entities": [], "nextUri": null}"#).unwrap();
+        assert_eq!((last.empty, last.page_count, last.more), (true, None, false));
+        assert!(read_listing(b"{}").is_err());
+    }
+
+    #[test]
+    fn lifetimes_within_reason() {
+        for (announced, seconds) in [
+            (json!(86_399), 86_399),
+            (json!("3600"), 3_600),
+            (json!(0), 10),
+            (json!(-5), 10),
+            (json!(1e18), 172_800),
+            (json!(30), 30),
+            (json!("soon"), 300),
+            (json!("NaN"), 300),
+            (json!(null), 300),
+        ] {
+            let grant = read_grant(
+                json!({"access_token": "t", "token_type": "Bearer", "expires_in": announced})
+                    .to_string()
+                    .as_bytes(),
+            );
+            assert_eq!(grant.unwrap().lifetime, Duration::from_secs(seconds), "{announced}");
+        }
+        assert_eq!(
+            read_grant(br#"{"access_token": "t"}"#).unwrap().lifetime,
+            Duration::from_mins(5)
+        );
+        assert!(read_grant(br#"{"access_token": "t", "token_type": "mac"}"#).is_err());
+        assert!(read_grant(br#"{"token_type": "bearer"}"#).is_err());
+    }
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            correlation_id: None,
+            retry_after: None,
+            body: Bytes::from(body.to_owned()),
+        }
+    }
+
+    /// What is told for the vendor's own bodies, and for bodies that are none. Nothing in it is the vendor's text.
+    #[test]
+    fn refusals_in_our_words() {
+        use std::fmt::Write;
+
+        let mut table = String::new();
+        for (status, body) in [
+            (
+                400,
+                r#"{"message":"Value [x<script>] is not valid for field type [ConversationMetric]. Allowable values are: a, b","code":"invalid.value","contextId":"c-1"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"Pagination may not exceed 100000 results. Tip: ...","code":"pagination.limit.exceeded"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"The search interval may not exceed 31 days","code":"invalid.interval"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"Dates must be specified as ISO-8601 strings.","code":"invalid.date"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"The request could not be understood","code":"bad.request"}"#,
+            ),
+            (
+                400,
+                r#"{"message":"see https://api.internal.example/","code":"see https://api.internal.example/"}"#,
+            ),
+            (400, "<html>"),
+            (401, r#"{"code":"bad.credentials"}"#),
+            (
+                403,
+                r#"{"message":"You must have at least one of the following permissions assigned: [analytics:conversationDetail:view, analytics:agentConversationDetail:view]","code":"missing.any.permissions"}"#,
+            ),
+            (
+                403,
+                r#"{"message":"You are missing the following permission(s): a:b:c, d:e:f","code":"missing.permissions"}"#,
+            ),
+            (
+                403,
+                r#"{"message":"You are not authorized to perform the requested action.","code":"not.authorized"}"#,
+            ),
+            (404, r#"{"code":"not.found"}"#),
+            (409, r#"{"code":"general.conflict"}"#),
+            (413, r#"{"code":"request.entity.too.large"}"#),
+            (415, r#"{"code":"unsupported.media.type"}"#),
+            (418, ""),
+        ] {
+            let error = refused(&reply(status, body), Endpoint::Aggregates);
+            let told = error.told().unwrap();
+            writeln!(table, "{status}: {error} [{:?} {:?}]", told.code, told.correlation_id).unwrap();
+        }
+        assert!(!table.contains("internal.example") && !table.contains("script"));
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn the_seconds_in_a_429s_sentence() {
+        for (message, seconds) in [
+            (
+                "Rate limit exceeded the maximum. Retry the request in [42] seconds",
+                Some(42),
+            ),
+            (
+                "Rate limit exceeded the maximum [300] requests within [60] seconds",
+                Some(60),
+            ),
+            ("Slow down", None),
+            ("in [a while]", None),
+        ] {
+            let body = json!({"message": message}).to_string();
+            assert_eq!(
+                seconds_asked_for(body.as_bytes()),
+                seconds.map(Duration::from_secs),
+                "{message}"
+            );
+        }
+        assert_eq!(seconds_asked_for(b"<html>"), None);
+    }
+}

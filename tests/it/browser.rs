@@ -1,0 +1,77 @@
+//! The documentation page is a working console: a newcomer's first query happens there.
+
+use std::time::Duration;
+
+use axum::{Json, Router, routing::post};
+use fantoccini::Locator;
+use serde_json::json;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::support::{
+    browser::{Browser, with_browser},
+    serve::{Listening, serve},
+};
+
+#[tokio::test]
+async fn the_example_query_works_from_the_documentation_page() {
+    let service = prototype().await;
+    let origin = service.url();
+    with_browser(async |browser| {
+        browser
+            .client
+            .goto(&format!("{origin}/docs"))
+            .await
+            .expect("the page opens");
+        try_out(browser, "post", "/v1/query").await;
+
+        let status = find(browser, ".live-responses-table .response .response-col_status").await;
+        assert!(
+            status.text().await.expect("a text").starts_with("200"),
+            "{:?}",
+            status.text().await
+        );
+        assert_eq!(browser.console_errors().await, Vec::<String>::new());
+        let foreign: Vec<_> = browser
+            .loaded()
+            .await
+            .into_iter()
+            .filter(|url| !url.starts_with(&origin))
+            .collect();
+        assert_eq!(foreign, Vec::<String>::new(), "the page fetches nothing from elsewhere");
+    })
+    .await;
+}
+
+/// Unfolds an operation and sends its example, as a person would.
+async fn try_out(browser: &Browser, method: &str, path: &str) {
+    let operation = format!(".opblock-{method}:has([data-path='{path}'])");
+    for button in [".opblock-summary-control", ".try-out__btn", ".execute"] {
+        find(browser, &format!("{operation} {button}"))
+            .await
+            .click()
+            .await
+            .expect("it can be clicked");
+    }
+}
+
+async fn find(browser: &Browser, css: &str) -> fantoccini::elements::Element {
+    let wait = browser.client.wait().at_most(Duration::from_secs(15));
+    wait.for_element(Locator::Css(css))
+        .await
+        .unwrap_or_else(|error| panic!("nothing on the page is {css}: {error}"))
+}
+
+async fn prototype() -> Listening {
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": "prototype", "version": "0" },
+        "paths": { "/v1/query": { "post": {
+            "requestBody": { "content": { "application/json": { "schema": { "type": "object" }, "example": { "page": 1 } } } },
+            "responses": { "200": { "description": "ok" } }
+        } } }
+    });
+    let app = Router::new()
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
+        .route("/v1/query", post(async || Json(json!({ "total": 1 }))));
+    serve(app).await
+}

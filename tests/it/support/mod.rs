@@ -1,0 +1,6 @@
+//! What every test stands on.
+
+pub(crate) mod browser;
+pub(crate) mod schemas;
+pub(crate) mod serve;
+pub(crate) mod watch;
