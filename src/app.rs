@@ -76,10 +76,12 @@ impl App {
                 metrics: metrics.clone(),
                 document: Arc::new(api::document()),
             },
-            keys: Keys::new(&settings.auth),
-            admission: Admission::new(server.max_concurrency, server.queue),
-            request_timeout: server.request_timeout,
-            max_body_bytes: server.max_body_bytes,
+            guards: api::Guards {
+                keys: Keys::new(&settings.auth),
+                request_timeout: server.request_timeout,
+                admission: Admission::new(server.max_concurrency, server.queue),
+                max_body_bytes: server.max_body_bytes,
+            },
             cors_origins: server.cors_origins.clone(),
         });
         Ok(Self {

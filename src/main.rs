@@ -115,11 +115,7 @@ enum Failure {
 fn main() -> ExitCode {
     // A wrong command line ends here, with exit code 2.
     let cli = Cli::parse();
-    let outcome = match cli.command {
-        Command::Openapi => print(&api::openapi::pretty(&api::document())),
-        Command::Keys(Keys::New { name, scope }) => print(&new_key(&name, &scope)),
-        waiting => runtime().and_then(|runtime| runtime.block_on(run(waiting))),
-    };
+    let outcome = runtime().and_then(|runtime| runtime.block_on(run(cli.command)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(why)) => {
@@ -146,7 +142,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(options) => simulate(options).await,
         Command::Check(file) => check(sources(file)).await,
         Command::Healthcheck(file) => healthcheck(&sources(file)).await,
-        Command::Openapi | Command::Keys(_) => Ok(()),
+        Command::Openapi => print(&api::openapi::pretty(&api::document())),
+        Command::Keys(Keys::New { name, scope }) => print(&new_key(&name, &scope)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Logs go to standard error, as JSON lines or as text. Nothing here sees a secret: their types do not print.
 //! What a caller controls passes through [`capped`] before it is logged.
 
-use std::sync::OnceLock;
+use std::{io::IsTerminal as _, sync::OnceLock};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
@@ -38,16 +38,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends log lines to standard error from now on. A second call changes nothing.
+/// Sends log lines to standard error from now on, panics included. A second call changes nothing.
 pub fn start_logging(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
-    drop(started);
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// A panic is a line like any other, so that whoever reads the log as JSON sees it too.
+fn log_panic(panic: &std::panic::PanicHookInfo) {
+    let message = panic.payload_as_str().map(capped).unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(message_of_panic = message, place, "a task panicked");
 }
 
 /// The process's metrics. The `metrics` macros record into one process-wide recorder by their nature, so it

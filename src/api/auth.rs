@@ -26,8 +26,10 @@ use crate::config::{AuthSettings, KeyDigest, Scope};
 
 /// Carries a key where `Authorization` is taken.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of the caller's quota.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The caller's quota.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The length of a quota's window.
 const WINDOW: Duration = Duration::from_mins(1);

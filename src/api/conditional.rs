@@ -20,9 +20,6 @@ pub const DATA_COMPLETE: HeaderName = HeaderName::from_static("x-data-complete")
 /// How the cache took part (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What decided about the choice of an answer, and so must be equal for a private cache to reuse it.
-pub const VARY: &str = "accept, authorization, x-api-key";
-
 /// Bytes of the digest in an entity tag: enough that two different bodies never meet.
 const TAG_BYTES: usize = 16;
 
@@ -46,7 +43,6 @@ pub fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, he
     for (name, text) in [
         (header::AGE, age.to_string()),
         (header::CACHE_CONTROL, format!("private, max-age={max_age}")),
-        (header::VARY, VARY.to_owned()),
         (CACHE_STATUS, cache_status),
         (DATA_AS_OF, format!("{:.3}", provenance.as_of)),
         (DATA_COMPLETE, provenance.complete.to_string()),

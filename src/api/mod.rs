@@ -17,7 +17,7 @@ pub mod query;
 pub mod serve;
 pub mod service;
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
@@ -51,21 +51,26 @@ pub struct Parts {
     pub conversations: ConversationsApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
-    /// Who may ask.
-    pub keys: Keys,
-    /// The places of the service.
-    pub admission: Admission,
-    /// From a request's head to its answer's head.
-    pub request_timeout: Duration,
-    /// The largest request body.
-    pub max_body_bytes: usize,
+    /// What stands before the routes that cost something.
+    pub guards: Guards,
     /// Origins whose pages may read answers; `*` is any.
     pub cors_origins: Vec<String>,
 }
 
+/// What a request has to pass.
+pub struct Guards {
+    /// Who may ask.
+    pub keys: Keys,
+    /// From a request's head to its answer's head.
+    pub request_timeout: Duration,
+    /// The places of the service.
+    pub admission: Admission,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+}
+
 /// Every route behind every layer, ready to serve.
 pub fn router(parts: Parts) -> Router {
-    // Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
     let guarded = Router::new()
         .merge(query_routes().split_for_parts().0.with_state(parts.query))
         .merge(
@@ -73,16 +78,7 @@ pub fn router(parts: Parts) -> Router {
                 .split_for_parts()
                 .0
                 .with_state(parts.conversations),
-        )
-        // Innermost: the extractor that reads a body heeds it.
-        .layer(DefaultBodyLimit::max(parts.max_body_bytes))
-        // The places are taken last, when nothing else can refuse any more; refused at once when the queue is full.
-        .route_layer(middleware::from_fn_with_state(parts.admission, limits::admit))
-        // Outside of the places, so that waiting for one counts.
-        .route_layer(middleware::from_fn_with_state(parts.request_timeout, limits::deadline))
-        // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
-        // does not exist is no secret.
-        .route_layer(middleware::from_fn_with_state(parts.keys, auth::authenticate));
+        );
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
         .split_for_parts()
@@ -91,19 +87,43 @@ pub fn router(parts: Parts) -> Router {
         .route("/docs/", get(service::docs_index))
         .route("/docs/{*path}", get(service::docs_path))
         .with_state(parts.service);
-    guarded
-        .merge(open)
+    let router: Router = wrap(guard(guarded, parts.guards).merge(open), &parts.cors_origins);
+    // Builds every layer now; without it some are built anew for each request.
+    router.with_state(())
+}
+
+/// What stands before the routes that cost something.
+///
+/// Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
+fn guard(routes: Router, guards: Guards) -> Router {
+    routes
+        // Innermost: the extractor that reads a body heeds it.
+        .layer(DefaultBodyLimit::max(guards.max_body_bytes))
+        // The places are taken last, when nothing else can refuse any more; refused at once when the queue is full.
+        .route_layer(middleware::from_fn_with_state(guards.admission, limits::admit))
+        // Outside of the places, so that waiting for one counts.
+        .route_layer(middleware::from_fn_with_state(guards.request_timeout, limits::deadline))
+        // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
+        // does not exist is no secret.
+        .route_layer(middleware::from_fn_with_state(guards.keys, auth::authenticate))
+        // Outside of all that looks at these fields, so that refusals carry it too.
+        .route_layer(middleware::map_response(vary))
+}
+
+/// What stands before every route, and before none.
+///
+/// Read from the bottom up, as above.
+fn wrap(routes: Router, cors_origins: &[String]) -> Router {
+    routes
         .fallback(|| async { Problem::new(ProblemKind::NotFound) })
         // Oversized heads are refused before anything looks into them.
         .layer(middleware::from_fn(limits::head))
         // A panic is one caller's 500 and nobody else's concern.
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            after_panic()
-        }))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| after_panic()))
         // Outside of whatever may fail: one shape for every failure, that of a panic included.
         .layer(middleware::from_fn(problem::render))
         // Outside of failures, so that a page may read those too.
-        .layer(cors(&parts.cors_origins))
+        .layer(cors(cors_origins))
         .layer(middleware::map_response(security_headers))
         // Outside of all that answers, so that everything is counted, timed and logged …
         .layer(middleware::from_fn(observe::measure))
@@ -142,7 +162,11 @@ fn after_panic() -> Response {
     Problem::new(ProblemKind::Internal).into_response()
 }
 
+/// Without origins it still answers preflights, with nothing allowed, and says that the origin matters.
 fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
@@ -164,12 +188,21 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::AGE,
             header::ETAG,
             header::RETRY_AFTER,
+            auth::RATE_LIMIT,
+            auth::RATE_LIMIT_POLICY,
             conditional::CACHE_STATUS,
             conditional::DATA_AS_OF,
             conditional::DATA_COMPLETE,
             observe::REQUEST_ID,
         ]))
         .max_age(Duration::from_hours(1))
+}
+
+/// The request fields that decide about an answer, and so must be equal for a cache to reuse it.
+async fn vary(mut response: Response) -> Response {
+    let fields = HeaderValue::from_static("accept, authorization, x-api-key");
+    response.headers_mut().append(header::VARY, fields);
+    response
 }
 
 /// What browsers are told about everything that is not a page; pages state a policy of their own.
@@ -192,6 +225,11 @@ async fn security_headers(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::{body::Body, extract::Request, http::StatusCode, routing::post};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use crate::config::AuthSettings;
 
     #[test]
     fn the_checked_in_document_is_the_one_served() {
@@ -200,5 +238,160 @@ mod tests {
             openapi::pretty(&document()) == checked_in,
             "openapi/openapi.json is out of date: `cargo run -- openapi > openapi/openapi.json`"
         );
+    }
+
+    /// The layers around routes that show what they do.
+    fn layers(places: usize) -> Router {
+        let guards = Guards {
+            keys: Keys::new(&AuthSettings {
+                keys: Vec::new(),
+                anonymous: false,
+            }),
+            request_timeout: Duration::from_secs(30),
+            admission: Admission::new(places, 0),
+            max_body_bytes: 1024,
+        };
+        let routes = Router::new()
+            .route("/v1/ok", get(|| async { "answer" }))
+            .route(
+                "/v1/json",
+                post(|params::JsonBody(body): params::JsonBody| async move { body.to_string() }),
+            )
+            .route("/v1/panic", get(panics))
+            .route("/v1/never", get(std::future::pending::<()>))
+            .route("/v1/bare", get(|| async { StatusCode::IM_A_TEAPOT }));
+        wrap(guard(routes, guards), &["https://page.example".to_owned()])
+    }
+
+    async fn panics() {
+        panic!("private")
+    }
+
+    fn request(method: &str, path: &str) -> http::request::Builder {
+        Request::builder().method(method).uri(path)
+    }
+
+    async fn ask(router: &Router, request: Request) -> (StatusCode, http::HeaderMap, String) {
+        let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_is_a_problem_with_the_requests_id() {
+        let router = layers(1);
+        let json = "application/json";
+        for (request, status) in [
+            (request("GET", "/nowhere").body(Body::empty()), 404),
+            (request("DELETE", "/v1/ok").body(Body::empty()), 405),
+            (request("GET", "/v1/panic").body(Body::empty()), 500),
+            (request("GET", "/v1/never").body(Body::empty()), 504),
+            (request("GET", "/v1/bare").body(Body::empty()), 400),
+            (
+                request("GET", &format!("/{}", "x".repeat(limits::URI_BYTES))).body(Body::empty()),
+                414,
+            ),
+            (
+                request("GET", "/v1/ok")
+                    .header("x", "y".repeat(limits::HEADER_BYTES))
+                    .body(Body::empty()),
+                431,
+            ),
+            (request("POST", "/v1/json").body(Body::from("{}")), 415),
+            (
+                request("POST", "/v1/json")
+                    .header("content-type", json)
+                    .body(Body::from("{")),
+                400,
+            ),
+            (
+                request("POST", "/v1/json")
+                    .header("content-type", json)
+                    .body(Body::from(" ".repeat(1025))),
+                413,
+            ),
+        ] {
+            let request = request.unwrap();
+            let what = format!("{} {:.20}", request.method(), request.uri().path());
+            let (found, headers, body) = ask(&router, request).await;
+            assert_eq!(found.as_u16(), status, "{what}");
+            assert_eq!(headers[header::CONTENT_TYPE], problem::MEDIA_TYPE, "{what}");
+            let problem: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(problem["status"], status, "{what}");
+            assert_eq!(
+                problem["requestId"],
+                headers[observe::REQUEST_ID].to_str().unwrap(),
+                "{what}"
+            );
+            assert!(!body.contains("private"), "{body}");
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_method_is_told_the_right_ones() {
+        let (_, headers, _) = ask(&layers(1), request("DELETE", "/v1/ok").body(Body::empty()).unwrap()).await;
+        assert_eq!(headers[header::ALLOW], "GET,HEAD");
+    }
+
+    #[tokio::test]
+    async fn head_is_get_without_the_body() {
+        let get = ask(&layers(1), request("GET", "/v1/ok").body(Body::empty()).unwrap()).await;
+        let head = ask(&layers(1), request("HEAD", "/v1/ok").body(Body::empty()).unwrap()).await;
+        assert_eq!((get.2.as_str(), head.2.as_str()), ("answer", ""));
+        for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::VARY] {
+            assert_eq!(get.1.get(&name), head.1.get(&name), "{name}");
+        }
+        assert_eq!(head.1[header::CONTENT_LENGTH], "6");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_service_refuses_at_once() {
+        let router = layers(1);
+        let waiting = tokio::spawn({
+            let router = router.clone();
+            async move {
+                ask(&router, request("GET", "/v1/never").body(Body::empty()).unwrap())
+                    .await
+                    .0
+            }
+        });
+        tokio::task::yield_now().await;
+        let before = tokio::time::Instant::now();
+        let (status, headers, _) = ask(&router, request("GET", "/v1/ok").body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            (status.as_u16(), headers[header::RETRY_AFTER].as_bytes()),
+            (503, &b"1"[..])
+        );
+        assert_eq!(tokio::time::Instant::now(), before);
+        assert_eq!(waiting.await.unwrap(), 504);
+        let (status, ..) = ask(&router, request("GET", "/v1/ok").body(Body::empty()).unwrap()).await;
+        assert_eq!(status, 200, "the place is free again");
+    }
+
+    #[tokio::test]
+    async fn only_listed_origins_may_read_answers() {
+        for (origin, allowed) in [
+            ("https://page.example", true),
+            ("https://page.example.evil", false),
+            ("http://page.example", false),
+            ("null", false),
+        ] {
+            let asked = request("GET", "/v1/ok")
+                .header("origin", origin)
+                .body(Body::empty())
+                .unwrap();
+            let (_, headers, _) = ask(&layers(1), asked).await;
+            assert_eq!(
+                headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+                allowed,
+                "{origin}"
+            );
+            let vary: Vec<_> = headers.get_all(header::VARY).iter().collect();
+            assert!(
+                vary.iter().any(|value| value.as_bytes().starts_with(b"origin")),
+                "{vary:?}"
+            );
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Handlers and layers return a [`Problem`]; [`render`] is the one place that writes it, because only there is
 //! the request's id at hand. The same layer turns bare error answers of the framework (404, 405, a rejected
 //! extractor) into problems, so that none leaves in another shape. Nothing the upstream wrote is repeated
-//! here: [`Told`](crate::upstream::Told) carries all that may be.
+//! here: [`Told`] carries all that may be.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -278,7 +278,8 @@ impl Problem {
 
     fn upstream(kind: ProblemKind, told: &Told) -> Self {
         let mut problem = Self::new(kind);
-        problem.0.upstream = Some(told.clone());
+        // Nothing told: it was our own count, not the upstream, that refused.
+        problem.0.upstream = Some(told.clone()).filter(|told| *told != Told::default());
         problem
     }
 

@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use axum::{Json, Router, routing::post};
 use fantoccini::Locator;
-use serde_json::json;
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::support::{
     browser::{Browser, with_browser},
-    serve::{Listening, serve},
+    service::Service,
 };
 
 #[tokio::test]
 async fn the_example_query_works_from_the_documentation_page() {
-    let service = prototype().await;
-    let origin = service.url();
+    let service = Service::start().await;
+    let origin = format!("http://{}", service.address);
     with_browser(async |browser| {
         browser
             .client
@@ -59,19 +56,4 @@ async fn find(browser: &Browser, css: &str) -> fantoccini::elements::Element {
     wait.for_element(Locator::Css(css))
         .await
         .unwrap_or_else(|error| panic!("nothing on the page is {css}: {error}"))
-}
-
-async fn prototype() -> Listening {
-    let document = json!({
-        "openapi": "3.1.0",
-        "info": { "title": "prototype", "version": "0" },
-        "paths": { "/v1/query": { "post": {
-            "requestBody": { "content": { "application/json": { "schema": { "type": "object" }, "example": { "page": 1 } } } },
-            "responses": { "200": { "description": "ok" } }
-        } } }
-    });
-    let app = Router::new()
-        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
-        .route("/v1/query", post(async || Json(json!({ "total": 1 }))));
-    serve(app).await
 }

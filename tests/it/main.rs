@@ -6,5 +6,7 @@
 mod support;
 
 mod browser;
+mod conformance;
 mod harness;
+mod queries;
 mod wire;

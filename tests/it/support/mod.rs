@@ -2,5 +2,5 @@
 
 pub(crate) mod browser;
 pub(crate) mod schemas;
-pub(crate) mod serve;
+pub(crate) mod service;
 pub(crate) mod watch;
