@@ -167,7 +167,9 @@ impl ConversationsApi {
             }
             Format::Ndjson => {
                 let deadline = Instant::now() + self.stream_timeout;
-                let documents = self.reports.conversation_stream(&asked.query, delivery.freshness, deadline);
+                let documents = self
+                    .reports
+                    .conversation_stream(&asked.query, delivery.freshness, deadline);
                 stream(documents).await
             }
         }

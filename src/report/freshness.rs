@@ -21,13 +21,13 @@ use crate::query::Range;
 pub const SETTLE_WINDOW: SignedDuration = SignedDuration::from_hours(48);
 
 const OPEN_FOR: Duration = Duration::from_secs(30);
-const WARM_AT_LEAST: Duration = Duration::from_secs(60);
-const WARM_AT_MOST: Duration = Duration::from_secs(3600);
-const SETTLED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-const STALE_OPEN: Duration = Duration::from_secs(300);
-const STALE_CLOSED: Duration = Duration::from_secs(24 * 3600);
-const NAMES_FOR: Duration = Duration::from_secs(3600);
-const STALE_NAMES: Duration = Duration::from_secs(7 * 24 * 3600);
+const WARM_AT_LEAST: Duration = Duration::from_mins(1);
+const WARM_AT_MOST: Duration = Duration::from_hours(1);
+const SETTLED_FOR: Duration = Duration::from_hours(30 * 24);
+const STALE_OPEN: Duration = Duration::from_mins(5);
+const STALE_CLOSED: Duration = Duration::from_hours(24);
+const NAMES_FOR: Duration = Duration::from_hours(1);
+const STALE_NAMES: Duration = Duration::from_hours(7 * 24);
 
 /// An answer younger than this satisfies every caller, whatever age they ask for: asking for `max_age=0`
 /// must not become a way past the request budget.

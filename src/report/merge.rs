@@ -82,11 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::query::catalogue::METRICS;
-
-    fn metric(upstream: &str) -> &'static Metric {
-        METRICS.iter().find(|metric| metric.upstream == upstream).unwrap()
-    }
+    use crate::query::catalogue::metric;
 
     fn timer(count: f64, sum: f64, min: f64, max: f64) -> Stats {
         Stats {

@@ -318,15 +318,15 @@ impl Reports {
             ..freshness
         };
         let lookups: BTreeSet<Lookup> = columns.iter().filter_map(|column| lookup_of(&column.value)).collect();
-        let named = lookups.into_iter().map(async |lookup| {
+        let listings = lookups.into_iter().map(async |lookup| {
             let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
             let Payload::Names(names) = &given.held.payload else {
                 return Err(ReportError::Internal);
             };
             Ok(((lookup, Arc::clone(names)), given.calls()))
         });
-        let named = futures_util::future::try_join_all(named).await?;
-        let (names, calls): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+        let listings = futures_util::future::try_join_all(listings).await?;
+        let (names, calls): (Vec<_>, Vec<_>) = listings.into_iter().unzip();
         Ok((names.into_iter().collect(), calls.into_iter().sum()))
     }
 

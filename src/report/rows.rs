@@ -213,11 +213,11 @@ pub(super) mod tests {
         }
     }
 
-    fn count(count: f64) -> Option<Stats> {
-        Some(Stats {
+    fn count(count: f64) -> Stats {
+        Stats {
             count: Some(count),
             ..Stats::default()
-        })
+        }
     }
 
     fn printed(table: &Table) -> Vec<String> {
@@ -236,10 +236,10 @@ pub(super) mod tests {
 
     fn rows() -> Vec<SliceRow> {
         vec![
-            row(&["b"], Some("voice"), 1, count(1.0)),
-            row(&["b"], Some("voice"), 0, count(2.0)),
-            row(&["a"], Some("voice"), 0, count(2.0)),
-            row(&["a"], Some("chat"), 0, count(5.0)),
+            row(&["b"], Some("voice"), 1, Some(count(1.0))),
+            row(&["b"], Some("voice"), 0, Some(count(2.0))),
+            row(&["a"], Some("voice"), 0, Some(count(2.0))),
+            row(&["a"], Some("chat"), 0, Some(count(5.0))),
             row(&["a"], Some("chat"), 1, None),
         ]
     }
@@ -283,7 +283,7 @@ pub(super) mod tests {
         let mut grouped = query(&["queueId"], &["nOffered"]);
         grouped.fill = Fill::Zero;
         let sparse = [
-            row(&["a"], Some("voice"), 0, count(2.0)),
+            row(&["a"], Some("voice"), 0, Some(count(2.0))),
             row(&["b"], Some("voice"), 1, None),
         ];
         let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new());
@@ -299,11 +299,14 @@ pub(super) mod tests {
     #[test]
     fn a_name_shows_and_the_id_stands_in_for_what_was_deleted() {
         let mut query = query(&["queueId"], &["nOffered"]);
-        let named = query.aggregate.group_by[0];
-        query.columns[1].value = ColumnValue::Name(named);
+        let queue = query.aggregate.group_by[0];
+        query.columns[1].value = ColumnValue::Name(queue);
         let known = HashMap::from([(Arc::from("a"), Arc::from("Support"))]);
         let names = NamesByLookup::from([(Lookup::Queues, Arc::new(known))]);
-        let rows = [row(&["a"], None, 0, count(1.0)), row(&["gone"], None, 0, count(2.0))];
+        let rows = [
+            row(&["a"], None, 0, Some(count(1.0))),
+            row(&["gone"], None, 0, Some(count(2.0))),
+        ];
         assert_eq!(printed(&table(&query, &rows, &names).0), ["00 Support 1", "00 gone 2"]);
     }
 }

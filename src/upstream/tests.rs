@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::query::{Filter, Metric, Range, Source, Zone, catalogue::Rollup};
+use crate::query::{Filter, Range, Source, Zone, catalogue::metric};
 
 const NOW: &str = "2026-03-10T12:00:00Z";
 const SECRET: &str = "canary-secret-5up3r";
@@ -185,12 +185,6 @@ async fn serve(
 
 // ---- the questions
 
-static OFFERED: Metric = Metric {
-    upstream: "nOffered",
-    rollup: Rollup::Counter,
-    meaning: "",
-};
-
 fn range(start: &str, end: &str) -> Range {
     Range {
         start: start.parse().unwrap(),
@@ -205,7 +199,7 @@ fn aggregate_query() -> AggregateQuery {
         granularity: None,
         time_zone: Zone::utc(),
         group_by: Vec::new(),
-        metrics: vec![&OFFERED],
+        metrics: vec![metric("nOffered")],
         filter: Filter::default(),
     }
 }

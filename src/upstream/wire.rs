@@ -756,30 +756,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::query::{Dimension, Zone, catalogue::Rollup};
+    use crate::query::{
+        Dimension, Zone,
+        catalogue::{dimension, metric},
+    };
 
-    static QUEUE: Dimension = dimension("queueId");
-    static MEDIA: Dimension = dimension("mediaType");
-    static DIVISION: Dimension = dimension("divisionId");
-    static OFFERED: Metric = metric("nOffered");
-    static HANDLE: Metric = metric("tHandle");
-
-    const fn dimension(upstream: &'static str) -> Dimension {
-        Dimension {
-            name: upstream,
-            upstream,
-            named: None,
-            multi_valued: false,
-            meaning: "",
-        }
-    }
-
-    const fn metric(upstream: &'static str) -> Metric {
-        Metric {
-            upstream,
-            rollup: Rollup::Counter,
-            meaning: "",
-        }
+    fn named(upstream: &str) -> &'static Dimension {
+        dimension(upstream).unwrap()
     }
 
     fn filter(clauses: &[(&'static Dimension, &[&str])]) -> Filter {
@@ -805,8 +788,8 @@ mod tests {
             range: range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00.5Z"),
             granularity: Some(Granularity::Minutes(30)),
             time_zone: Zone::named("Europe/Berlin").unwrap(),
-            group_by: vec![&QUEUE],
-            metrics: vec![&OFFERED, &HANDLE],
+            group_by: vec![named("queueId")],
+            metrics: vec![metric("nOffered"), metric("tHandle")],
             filter: Filter::default(),
         }
     }
@@ -818,7 +801,7 @@ mod tests {
     #[test]
     fn an_aggregate_query_as_sent() {
         let query = AggregateQuery {
-            filter: filter(&[(&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]),
+            filter: filter(&[(named("queueId"), &["q1", "q2"]), (named("mediaType"), &["voice"])]),
             ..query()
         };
         insta::assert_json_snapshot!(sent(&aggregates(&query)));
@@ -857,7 +840,11 @@ mod tests {
     /// What belongs to the conversation and what must hold on one segment go to different filters.
     #[test]
     fn a_details_query_as_sent() {
-        let filter = filter(&[(&DIVISION, &["d"]), (&QUEUE, &["q1", "q2"]), (&MEDIA, &["voice"])]);
+        let filter = filter(&[
+            (named("divisionId"), &["d"]),
+            (named("queueId"), &["q1", "q2"]),
+            (named("mediaType"), &["voice"]),
+        ]);
         let day = range("2025-03-10T00:00:00Z", "2025-03-11T00:00:00Z");
         insta::assert_json_snapshot!(sent(&details(day, &filter, 100, 7)));
         let unfiltered = sent(&details(day, &Filter::default(), 100, 7));

@@ -76,6 +76,13 @@ pub fn dimension_named_by(name: &str) -> Option<&'static Dimension> {
         .find(|dimension| dimension.named.is_some_and(|(named, _)| named == name))
 }
 
+/// The metric of that upstream name.
+#[cfg(test)]
+pub(crate) fn metric(upstream: &str) -> &'static Metric {
+    let named = METRICS.iter().find(|metric| metric.upstream == upstream);
+    named.expect("a test names a metric that exists")
+}
+
 /// A dimension of conversation events.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dimension {
