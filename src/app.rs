@@ -29,6 +29,7 @@ const LISTING_BYTES: u64 = 64 << 20;
 /// The service, built and not yet listening.
 pub struct App {
     router: Router,
+    reports: Reports,
     drain: Duration,
     draining: CancellationToken,
     metrics: PrometheusHandle,
@@ -65,13 +66,14 @@ impl App {
                 limits: Limits::default(),
             },
             conversations: ConversationsApi {
-                reports,
+                reports: reports.clone(),
                 clock,
                 limits: Limits::default(),
                 stream_timeout: server.stream_timeout,
             },
             service: ServiceApi {
                 client,
+                reports: reports.clone(),
                 draining: draining.clone(),
                 metrics: metrics.clone(),
                 document: Arc::new(api::document()),
@@ -86,6 +88,7 @@ impl App {
         });
         Ok(Self {
             router,
+            reports,
             drain: server.drain,
             draining,
             metrics,
@@ -108,6 +111,8 @@ impl App {
             grace: GRACE,
         };
         let finished = api::serve::serve(listener, self.router, stop).await;
+        // Nobody is left to wait for what is still being fetched.
+        self.reports.stop();
         background.shutdown().await;
         if finished {
             tracing::info!("stopped; everything was answered");

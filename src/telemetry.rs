@@ -20,6 +20,15 @@ pub const HTTP_REQUESTS_ABANDONED: &str = "http_server_requests_abandoned_total"
 /// Open connections.
 pub const HTTP_CONNECTIONS: &str = "http_server_connections";
 
+/// Bytes of answers held in memory.
+pub const HELD_BYTES: &str = "genesys_reports_held_bytes";
+/// Fetches from the upstream under way, however many requests wait for each.
+pub const FETCHES_UNDER_WAY: &str = "genesys_reports_fetches_under_way";
+/// Requests that could be sent upstream right now, by our own count.
+pub const UPSTREAM_BUDGET_LEFT: &str = "genesys_reports_upstream_budget_left";
+/// 1 while the upstream is left alone after repeated failures, else 0.
+pub const UPSTREAM_LEFT_ALONE: &str = "genesys_reports_upstream_left_alone";
+
 /// The upper edges of the duration histogram, in seconds (OpenTelemetry's for HTTP servers).
 const DURATION_BUCKETS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -101,6 +110,13 @@ fn describe() {
         "Requests that ended before their answer: the caller left, or a shutdown cut them off"
     );
     metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
+    metrics::describe_gauge!(HELD_BYTES, metrics::Unit::Bytes, "Answers held in memory");
+    metrics::describe_gauge!(FETCHES_UNDER_WAY, "Fetches from the upstream under way");
+    metrics::describe_gauge!(UPSTREAM_BUDGET_LEFT, "Requests that could be sent upstream right now");
+    metrics::describe_gauge!(
+        UPSTREAM_LEFT_ALONE,
+        "1 while the upstream is left alone after repeated failures"
+    );
 }
 
 /// Text a caller controls, made fit for a log line: bounded, without control characters or marks that reorder

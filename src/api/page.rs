@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::body::Bytes;
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -41,18 +42,24 @@ pub struct PageHead {
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// When the oldest part was fetched from Genesys Cloud.
-    #[schema(format = DateTime)]
-    pub as_of: String,
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "in_milliseconds")]
+    pub as_of: Timestamp,
     /// Whether every bucket asked for has ended and its figures have settled.
     pub complete: bool,
     /// The instant up to which figures no longer change.
-    #[schema(format = DateTime)]
-    pub settled_through: String,
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "in_milliseconds")]
+    pub settled_through: Timestamp,
     /// How the cache took part.
     #[schema(value_type = CacheParticipation)]
     pub cache: &'static str,
     /// Requests to Genesys Cloud this answer cost.
     pub upstream_calls: u32,
+}
+
+fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{instant:.3}"))
 }
 
 /// How the cache took part: `hit` (held and fresh), `miss` (fetched for this caller), `collapsed` (fetched once
@@ -70,9 +77,9 @@ enum CacheParticipation {
 impl From<&Provenance> for Meta {
     fn from(provenance: &Provenance) -> Self {
         Self {
-            as_of: format!("{:.3}", provenance.as_of),
+            as_of: provenance.as_of,
             complete: provenance.complete,
-            settled_through: format!("{:.3}", provenance.settled_through),
+            settled_through: provenance.settled_through,
             cache: match provenance.cache {
                 CacheUse::Hit => "hit",
                 CacheUse::Miss => "miss",
@@ -234,7 +241,7 @@ mod tests {
     #[test]
     fn the_document_is_json_with_every_field() {
         let head = PageHead::new("/v1/query", Some(&[]), Page { number: 1, size: 2 }, 3);
-        let at: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let at: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let provenance = Provenance {
             as_of: at,
             complete: false,

@@ -15,7 +15,11 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::problem::{Problem, ProblemKind};
-use crate::upstream::{self, BreakerState, Client, TokenState};
+use crate::{
+    report::Reports,
+    telemetry,
+    upstream::{self, BreakerState, Client, TokenState},
+};
 
 /// What Swagger UI needs: its own scripts, inline styles and pictures, and this service to talk to.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -29,6 +33,8 @@ const FRONT_POLICY: &str =
 pub struct ServiceApi {
     /// What stands between us and the upstream, looked at but not called.
     pub client: Client,
+    /// What is held and being fetched.
+    pub reports: Reports,
     /// Cancelled once the service is stopping.
     pub draining: CancellationToken,
     /// The process's metrics.
@@ -109,10 +115,24 @@ fn readiness(is_draining: bool, upstream: &upstream::Health) -> (bool, Vec<Strin
     responses((status = 200, description = "The text exposition format", body = String, content_type = "text/plain")),
 )]
 pub async fn metrics(State(api): State<ServiceApi>) -> Response {
+    api.gauge();
     let mut response = api.metrics.render().into_response();
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response
+}
+
+impl ServiceApi {
+    /// Brings up to date what is a state rather than an event.
+    fn gauge(&self) {
+        let load = self.reports.load();
+        let upstream = self.client.health();
+        let is_left_alone = matches!(upstream.breaker, BreakerState::Open { .. });
+        metrics::gauge!(telemetry::HELD_BYTES).set(load.held_bytes as f64);
+        metrics::gauge!(telemetry::FETCHES_UNDER_WAY).set(load.fetches_under_way as f64);
+        metrics::gauge!(telemetry::UPSTREAM_BUDGET_LEFT).set(upstream.budget_left as f64);
+        metrics::gauge!(telemetry::UPSTREAM_LEFT_ALONE).set(f64::from(u8::from(is_left_alone)));
+    }
 }
 
 /// This document
