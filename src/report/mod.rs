@@ -1,9 +1,9 @@
 //! A [`Query`] in, an [`Answer`] out, as rarely from the upstream as can be.
 //!
 //! [`Reports::run`] is the journey: what is held and fresh is given at once; else one fetch runs for everybody
-//! who asks ([`flights`]), in a task of its own, and what it brings is held ([`held`]) for as long as its age
-//! allows ([`freshness`]); if it fails, a held answer within its bound may stand in. Rows are then made from
-//! what was held: [`merge`] and [`rows`] are pure.
+//! who asks (`flights`), in a task of its own, and what it brings is held (`held`) for as long as its age
+//! allows (`freshness`); if it fails, a held answer within its bound may stand in. Rows are then made from
+//! what was held: `merge` and `rows` are pure.
 
 mod flights;
 mod freshness;
