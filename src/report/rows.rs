@@ -6,21 +6,28 @@ use std::{
     sync::Arc,
 };
 
-use super::merge::fold_media_types;
+use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
-        AggregateQuery, ColumnValue, Fill, Metric, Page, Query, Range, Statistic,
-        catalogue::{Lookup, Rollup, Unit},
+        AggregateQuery, ColumnValue, Fill, Metric, NamesByLookup, NamesQuery, Page, Query, Range, Statistic,
+        catalogue::{Rollup, Unit},
     },
-    table::{Cell, ColumnKind, SliceRow, Stats, Table, TableColumn},
+    table::{Cell, ColumnKind, LocalInstant, SliceRow, Stats, Table, TableColumn},
 };
 
-/// Names by id, for every look-up the query's columns need.
-pub(super) type NamesByLookup = HashMap<Lookup, Arc<HashMap<Arc<str>, Arc<str>>>>;
+/// The most rows of one answer, all pages together: what is made in memory to be ordered and cut.
+pub const MAX_ROWS: u64 = 250_000;
 
 /// The page of rows the query asks for, and how many rows there are in all.
-pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> (Table, u64) {
+pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
+    let count = rows_to_be(query, &rows);
+    if count > MAX_ROWS {
+        return Err(ReportError::TooManyRows {
+            rows: count,
+            limit: MAX_ROWS,
+        });
+    }
     if query.fill == Fill::Zero {
         fill_with_zeros(&query.aggregate, &mut rows);
     }
@@ -33,12 +40,42 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
         columns: columns(query),
         rows: page(query.page, rows),
     };
+    Ok((table, total))
+}
+
+/// The page of ids and names the query asks for, and how many it finds in all.
+pub(super) fn names(query: &NamesQuery, names: &HashMap<Arc<str>, Arc<str>>) -> (Table, u64) {
+    let mut found: Vec<_> = names.iter().filter(|(_, name)| query.finds(name)).collect();
+    found.sort_unstable_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
+    let total = found.len() as u64;
+    let cells = |(id, name): (&Arc<str>, &Arc<str>)| vec![Cell::Text(Arc::clone(id)), Cell::Text(Arc::clone(name))];
+    let column = |name: &str| TableColumn {
+        name: name.to_owned(),
+        kind: ColumnKind::Text,
+    };
+    let table = Table {
+        columns: vec![column("id"), column("name")],
+        rows: page(query.page, found).into_iter().map(cells).collect(),
+    };
     (table, total)
+}
+
+/// How many rows there will be, known before any is added.
+fn rows_to_be(query: &Query, rows: &[SliceRow]) -> u64 {
+    let count = match query.fill {
+        Fill::None => rows.len(),
+        Fill::Zero => {
+            let groups: HashSet<_> = rows.iter().map(|row| (&row.group, &row.media_type)).collect();
+            groups.len().max(1).saturating_mul(buckets(&query.aggregate).len())
+        }
+    };
+    count as u64
 }
 
 fn columns(query: &Query) -> Vec<TableColumn> {
     let kind = |value: &ColumnValue| match value {
         ColumnValue::Interval => ColumnKind::Interval,
+        ColumnValue::IntervalStart | ColumnValue::IntervalEnd => ColumnKind::Instant,
         ColumnValue::Dimension(_) | ColumnValue::Name(_) => ColumnKind::Text,
         ColumnValue::Metric(metric, statistic) => kind_of(metric, *statistic),
     };
@@ -70,8 +107,14 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
         let place = query.aggregate.metrics.iter().position(|metric| *metric == wanted)?;
         row.metrics[place]?.get(statistic)
     };
+    let instant = |at| {
+        let offset = query.aggregate.time_zone.offset_at(at);
+        Cell::Instant(LocalInstant { at, offset })
+    };
     let cell = |value: &ColumnValue| match value {
         ColumnValue::Interval => Cell::Interval(row.bucket),
+        ColumnValue::IntervalStart => instant(row.bucket.start),
+        ColumnValue::IntervalEnd => instant(row.bucket.end),
         ColumnValue::Dimension(dimension) => in_group(*dimension).map_or(Cell::Empty, Cell::Text),
         ColumnValue::Name(dimension) => in_group(*dimension).map_or(Cell::Empty, |id| {
             let known = dimension.named.and_then(|(_, lookup)| names.get(&lookup)?.get(&id));
@@ -161,12 +204,13 @@ fn rank(a: &Cell, b: &Cell) -> Ordering {
         (Cell::Number(a), Cell::Number(b)) => a.total_cmp(b),
         (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
         (Cell::Interval(a), Cell::Interval(b)) => a.cmp(b),
+        (Cell::Instant(a), Cell::Instant(b)) => a.at.cmp(&b.at),
         // A column holds one kind.
         _ => Ordering::Equal,
     }
 }
 
-fn page(page: Page, rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
     let size = page.size as usize;
     let before = (page.number as usize - 1).saturating_mul(size);
     rows.into_iter().skip(before).take(size).collect()
@@ -177,7 +221,7 @@ pub(super) mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::query::{Limits, QueryRequest};
+    use crate::query::{Limits, QueryRequest, catalogue::Lookup};
 
     /// Two hours in two buckets, grouped and measured as told, all columns selected.
     pub(in crate::report) fn query(group_by: &[&str], metrics: &[&str]) -> Query {
@@ -190,7 +234,8 @@ pub(super) mod tests {
             select: Some(owned(&[group_by, metrics].concat())),
             ..QueryRequest::default()
         };
-        Query::parse(&request, Timestamp::UNIX_EPOCH, &Limits::default()).unwrap()
+        let named = Query::parse(&request, Timestamp::UNIX_EPOCH, &Limits::default()).unwrap();
+        named.resolve(&NamesByLookup::new()).unwrap()
     }
 
     pub(in crate::report) fn group(values: &[&str]) -> Vec<Option<Arc<str>>> {
@@ -224,6 +269,7 @@ pub(super) mod tests {
         let cell = |cell: &Cell| match cell {
             Cell::Empty => "-".to_owned(),
             Cell::Interval(range) => range.start.strftime("%H").to_string(),
+            Cell::Instant(instant) => instant.to_string(),
             Cell::Text(text) => text.to_string(),
             Cell::Number(number) => number.to_string(),
         };
@@ -247,7 +293,7 @@ pub(super) mod tests {
     #[test]
     fn rows_come_in_order_of_bucket_and_group_unless_asked_otherwise() {
         let mut query = query(&["queueId"], &["nOffered"]);
-        let table_of = |query: &Query| printed(&table(query, &rows(), &NamesByLookup::new()).0);
+        let table_of = |query: &Query| printed(&table(query, &rows(), &NamesByLookup::new()).unwrap().0);
         assert_eq!(table_of(&query), ["00 a 7", "00 b 2", "01 a -", "01 b 1"]);
         for (column, descending, expected) in [
             (2, true, ["00 a 7", "00 b 2", "01 b 1", "01 a -"]),
@@ -270,7 +316,7 @@ pub(super) mod tests {
             (1_000_000, 1000, vec![]),
         ] {
             query.page = Page { number, size };
-            let (table, total) = table(&query, &rows(), &NamesByLookup::new());
+            let (table, total) = table(&query, &rows(), &NamesByLookup::new()).unwrap();
             assert_eq!(
                 (printed(&table), total),
                 (expected.iter().map(ToString::to_string).collect(), 4)
@@ -286,14 +332,48 @@ pub(super) mod tests {
             row(&["a"], Some("voice"), 0, Some(count(2.0))),
             row(&["b"], Some("voice"), 1, None),
         ];
-        let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new());
+        let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new()).unwrap();
         assert_eq!(printed(&filled), ["00 a 2", "00 b 0", "01 a 0", "01 b 0"]);
         assert_eq!(total, 4);
 
         let mut whole = query(&[], &["nOffered", "tHandle.average", "oServiceLevel.denominator"]);
         whole.fill = Fill::Zero;
-        let (filled, _) = table(&whole, &[], &NamesByLookup::new());
+        let (filled, _) = table(&whole, &[], &NamesByLookup::new()).unwrap();
         assert_eq!(printed(&filled), ["00 0 - 0", "01 0 - 0"]);
+    }
+
+    #[test]
+    fn more_rows_than_are_made_are_refused_before_they_are_made() {
+        let mut filled = query(&["queueId"], &["nOffered"]);
+        filled.fill = Fill::Zero;
+        let groups = |how_many: u64| -> Vec<SliceRow> {
+            let name = |number: u64| row(&[&number.to_string()], None, 0, Some(count(0.0)));
+            (0..how_many).map(name).collect()
+        };
+        // Two buckets each.
+        let (table_of, limit) = (
+            |groups_count| table(&filled, &groups(groups_count), &NamesByLookup::new()).map(|(_, total)| total),
+            MAX_ROWS / 2,
+        );
+        assert!(matches!(table_of(limit), Ok(MAX_ROWS)));
+        let Err(ReportError::TooManyRows { rows, .. }) = table_of(limit + 1) else {
+            panic!("made")
+        };
+        assert_eq!(rows, MAX_ROWS + 2);
+    }
+
+    #[test]
+    fn the_edges_of_buckets_carry_the_offset_of_the_zone() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        query.aggregate.time_zone = crate::query::Zone::named("America/St_Johns").unwrap();
+        query.columns[0].value = ColumnValue::IntervalStart;
+        query.columns[1].value = ColumnValue::IntervalEnd;
+        let rows = [row(&["a"], None, 1, Some(count(1.0)))];
+        let (table, _) = table(&query, &rows, &NamesByLookup::new()).unwrap();
+        assert_eq!(
+            printed(&table),
+            ["2026-02-28T21:30:00.000-03:30 2026-02-28T22:30:00.000-03:30 1"]
+        );
     }
 
     #[test]
@@ -307,6 +387,9 @@ pub(super) mod tests {
             row(&["a"], None, 0, Some(count(1.0))),
             row(&["gone"], None, 0, Some(count(2.0))),
         ];
-        assert_eq!(printed(&table(&query, &rows, &names).0), ["00 Support 1", "00 gone 2"]);
+        assert_eq!(
+            printed(&table(&query, &rows, &names).unwrap().0),
+            ["00 Support 1", "00 gone 2"]
+        );
     }
 }
