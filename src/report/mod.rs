@@ -125,6 +125,14 @@ pub enum ReportError {
         /// The bound.
         limit_bytes: u64,
     },
+    /// Filling empty buckets would make more rows than is sensible: use fewer groups or longer buckets.
+    #[error("filling empty buckets would make {rows} rows; {limit} are the most")]
+    TooManyRows {
+        /// Groups times buckets.
+        rows: u64,
+        /// The bound.
+        limit: u64,
+    },
     /// A defect of this service; the log has it.
     #[error("internal error")]
     Internal,
@@ -152,7 +160,7 @@ impl Reports {
         let Payload::Slice(rows) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
-        let (table, total) = rows::table(query, rows, &names);
+        let (table, total) = rows::table(query, rows, &names)?;
         Ok(Answer {
             table,
             total,
