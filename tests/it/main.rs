@@ -6,7 +6,10 @@
 mod support;
 
 mod browser;
+mod catalogue;
 mod conformance;
+mod formats;
 mod harness;
+mod lookups;
 mod queries;
 mod wire;
