@@ -115,18 +115,18 @@ fn scope_of(format: Format) -> Scope {
     if format.is_paged() { Scope::Read } else { Scope::Export }
 }
 
+/// Which conversations, and which of them to show.
+type Question = Named<(ConversationQuery, Listing)>;
+
 /// A question, whichever way it came.
 struct Asked {
-    question: Named<(ConversationQuery, Listing)>,
+    question: Question,
     /// The question as parameters, where that can be written.
     get_form: Option<Vec<(String, String)>>,
 }
 
 impl ConversationsApi {
-    fn parse(
-        &self,
-        request: ConversationRequest,
-    ) -> Result<(ConversationRequest, Named<(ConversationQuery, Listing)>), Vec<Complaint>> {
+    fn parse(&self, request: ConversationRequest) -> Result<(ConversationRequest, Question), Vec<Complaint>> {
         let question = ConversationQuery::parse(&request, self.clock.now(), &self.limits)?;
         Ok((request, question))
     }

@@ -87,7 +87,7 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         operation["parameters"] = parameters.into();
     }
     add_failures(path, method, is_guarded, &mut operation["responses"]);
-    add_headers(method, is_guarded, &mut operation["responses"]);
+    add_headers(path, method, is_guarded, &mut operation["responses"]);
 }
 
 fn schema_of<T: utoipa::ToSchema>() -> Value {
@@ -238,7 +238,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
 }
 
-fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
+fn add_headers(path: &str, method: &str, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
@@ -259,7 +259,10 @@ fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
         let mut add = |name: &str, header: Value| headers[name] = header;
         match status.as_str() {
             "200" | "304" if is_guarded => {
-                for (name, header) in provenance.as_object().into_iter().flatten() {
+                // What does not come from Genesys Cloud has no age.
+                let is_ours = |name: &str| matches!(name, "ETag" | "Cache-Control" | "Vary");
+                let provenance = provenance.as_object().into_iter().flatten();
+                for (name, header) in provenance.filter(|(name, _)| formats_of(path).is_some() || is_ours(name)) {
                     add(name, header.clone());
                 }
             }

@@ -20,7 +20,7 @@ pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
 pub use interval::{Granularity, Range, Zone};
 pub use listing::{NamesQuery, NamesRequest};
-pub use naming::{Named, NamesByLookup};
+pub use naming::{Named, NamesById, NamesByLookup};
 pub use parse::{Complaint, Limits};
 pub use request::{FilterRequest, QueryRequest};
 

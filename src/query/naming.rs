@@ -13,8 +13,11 @@ use std::{
 
 use super::{Complaint, Dimension, Filter, catalogue::Lookup, parse::Check};
 
-/// Names by id, of every listing needed.
-pub type NamesByLookup = HashMap<Lookup, Arc<HashMap<Arc<str>, Arc<str>>>>;
+/// What things are called, by their ids.
+pub type NamesById = HashMap<Arc<str>, Arc<str>>;
+
+/// Every listing needed.
+pub type NamesByLookup = HashMap<Lookup, Arc<NamesById>>;
 
 /// A checked question that may still say names where ids are meant.
 #[derive(Clone, Debug)]
@@ -71,8 +74,8 @@ impl<Q> Named<Q> {
 const MOST_TOLD: usize = 5;
 
 impl NamedClause {
-    fn ids(&self, names: Option<&HashMap<Arc<str>, Arc<str>>>, check: &mut Check) -> BTreeSet<String> {
-        let empty = HashMap::new();
+    fn ids(&self, names: Option<&NamesById>, check: &mut Check) -> BTreeSet<String> {
+        let empty = NamesById::new();
         let names = names.unwrap_or(&empty);
         let mut ids = BTreeSet::new();
         for (place, name) in self.names.iter().enumerate() {
@@ -107,7 +110,7 @@ impl NamedClause {
 }
 
 /// The ids of what is called exactly that or, where there is nothing, that but for the case of letters.
-fn called<'n>(name: &str, names: &'n HashMap<Arc<str>, Arc<str>>) -> Vec<&'n str> {
+fn called<'n>(name: &str, names: &'n NamesById) -> Vec<&'n str> {
     let ids = |is_meant: &dyn Fn(&str) -> bool| {
         let meant = names.iter().filter(|(_, called)| is_meant(called));
         let mut ids: Vec<&str> = meant.map(|(id, _)| id.as_ref()).collect();

@@ -504,7 +504,7 @@ impl Check {
                 let known = catalogue::DIMENSIONS
                     .iter()
                     .filter(|dimension| allowed(dimension).is_ok());
-                let known = known.flat_map(|dimension| dimension.names());
+                let known = known.flat_map(Dimension::names);
                 self.unknown_dimension(pointer, name, known, "this dimension cannot be filtered on");
                 continue;
             };

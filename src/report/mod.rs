@@ -11,11 +11,7 @@ mod held;
 mod merge;
 mod rows;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -30,7 +26,7 @@ use self::{
 use crate::{
     clock::Clock,
     query::{
-        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesByLookup, NamesQuery, Query, Range,
+        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesById, NamesByLookup, NamesQuery, Query, Range,
         catalogue::Lookup,
     },
     table::{CacheUse, Provenance, Table},
@@ -406,7 +402,7 @@ impl Given {
         }
     }
 
-    fn names(&self) -> Result<&Arc<HashMap<Arc<str>, Arc<str>>>, ReportError> {
+    fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
         match &self.held.payload {
             Payload::Names(names) => Ok(names),
             Payload::Slice(_) | Payload::Listing(_) => Err(ReportError::Internal),

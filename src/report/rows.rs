@@ -1,15 +1,11 @@
 //! From what the upstream said to the rows the caller reads: columns, empty buckets, order, page.
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
-        AggregateQuery, ColumnValue, Fill, Metric, NamesByLookup, NamesQuery, Page, Query, Range, Statistic,
+        AggregateQuery, ColumnValue, Fill, Metric, NamesById, NamesByLookup, NamesQuery, Page, Query, Range, Statistic,
         catalogue::{Rollup, Unit},
     },
     table::{Cell, ColumnKind, LocalInstant, SliceRow, Stats, Table, TableColumn},
@@ -44,7 +40,7 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
 }
 
 /// The page of ids and names the query asks for, and how many it finds in all.
-pub(super) fn names(query: &NamesQuery, names: &HashMap<Arc<str>, Arc<str>>) -> (Table, u64) {
+pub(super) fn names(query: &NamesQuery, names: &NamesById) -> (Table, u64) {
     let mut found: Vec<_> = names.iter().filter(|(_, name)| query.finds(name)).collect();
     found.sort_unstable_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
     let total = found.len() as u64;
@@ -381,7 +377,7 @@ pub(super) mod tests {
         let mut query = query(&["queueId"], &["nOffered"]);
         let queue = query.aggregate.group_by[0];
         query.columns[1].value = ColumnValue::Name(queue);
-        let known = HashMap::from([(Arc::from("a"), Arc::from("Support"))]);
+        let known = NamesById::from([(Arc::from("a"), Arc::from("Support"))]);
         let names = NamesByLookup::from([(Lookup::Queues, Arc::new(known))]);
         let rows = [
             row(&["a"], None, 0, Some(count(1.0))),

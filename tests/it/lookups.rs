@@ -67,15 +67,14 @@ async fn every_lookup_answers_in_every_format() {
             csv.header("content-disposition"),
             format!("attachment; filename=\"{lookup}.csv\"")
         );
-        let mut expected = "id,name\r\n".to_owned();
-        let mut lines = String::new();
-        for entity in entities {
-            expected += &format!("{},{}\r\n", text(&entity["id"]), text(&entity["name"]));
-            lines += &format!("{entity}\n");
-        }
-        assert_eq!(csv.text(), expected);
+        let records: Vec<_> = entities
+            .iter()
+            .map(|entity| format!("{},{}", text(&entity["id"]), text(&entity["name"])))
+            .collect();
+        assert_eq!(csv.text(), format!("id,name\r\n{}\r\n", records.join("\r\n")));
         let ndjson = service.get(&format!("/v1/lookups/{lookup}?format=ndjson")).await;
-        assert_eq!(ndjson.text(), lines);
+        let lines: Vec<_> = entities.iter().map(Value::to_string).collect();
+        assert_eq!(ndjson.text(), format!("{}\n", lines.join("\n")));
     }
 }
 
