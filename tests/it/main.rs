@@ -8,5 +8,6 @@ mod support;
 mod browser;
 mod conformance;
 mod harness;
+mod oracle;
 mod queries;
 mod wire;
