@@ -6,6 +6,7 @@
 mod support;
 
 mod browser;
+mod caching;
 mod conformance;
 mod harness;
 mod oracle;

@@ -196,7 +196,11 @@ fn groups(question: &Question, event: &Event) -> Vec<Group> {
         }
         groups
             .iter()
-            .flat_map(|group| values.iter().map(|value| [&group[..], &[value.clone()]].concat()))
+            .flat_map(|group| {
+                values
+                    .iter()
+                    .map(|value| [&group[..], std::slice::from_ref(value)].concat())
+            })
             .collect()
     })
 }
