@@ -6,7 +6,9 @@
 mod support;
 
 mod browser;
+mod caching;
 mod conformance;
 mod harness;
+mod oracle;
 mod queries;
 mod wire;

@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ impl Setup {
         let simulator = Simulator::new(self.simulator);
         let mut tasks = JoinSet::new();
 
-        let (listener, upstream) = listen().await;
+        let (listener, upstream) = listen();
         let platform = simulator.clone();
         tasks.spawn(async move { platform.serve(listener, std::future::pending()).await });
 
@@ -70,9 +70,11 @@ impl Setup {
             ("GENESYS_API_URL", format!("http://{upstream}")),
             ("GENESYS_LOGIN_URL", format!("http://{upstream}")),
             ("GENESYS_CLIENT_ID", client_id),
-            ("GENESYS_CLIENT_SECRET", SECRET.to_owned()),
         ] {
             environment.entry(name.to_owned()).or_insert(value);
+        }
+        if !environment.contains_key("GENESYS_CLIENT_SECRET_FILE") {
+            environment.insert("GENESYS_CLIENT_SECRET".to_owned(), SECRET.to_owned());
         }
         let settings = Settings::load(&Sources {
             environment,
@@ -80,7 +82,7 @@ impl Setup {
         })
         .expect("the settings are right");
         let app = App::new(&settings, clock.clone()).expect("the service can be put together");
-        let (listener, address) = listen().await;
+        let (listener, address) = listen();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let finished = tokio::spawn(app.serve(listener, stopped));
@@ -99,7 +101,7 @@ impl Setup {
 }
 
 /// Unique, so that it can be searched for wherever it must not be.
-const SECRET: &str = "canary-7c1e5d0a-secret";
+pub(crate) const SECRET: &str = "canary-7c1e5d0a-secret";
 
 /// The running pair. Dropping it checks what no test may overlook.
 pub(crate) struct Service {
@@ -235,8 +237,13 @@ impl Answer {
     }
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+/// With room for a crowd: a connection beyond the backlog is tried again after a second of real time, during which
+/// paused time runs away.
+fn listen() -> (TcpListener, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("sockets can be had");
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(loopback).expect("a loopback port is free");
+    let listener = socket.listen(2048).expect("a bound socket can listen");
     let address = listener.local_addr().expect("a bound socket has an address");
     (listener, address)
 }
@@ -244,6 +251,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder()
         .no_proxy()
+        // Hours pass in no time here: a connection kept would be found closed by the service only in use.
+        .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none());
     builder.build().expect("a client without TLS material")
 }
