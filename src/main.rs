@@ -230,9 +230,12 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
         options.faults = faults(path)?;
     }
     let listener = listen(wanted.listen).await?;
+    let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
     print(&format!(
-        "simulated Genesys Cloud on http://{}\n  GENESYS_CLIENT_ID={}\n  GENESYS_CLIENT_SECRET={}\n",
-        wanted.listen, options.client_id, options.client_secret
+        "simulated Genesys Cloud; this points `serve` and `check` at it:\n\n\
+         export GENESYS_API_URL=http://{address} GENESYS_LOGIN_URL=http://{address}\n\
+         export GENESYS_CLIENT_ID={} GENESYS_CLIENT_SECRET={}\n\n",
+        options.client_id, options.client_secret
     ))?;
     let stop = stop_on_signal()?;
     Simulator::new(options).serve(listener, stop.cancelled()).await;
