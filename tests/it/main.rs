@@ -10,5 +10,6 @@ mod caching;
 mod conformance;
 mod harness;
 mod oracle;
+mod paging;
 mod queries;
 mod wire;
