@@ -6,7 +6,13 @@
 mod support;
 
 mod browser;
+mod command_line;
+mod conditional;
 mod conformance;
+mod failures;
 mod harness;
+mod limits;
+mod logs;
 mod queries;
+mod shutdown;
 mod wire;
