@@ -65,7 +65,7 @@ pub async fn get(
     query_string: QueryString,
 ) -> Result<Response, Problem> {
     let parse =
-        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).and_then(|request| api.parse(request));
+        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
@@ -102,7 +102,7 @@ pub async fn post(
     query_string: QueryString,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let parsed = ConversationRequest::from_json(&body).and_then(|request| api.parse(request));
+    let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
     let (delivery, (request, query, listing)) = beside_body(&query_string, &headers, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());

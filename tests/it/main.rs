@@ -7,9 +7,15 @@ mod support;
 
 mod browser;
 mod caching;
+mod command_line;
+mod conditional;
 mod conformance;
+mod failures;
 mod harness;
+mod limits;
+mod logs;
 mod oracle;
 mod paging;
 mod queries;
+mod shutdown;
 mod wire;
