@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -100,7 +100,7 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) -> Result<(
     if query.group_by.is_empty() {
         groups.insert((Vec::new(), None));
     }
-    let buckets = buckets(query);
+    let buckets = buckets(query, rows.iter().map(|row| row.bucket).collect());
     let filled = buckets.len().saturating_mul(groups.len());
     if filled > MOST_FILLED_ROWS {
         return Err(ReportError::TooManyRows {
@@ -124,10 +124,25 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) -> Result<(
     Ok(())
 }
 
-fn buckets(query: &AggregateQuery) -> Vec<Range> {
+/// The buckets of the whole range: those the upstream reported, and between them those we expect, cut where the
+/// upstream's lie otherwise (it does not say how it cuts days with a clock change). They partition the range.
+fn buckets(query: &AggregateQuery, reported: BTreeSet<Range>) -> Vec<Range> {
+    let gap = |start, end| Range::new(start, end).map(|gap| expected_buckets(query, gap));
+    let mut reached = query.range.start;
+    let mut buckets = Vec::new();
+    for bucket in reported {
+        buckets.extend(gap(reached, bucket.start).into_iter().flatten());
+        reached = reached.max(bucket.end);
+        buckets.push(bucket);
+    }
+    buckets.extend(gap(reached, query.range.end).into_iter().flatten());
+    buckets
+}
+
+fn expected_buckets(query: &AggregateQuery, range: Range) -> Vec<Range> {
     match query.granularity {
-        None => vec![query.range],
-        Some(granularity) => granularity.buckets(query.range, &query.time_zone).collect(),
+        None => vec![range],
+        Some(granularity) => granularity.buckets(range, &query.time_zone).collect(),
     }
 }
 
@@ -321,6 +336,24 @@ pub(super) mod tests {
             "{refused}"
         );
         assert!(table(&query, &rows[1..], &NamesByLookup::new()).is_ok());
+    }
+
+    #[test]
+    fn buckets_cut_otherwise_than_expected_are_filled_around() {
+        let mut whole = query(&[], &["nOffered"]);
+        whole.fill = Fill::Zero;
+        let mut odd = row(&[], None, 0, Some(count(2.0)));
+        let at = |minutes: i64| odd.bucket.start + jiff::SignedDuration::from_mins(minutes);
+        odd.bucket = Range::new(at(30), at(90)).unwrap();
+        let (filled, _) = table(&whole, &[odd.clone()], &NamesByLookup::new()).unwrap();
+        let shown = |row: &Vec<Cell>| match row.as_slice() {
+            [Cell::Interval(bucket), Cell::Number(number)] => {
+                (odd.bucket.start.duration_until(bucket.end).as_mins(), *number)
+            }
+            other => panic!("{other:?}"),
+        };
+        let shown: Vec<_> = filled.rows.iter().map(shown).collect();
+        assert_eq!(shown, [(0, 0.0), (60, 2.0), (90, 0.0)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod browser;
+mod caching;
 mod command_line;
 mod conditional;
 mod conformance;
@@ -13,6 +14,7 @@ mod failures;
 mod harness;
 mod limits;
 mod logs;
+mod oracle;
 mod queries;
 mod shutdown;
 mod wire;

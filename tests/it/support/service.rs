@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -69,19 +69,20 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
+    #[expect(clippy::unused_async, reason = "it needs the runtime it is awaited in")]
     pub(crate) async fn start(self) -> Service {
-        self.start_watched(Watch::start()).await
+        self.start_watched(Watch::start())
     }
 
     /// The same with the whole log of every crate.
-    pub(crate) async fn start_watched(self, mut watch: Watch) -> Service {
+    pub(crate) fn start_watched(self, mut watch: Watch) -> Service {
         watch.guard_secret(SECRET);
         let clock = self.simulator.clock.clone();
         let (client_id, mut environment) = (self.simulator.client_id.clone(), self.environment);
         let simulator = Simulator::new(self.simulator);
         let mut tasks = JoinSet::new();
 
-        let (listener, upstream) = listen().await;
+        let (listener, upstream) = listen();
         let platform = simulator.clone();
         tasks.spawn(async move { platform.serve(listener, std::future::pending()).await });
 
@@ -89,9 +90,11 @@ impl Setup {
             ("GENESYS_API_URL", format!("http://{upstream}")),
             ("GENESYS_LOGIN_URL", format!("http://{upstream}")),
             ("GENESYS_CLIENT_ID", client_id),
-            ("GENESYS_CLIENT_SECRET", SECRET.to_owned()),
         ] {
             environment.entry(name.to_owned()).or_insert(value);
+        }
+        if !environment.contains_key("GENESYS_CLIENT_SECRET_FILE") {
+            environment.insert("GENESYS_CLIENT_SECRET".to_owned(), SECRET.to_owned());
         }
         let settings = Settings::load(&Sources {
             environment,
@@ -99,7 +102,7 @@ impl Setup {
         })
         .expect("the settings are right");
         let app = App::new(&settings, clock.clone()).expect("the service can be put together");
-        let (listener, address) = listen().await;
+        let (listener, address) = listen();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let finished = tokio::spawn(app.serve(listener, stopped));
@@ -361,8 +364,13 @@ fn hide(document: &mut Value, pointer: &str) {
     }
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+/// With room for a crowd: a connection beyond the backlog is tried again after a second of real time, during which
+/// paused time runs away.
+fn listen() -> (TcpListener, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("sockets can be had");
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(loopback).expect("a loopback port is free");
+    let listener = socket.listen(2048).expect("a bound socket can listen");
     let address = listener.local_addr().expect("a bound socket has an address");
     (listener, address)
 }
@@ -370,6 +378,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder()
         .no_proxy()
+        // Hours pass in no time here: a connection kept would be found closed by the service only in use.
+        .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none());
     builder.build().expect("a client without TLS material")
 }
