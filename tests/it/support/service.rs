@@ -69,12 +69,13 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
+    #[expect(clippy::unused_async, reason = "it needs the runtime it is awaited in")]
     pub(crate) async fn start(self) -> Service {
-        self.start_watched(Watch::start()).await
+        self.start_watched(Watch::start())
     }
 
     /// The same with the whole log of every crate.
-    pub(crate) async fn start_watched(self, mut watch: Watch) -> Service {
+    pub(crate) fn start_watched(self, mut watch: Watch) -> Service {
         watch.guard_secret(SECRET);
         let clock = self.simulator.clock.clone();
         let (client_id, mut environment) = (self.simulator.client_id.clone(), self.environment);
