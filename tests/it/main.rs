@@ -12,4 +12,6 @@ mod harness;
 mod oracle;
 mod paging;
 mod queries;
+mod rate_limit;
+mod token;
 mod wire;
