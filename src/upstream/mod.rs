@@ -442,12 +442,6 @@ struct Answered<T> {
 /// A request under way. Dropping it ends it.
 struct Asking<T>(AbortOnDropHandle<Result<Answered<T>, UpstreamError>>);
 
-impl<T> Asking<T> {
-    fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
-}
-
 impl<T> Future for Asking<T> {
     type Output = Result<Answered<T>, UpstreamError>;
 

@@ -54,6 +54,7 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
+    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start(self) -> Service {
         let mut watch = Watch::start();
         watch.guard_secret(SECRET);
