@@ -299,12 +299,11 @@ impl Pages {
         self.read_out_of_turn(source).await?;
         self.ask_ahead(source);
         let number = self.read + 1;
-        let answered = match self.read_first.take_if(|_| self.asked_first == Some(number)) {
-            Some(answered) => answered,
-            None => {
-                let asking = self.ahead.pop_front();
-                asking.expect("the next page is always asked for").await?
-            }
+        let answered = if let Some(answered) = self.read_first.take_if(|_| self.asked_first == Some(number)) {
+            answered
+        } else {
+            let asking = self.ahead.pop_front();
+            asking.expect("the next page is always asked for").await?
         };
         self.judge(number, &answered)?;
         Ok(Some(Numbered { number, answered }))

@@ -17,5 +17,7 @@ mod logs;
 mod oracle;
 mod paging;
 mod queries;
+mod rate_limit;
 mod shutdown;
+mod token;
 mod wire;

@@ -282,7 +282,7 @@ impl Sums {
         self.goals
             .first()
             .copied()
-            .filter(|first| self.goals.iter().all(|goal| goal == first))
+            .filter(|first| self.goals.iter().all(|goal| goal.total_cmp(first).is_eq()))
     }
 }
 

@@ -69,7 +69,7 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
-    #[expect(clippy::unused_async, reason = "it needs the runtime it is awaited in")]
+    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start(self) -> Service {
         self.start_watched(Watch::start())
     }
