@@ -55,7 +55,8 @@ impl App {
         let client = client(settings, clock.clone())?;
         let report_settings = ReportSettings {
             memory_bytes: settings.cache.memory_bytes,
-            listing_bytes: LISTING_BYTES,
+            // What cannot be held would be fetched again for every page of it.
+            listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
             fetch_timeout: settings.server.request_timeout,
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);

@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, Method},
     response::Response,
 };
 use serde::Serialize;
@@ -34,9 +34,6 @@ impl Default for CatalogApi {
     }
 }
 
-/// It changes when the service does.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("private, max-age=86400");
-
 /// List what can be asked for
 ///
 /// Every metric, with its statistics and the names to select each by; every dimension, with what can be done with
@@ -57,15 +54,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let content_type = Format::negotiate(&headers, Format::OF_ONE_DOCUMENT)?.content_type();
-    Ok(conditional::answer(
-        &method,
-        &headers,
-        content_type,
-        api.document,
-        |headers| {
-            headers.insert(header::CACHE_CONTROL, MAX_AGE);
-        },
-    ))
+    Ok(conditional::document(&method, &headers, content_type, api.document))
 }
 
 /// What can be asked for.

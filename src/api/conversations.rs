@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     auth::Caller,
-    conditional::{self, CACHE_STATUS},
+    conditional::{self, CACHE_STATUS, Representation},
     format::Format,
     limits::Deadline,
     lookups,
@@ -66,7 +66,7 @@ pub async fn get(
     query_string: QueryString,
 ) -> Result<Response, Problem> {
     let parse =
-        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).and_then(|request| api.parse(request));
+        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_DOCUMENTS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
@@ -102,7 +102,7 @@ pub async fn post(
     query_string: QueryString,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let parsed = ConversationRequest::from_json(&body).and_then(|request| api.parse(request));
+    let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
     let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_DOCUMENTS, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
@@ -148,16 +148,19 @@ impl ConversationsApi {
         }
         let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;
         found.provenance.upstream_calls += calls;
-        let now = self.clock.now();
-        let body = json(listing, asked.get_form.as_deref(), &found);
-        let content_type = delivery.format.content_type();
-        Ok(conditional::answer(method, headers, content_type, body, |headers| {
-            conditional::describe(&found.provenance, found.fresh_for, now, headers);
-        }))
+        let (body, answer_bytes) = json(listing, asked.get_form.as_deref(), &found);
+        let representation = Representation {
+            content_type: delivery.format.content_type(),
+            body,
+            answer_bytes,
+            provenance: &found.provenance,
+            fresh_for: found.fresh_for,
+        };
+        Ok(conditional::answer(method, headers, representation, self.clock.now()))
     }
 }
 
-fn json(listing: Listing, get_form: Option<&[(String, String)]>, found: &Conversations) -> Bytes {
+fn json(listing: Listing, get_form: Option<&[(String, String)]>, found: &Conversations) -> (Bytes, usize) {
     let total = found.documents.len();
     let head = PageHead::new("/v1/conversations", get_form, listing.page, total as u64);
     page::document(&head, &found.provenance, |body| {

@@ -64,7 +64,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let lookup = named(&lookup)?;
-    let parse = |pairs: &[(String, String)]| NamesRequest::from_pairs(pairs).and_then(|request| api.parse(&request));
+    let parse = |pairs: &[(String, String)]| NamesRequest::from_pairs(pairs).meaning(|request| api.parse(&request));
     let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (is_paged, mut query) = parse(&question).map_err(Problem::invalid)?;

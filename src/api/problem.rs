@@ -20,7 +20,7 @@ use super::observe::RequestId;
 use crate::{
     query::Complaint,
     report::ReportError,
-    upstream::{Told, UpstreamError},
+    upstream::{Told, UpstreamError, error::whole_seconds},
 };
 
 /// The media type of every failure.
@@ -310,11 +310,6 @@ impl Problem {
             }),
         }
     }
-}
-
-/// Whole seconds a caller should wait: rounded up, at least 1.
-pub fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 impl From<ReportError> for Problem {

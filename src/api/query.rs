@@ -62,7 +62,7 @@ pub async fn get(
     query_string: QueryString,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).and_then(|request| api.parse(request));
+    let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
@@ -99,7 +99,7 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let parsed = QueryRequest::from_json(&body).and_then(|request| api.parse(request));
+    let parsed = QueryRequest::from_json(&body).meaning(|request| api.parse(request));
     let (delivery, (request, query)) = beside_body(&query_string, &headers, Format::OF_ROWS, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use utoipa::ToSchema;
 
 use super::{
-    conditional,
+    conditional::{self, Representation},
     format::Format,
     page::{self, Meta, PageHead},
     problem::{Problem, ProblemKind},
@@ -53,15 +53,22 @@ impl Rows<'_> {
     ) -> Result<Response, Problem> {
         let disposition = format.is_file().then(|| disposition(&self.filename, format));
         let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
-        let body = self.encode(format).await?;
-        let content_type = format.content_type();
-        Ok(conditional::answer(method, headers, content_type, body, |headers| {
-            conditional::describe(&provenance, fresh_for, now, headers);
-            headers.extend(disposition.map(|value| (header::CONTENT_DISPOSITION, value)));
-        }))
+        let (body, answer_bytes) = self.encode(format).await?;
+        let representation = Representation {
+            content_type: format.content_type(),
+            body,
+            answer_bytes,
+            provenance: &provenance,
+            fresh_for,
+        };
+        let mut response = conditional::answer(method, headers, representation, now);
+        let disposition = disposition.map(|value| (header::CONTENT_DISPOSITION, value));
+        response.headers_mut().extend(disposition);
+        Ok(response)
     }
 
-    async fn encode(self, format: Format) -> Result<Bytes, Problem> {
+    /// The body, and how many of its bytes come before what says how it came about.
+    async fn encode(self, format: Format) -> Result<(Bytes, usize), Problem> {
         let (table, provenance) = (&self.answer.table, &self.answer.provenance);
         match format {
             Format::Json => Ok(page::document(&self.head(), provenance, |body| {
@@ -83,14 +90,15 @@ impl Rows<'_> {
     }
 }
 
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     let mut body = Vec::new();
     write(&mut body);
-    body.into()
+    let answer_bytes = body.len();
+    (body.into(), answer_bytes)
 }
 
 /// Compressing takes long enough that others should not have to wait for it.
-async fn workbook(table: Table, provenance: &Provenance) -> Result<Bytes, Problem> {
+async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize), Problem> {
     let rows = table.rows.len() as u64;
     if rows > encode::xlsx::MAX_ROWS {
         let limit = encode::xlsx::MAX_ROWS;
@@ -101,7 +109,10 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<Bytes, Proble
     let created = provenance.as_of;
     let made = tokio::task::spawn_blocking(move || encode::xlsx::workbook(&table, created)).await;
     match made {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Ok(bytes)) => {
+            let answer_bytes = bytes.len();
+            Ok((bytes.into(), answer_bytes))
+        }
         Ok(Err(error)) => Err(defect(&error)),
         Err(error) => Err(defect(&error)),
     }

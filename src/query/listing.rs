@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{
     Complaint, Limits, Page,
     parse::Check,
-    request::{Fields, Kind, Reader, body_of},
+    request::{Fields, Kind, Reader, Written, body_of},
 };
 
 /// Which of the ids and names.
@@ -38,7 +38,7 @@ const MAX_SEARCH_CHARS: usize = 256;
 
 impl NamesRequest {
     /// Reads decoded query-string parameters, or says everything that is wrong with them.
-    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
+    pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);
         Reader::open(&body, FIELDS).after(complaints).finish(|reader| Self {
             search: reader.text("search"),
@@ -88,7 +88,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<NamesQuery, Vec<Complaint>> {
         let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-        NamesQuery::parse(&NamesRequest::from_pairs(&pairs)?, &Limits::default())
+        NamesRequest::from_pairs(&pairs).meaning(|request| NamesQuery::parse(&request, &Limits::default()))
     }
 
     #[test]

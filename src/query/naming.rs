@@ -132,13 +132,13 @@ mod tests {
     use super::*;
     use crate::query::{ConversationQuery, ConversationRequest, Limits, Query, QueryRequest};
 
+    fn parse(body: &Value) -> Result<Named<Query>, Vec<Complaint>> {
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        QueryRequest::from_json(body).meaning(|request| Query::parse(&request, now, &Limits::default()))
+    }
+
     fn named(filter: &Value) -> Result<Named<Query>, Vec<Complaint>> {
-        let request = QueryRequest::from_json(&json!({"dateFrom": "yesterday", "filter": filter}))?;
-        Query::parse(
-            &request,
-            "2026-06-17T21:30:59.500Z".parse().unwrap(),
-            &Limits::default(),
-        )
+        parse(&json!({"dateFrom": "yesterday", "filter": filter}))
     }
 
     fn names() -> NamesByLookup {
@@ -235,9 +235,7 @@ mod tests {
             "dateFrom": "yesterday", "select": ["conversation.offered"],
             "filter": [{"dimension": "agent.name", "values": ["Anna Ek"]}]
         });
-        let request = QueryRequest::from_json(&request).unwrap();
-        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
-        let complaints = Query::parse(&request, now, &Limits::default()).unwrap_err();
+        let complaints = parse(&request).unwrap_err();
         assert_eq!(complaints[0].pointer, "/select/0");
     }
 
@@ -245,10 +243,10 @@ mod tests {
     fn conversations_are_filtered_by_names_too() {
         let body =
             json!({"dateFrom": "yesterday", "filter": [{"dimension": "routing.queue.name", "values": ["Support"]}]});
-        let request = ConversationRequest::from_json(&body).unwrap();
         let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
-        let named = ConversationQuery::parse(&request, now, &Limits::default()).unwrap();
-        let (query, _) = named.resolve(&names()).unwrap();
+        let named = ConversationRequest::from_json(&body)
+            .meaning(|request| ConversationQuery::parse(&request, now, &Limits::default()));
+        let (query, _) = named.unwrap().resolve(&names()).unwrap();
         assert_eq!(query.filter.values_of("queueId"), Some(&["q1".to_owned()].into()));
     }
 }

@@ -1,6 +1,10 @@
 //! From what the upstream said to the rows the caller reads: columns, empty buckets, order, page.
 
-use std::{cmp::Ordering, collections::HashSet, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{ReportError, merge::fold_media_types};
 use crate::{
@@ -17,15 +21,9 @@ pub const MAX_ROWS: u64 = 250_000;
 /// The page of rows the query asks for, and how many rows there are in all.
 pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
-    let count = rows_to_be(query, &rows);
-    if count > MAX_ROWS {
-        return Err(ReportError::TooManyRows {
-            rows: count,
-            limit: MAX_ROWS,
-        });
-    }
+    bounded(rows.len())?;
     if query.fill == Fill::Zero {
-        fill_with_zeros(&query.aggregate, &mut rows);
+        fill_with_zeros(&query.aggregate, &mut rows)?;
     }
     rows.sort_unstable_by(|a, b| (a.bucket, &a.group).cmp(&(b.bucket, &b.group)));
     let mut rows: Vec<Vec<Cell>> = rows.iter().map(|row| cells(query, row, names)).collect();
@@ -56,16 +54,12 @@ pub(super) fn names(query: &NamesQuery, names: &NamesById) -> (Table, u64) {
     (table, total)
 }
 
-/// How many rows there will be, known before any is added.
-fn rows_to_be(query: &Query, rows: &[SliceRow]) -> u64 {
-    let count = match query.fill {
-        Fill::None => rows.len(),
-        Fill::Zero => {
-            let groups: HashSet<_> = rows.iter().map(|row| (&row.group, &row.media_type)).collect();
-            groups.len().max(1).saturating_mul(buckets(&query.aggregate).len())
-        }
-    };
-    count as u64
+fn bounded(rows: usize) -> Result<(), ReportError> {
+    let rows = rows as u64;
+    if rows > MAX_ROWS {
+        return Err(ReportError::TooManyRows { rows, limit: MAX_ROWS });
+    }
+    Ok(())
 }
 
 fn columns(query: &Query) -> Vec<TableColumn> {
@@ -123,7 +117,7 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
 }
 
 /// Adds a row of zeros for every group and bucket without one, and zeros where a row lacks an additive metric.
-fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
+fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) -> Result<(), ReportError> {
     for row in rows.iter_mut() {
         for (metric, stats) in query.metrics.iter().zip(&mut row.metrics) {
             *stats = stats.or_else(|| zero(metric));
@@ -136,8 +130,10 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
     if query.group_by.is_empty() {
         groups.insert((Vec::new(), None));
     }
+    let buckets = buckets(query, rows.iter().map(|row| row.bucket).collect());
+    bounded(buckets.len().saturating_mul(groups.len()))?;
     let present: HashSet<_> = rows.iter().map(|row| (row.group.clone(), row.bucket)).collect();
-    for bucket in buckets(query) {
+    for bucket in buckets {
         for (group, media_type) in &groups {
             if !present.contains(&(group.clone(), bucket)) {
                 rows.push(SliceRow {
@@ -149,12 +145,28 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
             }
         }
     }
+    Ok(())
 }
 
-fn buckets(query: &AggregateQuery) -> Vec<Range> {
+/// The buckets of the whole range: those the upstream reported, and between them those we expect, cut where the
+/// upstream's lie otherwise (it does not say how it cuts days with a clock change). They partition the range.
+fn buckets(query: &AggregateQuery, reported: BTreeSet<Range>) -> Vec<Range> {
+    let gap = |start, end| Range::new(start, end).map(|gap| expected_buckets(query, gap));
+    let mut reached = query.range.start;
+    let mut buckets = Vec::new();
+    for bucket in reported {
+        buckets.extend(gap(reached, bucket.start).into_iter().flatten());
+        reached = reached.max(bucket.end);
+        buckets.push(bucket);
+    }
+    buckets.extend(gap(reached, query.range.end).into_iter().flatten());
+    buckets
+}
+
+fn expected_buckets(query: &AggregateQuery, range: Range) -> Vec<Range> {
     match query.granularity {
-        None => vec![query.range],
-        Some(granularity) => granularity.buckets(query.range, &query.time_zone).collect(),
+        None => vec![range],
+        Some(granularity) => granularity.buckets(range, &query.time_zone).collect(),
     }
 }
 
@@ -370,6 +382,24 @@ pub(super) mod tests {
             printed(&table),
             ["2026-02-28T21:30:00.000-03:30 2026-02-28T22:30:00.000-03:30 1"]
         );
+    }
+
+    #[test]
+    fn buckets_cut_otherwise_than_expected_are_filled_around() {
+        let mut whole = query(&[], &["nOffered"]);
+        whole.fill = Fill::Zero;
+        let mut odd = row(&[], None, 0, Some(count(2.0)));
+        let at = |minutes: i64| odd.bucket.start + jiff::SignedDuration::from_mins(minutes);
+        odd.bucket = Range::new(at(30), at(90)).unwrap();
+        let (filled, _) = table(&whole, &[odd.clone()], &NamesByLookup::new()).unwrap();
+        let shown = |row: &Vec<Cell>| match row.as_slice() {
+            [Cell::Interval(bucket), Cell::Number(number)] => {
+                (odd.bucket.start.duration_until(bucket.end).as_mins(), *number)
+            }
+            other => panic!("{other:?}"),
+        };
+        let shown: Vec<_> = filled.rows.iter().map(shown).collect();
+        assert_eq!(shown, [(0, 0.0), (60, 2.0), (90, 0.0)]);
     }
 
     #[test]

@@ -39,9 +39,17 @@ pub(super) async fn token(
         .logins()
         .log_in(client, grant.as_deref(), simulator.now(), simulator.random());
     issued.map_or_else(LoginError::into_response, |issued| {
-        let answer = json!({
+        let mut answer = json!({
             "access_token": issued.access_token, "token_type": "bearer", "expires_in": issued.expires_in_s,
         });
+        if let Some(announced) = simulator.announced_lifetime() {
+            answer["expires_in"] = announced.clone();
+        }
+        if answer["expires_in"].is_null()
+            && let Some(fields) = answer.as_object_mut()
+        {
+            fields.remove("expires_in");
+        }
         let mut response = Json(answer).into_response();
         response.extensions_mut().insert(issued.number);
         response
@@ -144,6 +152,11 @@ impl Logins {
         for token in self.state().tokens.values_mut() {
             token.dies_at = Timestamp::MIN;
         }
+    }
+
+    /// Every token issued so far, dead ones included.
+    pub(super) fn issued(&self) -> Vec<String> {
+        self.state().tokens.keys().cloned().collect()
     }
 
     /// Changes the client's secret. Tokens got with the old one live on.

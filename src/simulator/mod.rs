@@ -77,6 +77,8 @@ pub struct Options {
     pub rate_limit: u32,
     /// Life of a token.
     pub token_lifetime: Duration,
+    /// What a login announces as `expires_in` in place of the truth; null leaves it out.
+    pub announced_lifetime: Option<serde_json::Value>,
     /// The OAuth client's id.
     pub client_id: String,
     /// The OAuth client's secret. Opens nothing but this simulator, so it may be printed.
@@ -103,6 +105,7 @@ impl Options {
             latency: Duration::ZERO,
             rate_limit: 300,
             token_lifetime: Duration::from_hours(24),
+            announced_lifetime: None,
             client_id: "simulated-client".to_owned(),
             client_secret: "simulated-secret".to_owned(),
             permissions: Grants::all(),
@@ -164,6 +167,7 @@ impl Grants {
 }
 
 struct Inner {
+    announced_lifetime: Option<serde_json::Value>,
     clock: Clock,
     client_id: String,
     switches: Switches,
@@ -190,6 +194,7 @@ impl Simulator {
                 late_share: options.late_share,
             }),
             logins: Logins::new(options.client_id.clone(), options.client_secret, options.token_lifetime),
+            announced_lifetime: options.announced_lifetime,
             clock: options.clock,
             client_id: options.client_id,
             switches: options.switches,
@@ -226,6 +231,11 @@ impl Simulator {
     /// Ends every token issued so far.
     pub fn revoke_tokens(&self) {
         self.0.logins.revoke_all();
+    }
+
+    /// Every token issued so far: what to look for where no token may be.
+    pub fn issued_tokens(&self) -> Vec<String> {
+        self.0.logins.issued()
     }
 
     /// Changes the OAuth client's secret. Tokens got with the old one live on.
@@ -273,6 +283,10 @@ impl Simulator {
 
     fn switches(&self) -> &Switches {
         &self.0.switches
+    }
+
+    fn announced_lifetime(&self) -> Option<&serde_json::Value> {
+        self.0.announced_lifetime.as_ref()
     }
 
     fn logins(&self) -> &Logins {

@@ -211,7 +211,8 @@ impl Client {
                     }
                     // Whatever else keeps the new token away, the next attempt finds out and judges.
                 }
-                Verdict::Retry(_) if !self.0.retry_budget.withdraw() => {
+                // Without a token nothing was sent, so trying again costs the upstream nothing.
+                Verdict::Retry(_) if failure.trouble != Trouble::NoToken && !self.0.retry_budget.withdraw() => {
                     tracing::warn!(endpoint, "retry budget of the service spent: not asking again");
                     return Err(failure.error);
                 }
@@ -440,12 +441,6 @@ struct Answered<T> {
 
 /// A request under way. Dropping it ends it.
 struct Asking<T>(AbortOnDropHandle<Result<Answered<T>, UpstreamError>>);
-
-impl<T> Asking<T> {
-    fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
-}
 
 impl<T> Future for Asking<T> {
     type Output = Result<Answered<T>, UpstreamError>;

@@ -8,7 +8,7 @@
 //!
 //! There is no snapshot: while pages are read, rows can come, go and move across page edges. Two signs betray it:
 //! an id on two pages, and, for days recent enough to change, a page that reads differently when the sweep is over
-//! (the last page, and the last one expected, which is asked for first). On a sign the window is swept again, until
+//! (the first, the last, and the last one expected, which is read before those between). On a sign the window is swept again, until
 //! a sweep brings nothing new among what earlier sweeps had reached.
 //!
 //! Requests run in tasks of their own: a consumer that pauses stops no request half-way, and one that leaves stops
@@ -204,7 +204,7 @@ struct Sweep {
     reached: Option<Timestamp>,
     /// The latest start on any page of earlier sweeps; what starts later came since and is no sign of movement.
     earlier_reached: Option<Timestamp>,
-    /// The last page expected and the last with rows, as they read: what to compare with in the end.
+    /// The first page, the last expected and the last with rows, as they read: what to compare with in the end.
     marks: Vec<(usize, Vec<Arc<str>>)>,
 }
 
@@ -240,7 +240,8 @@ impl Sweep {
         }
         self.reached = self.reached.max(rows.iter().map(|row| row.start).max());
         if self.moving && !rows.is_empty() {
-            self.marks.retain(|(number, _)| Some(*number) == self.pages.asked_first);
+            let stays = |number| number == 1 || Some(number) == self.pages.asked_first;
+            self.marks.retain(|(number, _)| stays(*number));
             self.marks.push((page.number, ids(rows)));
         }
     }
@@ -266,6 +267,8 @@ struct Pages {
     /// The number of the page asked for out of turn.
     asked_first: Option<usize>,
     out_of_turn: Option<Asking<DetailsPage>>,
+    /// The page asked for out of turn, until its turn comes.
+    read_first: Option<Answered<DetailsPage>>,
 }
 
 struct Numbered {
@@ -285,6 +288,7 @@ impl Pages {
             ahead: VecDeque::new(),
             asked_first: None,
             out_of_turn: None,
+            read_first: None,
         }
     }
 
@@ -292,13 +296,15 @@ impl Pages {
         if self.ended {
             return Ok(None);
         }
+        self.read_out_of_turn(source).await?;
         self.ask_ahead(source);
         let number = self.read + 1;
-        let asking = match self.asked_first {
-            Some(first) if first == number => self.out_of_turn.take(),
-            _ => self.ahead.pop_front(),
+        let answered = if let Some(answered) = self.read_first.take_if(|_| self.asked_first == Some(number)) {
+            answered
+        } else {
+            let asking = self.ahead.pop_front();
+            asking.expect("the next page is always asked for").await?
         };
-        let answered = asking.expect("the next page is always asked for").await?;
         self.judge(number, &answered)?;
         Ok(Some(Numbered { number, answered }))
     }
@@ -317,6 +323,7 @@ impl Pages {
             self.ended = true;
             self.ahead.clear();
             self.out_of_turn = None;
+            self.read_first = None;
         } else if number == self.wanted {
             if number == MOST_PAGES {
                 return Err(too_deep(page));
@@ -330,15 +337,29 @@ impl Pages {
     /// shows what moved in between.
     fn ask_for_the_last_first(&mut self, source: &Source) {
         let last = self.wanted.saturating_sub(1);
-        if !self.ended && last > 2 && source.client.page_concurrency() > 1 {
+        if !self.ended && last > 2 {
             self.asked_first = Some(last);
             self.out_of_turn = Some(source.page(self.window, last));
         }
     }
 
+    /// Waits for the page asked for out of turn: rows that moved before it was read would show on none of the marks
+    /// if other pages were read earlier. Where the estimate was too high, the page before it takes its place.
+    async fn read_out_of_turn(&mut self, source: &Source) -> Result<(), UpstreamError> {
+        while let (Some(asking), Some(number)) = (self.out_of_turn.take(), self.asked_first) {
+            let answered = asking.await?;
+            if answered.value.conversations.is_empty() && number > 2 {
+                self.asked_first = Some(number - 1);
+                self.out_of_turn = Some(source.page(self.window, number - 1));
+            } else {
+                self.read_first = Some(answered);
+            }
+        }
+        Ok(())
+    }
+
     fn ask_ahead(&mut self, source: &Source) {
-        let in_flight = usize::from(self.out_of_turn.as_ref().is_some_and(|asking| !asking.is_finished()));
-        while self.asked < self.wanted && self.ahead.len() + in_flight < source.client.page_concurrency() {
+        while self.asked < self.wanted && self.ahead.len() < source.client.page_concurrency() {
             self.asked += 1;
             if self.asked_first != Some(self.asked) {
                 self.ahead.push_back(source.page(self.window, self.asked));

@@ -1054,8 +1054,8 @@ async fn conversations_that_start_meanwhile_are_no_movement() {
         }
     })
     .await;
-    // Seven pages, and the last once more.
-    assert_eq!(stub.calls(), 8);
+    // Seven pages, and the first and the last once more.
+    assert_eq!(stub.calls(), 9);
 }
 
 #[tokio::test(start_paused = true)]

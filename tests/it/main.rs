@@ -6,10 +6,21 @@
 mod support;
 
 mod browser;
+mod caching;
 mod catalogue;
+mod command_line;
+mod conditional;
 mod conformance;
+mod failures;
 mod formats;
 mod harness;
+mod limits;
+mod logs;
 mod lookups;
+mod oracle;
+mod paging;
 mod queries;
+mod rate_limit;
+mod shutdown;
+mod token;
 mod wire;

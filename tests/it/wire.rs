@@ -4,7 +4,63 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::support::schemas::{assert_valid, complaints, endpoint};
+use crate::support::{
+    platform::Platform,
+    schemas::{assert_valid, complaints, endpoint},
+    service::Service,
+};
+
+/// All that a varied session sends, and what the simulated platform says to it.
+#[tokio::test(start_paused = true)]
+async fn all_that_is_sent_and_answered_is_as_published() {
+    let service = Service::start().await;
+    for path in [
+        "/v1/query?dateFrom=last7d&interval=PT1H&timeZone=Europe/Berlin&select=routing.queue.name,conversation.count",
+        "/v1/query?dateFrom=yesterday&groupBy=userId,wrapUpCode&select=agent.name,wrapup.code.name,tHandle.average",
+        "/v1/query?dateFrom=2023-11-01&dateTo=2023-12-01&interval=P1D&select=division.name,skill.requested.name,nOffered",
+        "/v1/query?dateFrom=2023-11-01&dateTo=2023-12-01&select=routing.language.name,service.level,service.target",
+        "/v1/query?dateFrom=2023-11-01&dateTo=2023-12-01&filter=media.type:voice&select=service.goal,tAcd.p95,tWait.max",
+        "/v1/query?dateFrom=2023-11-20&dateTo=2023-11-21&filter=media.type:voice,chat&filter=direction:inbound&groupBy=conversation.id",
+        "/v1/conversations?dateFrom=2023-11-20&dateTo=2023-11-27",
+        "/v1/conversations?dateFrom=2023-11-20&dateTo=2023-11-22&filter=division.id:x&filter=media.type:voice,chat&filter=segment.type:ivr",
+        "/v1/conversations?dateFrom=2023-11-29&dateTo=now&filter=direction:outbound&format=ndjson",
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+    let platform = Platform::log_in(&service).await;
+    let entries = service.simulator.journal().entries();
+    let calls: Vec<_> = entries.iter().filter(|entry| !entry.is_login()).collect();
+    assert!(calls.len() >= 18, "{}", calls.len());
+    for call in calls {
+        let published = endpoint(&call.method, &call.path).unwrap_or_else(|| panic!("{call:?}"));
+        if let Some(model) = published.request {
+            assert_valid(&model, &call.body);
+        }
+        let query = call.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
+        let (status, answer) = platform
+            .ask(&call.method, &format!("{}{query}", call.path), &call.body)
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        assert_valid(&published.response.expect("all these answer with a body"), &answer);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oversized_page_is_refused_as_the_platform_does() {
+    let service = Service::start().await;
+    let platform = Platform::log_in(&service).await;
+    let body = json!({
+        "interval": "2023-11-20T00:00:00.000Z/2023-11-21T00:00:00.000Z",
+        "paging": { "pageSize": 101, "pageNumber": 1 },
+    });
+    let (status, answer) = platform
+        .ask("POST", "/api/v2/analytics/conversations/details/query", &body)
+        .await;
+    assert_eq!(status, 400, "{answer}");
+    assert_valid("ErrorBody", &answer);
+    assert!(answer["message"].as_str().unwrap().contains("pageSize"), "{answer}");
+}
 
 /// The judge agrees with payloads seen in the wild.
 #[test]

@@ -1,6 +1,8 @@
 //! What every test stands on.
+#![allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 
 pub(crate) mod browser;
+pub(crate) mod platform;
 pub(crate) mod schemas;
 pub(crate) mod service;
 pub(crate) mod watch;

@@ -1,0 +1,334 @@
+//! Asked as rarely as can be: one fetch for everybody who wants the same, held for as long as the age of its data
+//! allows, and a held answer in place of a failure.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use genesys_reports::simulator::{
+    faults::{Effect, Fault},
+    organisation::Injection,
+};
+use jiff::ToSpan;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::service::{Answer, Service};
+
+const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
+
+fn by_queue() -> Value {
+    json!({
+        "dateFrom": "2023-11-20", "dateTo": "2023-11-27", "interval": "P1D",
+        "select": ["routing.queue.name", "conversation.offered", "handle.time.average"],
+    })
+}
+
+/// Calls offered in a range.
+fn offered(from: &str, to: &str) -> Value {
+    json!({ "dateFrom": from, "dateTo": to, "select": ["conversation.offered"] })
+}
+
+fn count(answer: &Answer) -> u64 {
+    let answer = answer.json();
+    answer["entities"][0]["conversation"]["offered"].as_u64().unwrap()
+}
+
+fn logins(service: &Service) -> usize {
+    service.simulator.journal().count("/oauth/")
+}
+
+fn queries(service: &Service) -> usize {
+    service.simulator.journal().count(AGGREGATES)
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_identical_requests_cost_one() {
+    let service = Service::start().await;
+    let first = service.post("/v1/query", &by_queue()).await.json();
+    assert_eq!(
+        (&first["meta"]["cache"], &first["meta"]["upstreamCalls"]),
+        (&json!("miss"), &json!(2))
+    );
+    for _ in 1..20 {
+        let again = service.post("/v1/query", &by_queue()).await.json();
+        assert_eq!(again["entities"], first["entities"]);
+        assert_eq!(
+            (&again["meta"]["cache"], &again["meta"]["upstreamCalls"]),
+            (&json!("hit"), &json!(0))
+        );
+    }
+    assert_eq!(
+        (logins(&service), queries(&service), service.upstream_calls()),
+        (1, 1, 2)
+    );
+}
+
+/// What is fetched does not depend on how the rows are shown.
+#[tokio::test(start_paused = true)]
+async fn order_page_format_and_spelling_cost_nothing_more() {
+    let service = Service::start().await;
+    let first = service.post("/v1/query", &by_queue()).await;
+    for (name, value) in [
+        ("orderBy", json!(["-conversation.offered"])),
+        ("page", json!(2)),
+        ("pageSize", json!(3)),
+        ("fill", json!("zero")),
+        ("select", json!(["tHandle.average", "nOffered", "queueId"])),
+        (
+            "select",
+            json!(["conversation.offered", "handle.time.max", "routing.queue.id"]),
+        ),
+        ("dateTo", json!("2023-11-26T23:59:59.999Z")),
+        ("dateFrom", json!("2023-11-20T01:00:00+01:00")),
+    ] {
+        let mut body = by_queue();
+        body[name] = value;
+        let answer = service.post("/v1/query?format=json", &body).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.header("cache-status").starts_with("genesys-reports; hit")
+            ),
+            (200, true),
+            "{body}"
+        );
+    }
+    let lines = service.post("/v1/query?format=ndjson", &by_queue()).await.text();
+    assert_eq!(lines.lines().count() as u64, first.json()["total"].as_u64().unwrap());
+    service
+        .get("/v1/query?dateFrom=2023-11-20&dateTo=2023-11-27&interval=P1D&select=queueId,nOffered,tHandle.sum")
+        .await;
+    assert_eq!((logins(&service), service.upstream_calls()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_at_once_share_one_fetch() {
+    let service = Service::start().await;
+    service.simulator.set_latency(Duration::from_secs(2));
+    let asked = Instant::now();
+    let body = by_queue();
+    let answers = futures_util::future::join_all((0..200).map(|_| service.post("/v1/query", &body))).await;
+    // The login and the query; the listing comes beside it.
+    assert!(asked.elapsed() <= Duration::from_millis(4_250), "{:?}", asked.elapsed());
+    let mut roles: BTreeMap<String, usize> = BTreeMap::new();
+    let first = answers[0].json()["entities"].clone();
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        assert_eq!(answer["entities"], first);
+        *roles
+            .entry(answer["meta"]["cache"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    assert_eq!(
+        roles,
+        BTreeMap::from([("miss".to_owned(), 1), ("collapsed".to_owned(), 199)])
+    );
+    assert_eq!(
+        (logins(&service), queries(&service), service.upstream_calls()),
+        (1, 1, 2)
+    );
+}
+
+/// The same for single conversations, which take several pages.
+#[tokio::test(start_paused = true)]
+async fn two_hundred_listings_share_one_sweep() {
+    let service = Service::start().await;
+    let path = "/v1/conversations?dateFrom=2023-11-20&dateTo=2023-11-27";
+    let alone = service.get(path).await.json()["meta"]["upstreamCalls"]
+        .as_u64()
+        .unwrap();
+    let other = "/v1/conversations?dateFrom=2023-11-13&dateTo=2023-11-20";
+    let before = service.upstream_calls() as u64;
+    let answers = futures_util::future::join_all((0..200).map(|page| {
+        let path = format!("{other}&pageSize=7&page={}", page % 30 + 1);
+        async { service.get(&{ path }).await }
+    }))
+    .await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let cost = service.upstream_calls() as u64 - before;
+    assert!(
+        (alone.saturating_sub(2)..=alone + 2).contains(&cost),
+        "{cost} calls for 200 listings, {alone} for one"
+    );
+}
+
+/// Open for 30 s, warm for a tenth of the time since the end, settled for 30 days; to the second.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_held_by_the_age_of_its_data() {
+    const DAY: u64 = 24 * 3_600;
+    for (from, to, fresh_for) in [
+        ("2023-12-01", "2023-12-02", 30),
+        ("2023-12-01", "2023-12-01T11:59:00Z", 60),
+        ("2023-12-01", "2023-12-01T10:20:00Z", 600),
+        ("2023-11-30", "2023-12-01T00:00:00Z", 3_600),
+        ("2023-11-28", "2023-11-29T12:00:01Z", 3_600),
+        ("2023-11-28", "2023-11-29T12:00:00Z", 30 * DAY),
+    ] {
+        let service = Service::start().await;
+        let body = offered(from, to);
+        let first = service.post("/v1/query", &body).await;
+        assert_eq!(
+            first.header("cache-control"),
+            format!("private, max-age={fresh_for}"),
+            "{body}"
+        );
+        assert_eq!(first.json()["meta"]["complete"], fresh_for == 30 * DAY, "{body}");
+        sleep(Duration::from_secs(fresh_for)).await;
+        let held = service.post("/v1/query", &body).await;
+        assert_eq!(held.json()["meta"]["cache"], "hit", "{body}");
+        assert_eq!(
+            (held.header("age"), queries(&service)),
+            (fresh_for.to_string().as_str(), 1),
+            "{body}"
+        );
+        sleep(Duration::from_secs(1)).await;
+        let fetched = service.post("/v1/query", &body).await;
+        assert_eq!(
+            (fetched.json()["meta"]["cache"].as_str(), queries(&service)),
+            (Some("miss"), 2),
+            "{body}"
+        );
+    }
+}
+
+/// Late data is seen once the answer that lacks it has had its time, and at once by who asks for something younger.
+#[tokio::test(start_paused = true)]
+async fn late_data_is_followed() {
+    let service = Service::start().await;
+    let (open, warm, settled) = (
+        offered("2023-12-01", "2023-12-02"),
+        offered("2023-11-30", "2023-12-01"),
+        offered("2023-11-20", "2023-11-21"),
+    );
+    let ask = async |body: &Value| count(&service.post("/v1/query", body).await);
+    let before = [ask(&open).await, ask(&warm).await, ask(&settled).await];
+    for start in ["2023-12-01T08:00:00Z", "2023-11-30T08:00:00Z", "2023-11-20T08:00:00Z"] {
+        let call = Injection::Call {
+            start: start.parse().unwrap(),
+            queue: 0,
+            user: 0,
+            wait_ms: 5_000,
+            talk_ms: 60_000,
+            wrap_up_ms: 10_000,
+        };
+        service.simulator.organisation().inject(&call).unwrap();
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(
+        [ask(&open).await, ask(&warm).await, ask(&settled).await],
+        before,
+        "held"
+    );
+    let younger = service.post("/v1/query?max_age=29", &warm).await;
+    assert_eq!(count(&younger), before[1] + 1, "younger was asked for");
+    let younger = service
+        .request(reqwest::Method::POST, "/v1/query")
+        .header("cache-control", "no-cache");
+    let younger = younger
+        .header("content-type", "application/json")
+        .body(settled.to_string());
+    assert_eq!(
+        count(&service.send(younger).await),
+        before[2] + 1,
+        "something new was asked for"
+    );
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(ask(&open).await, before[0] + 1, "30 s are over");
+}
+
+/// `max_age=0` is no way past the request budget.
+#[tokio::test(start_paused = true)]
+async fn nobody_makes_us_ask_twice_within_two_seconds() {
+    let service = Service::start().await;
+    for (after, calls) in [(0, 1), (2, 1), (1, 2), (2, 2)] {
+        sleep(Duration::from_secs(after)).await;
+        let answer = service
+            .post("/v1/query?max_age=0", &offered("2023-12-01", "2023-12-02"))
+            .await;
+        assert_eq!((answer.status.as_u16(), queries(&service)), (200, calls));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_answers_everybody_for_two_seconds() {
+    let service = Service::start().await;
+    let body = offered("2023-11-20", "2023-11-21");
+    service.fault(Fault::new(Effect::status(503)).on_path(AGGREGATES).times(3));
+    let answers = futures_util::future::join_all((0..200).map(|_| service.post("/v1/query", &body))).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 502),
+        "{}",
+        answers[0].text()
+    );
+    assert_eq!(queries(&service), 3, "one chain of attempts");
+    sleep(Duration::from_millis(1_900)).await;
+    assert_eq!(service.post("/v1/query", &body).await.status, 502);
+    assert_eq!(queries(&service), 3, "no new chain");
+    sleep(Duration::from_millis(200)).await;
+    let answers = futures_util::future::join_all((0..200).map(|_| service.post("/v1/query", &body))).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{}",
+        answers[0].text()
+    );
+    assert_eq!(queries(&service), 4, "exactly one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_cancels_nothing() {
+    let service = Service::start().await;
+    service.simulator.set_latency(Duration::from_secs(5));
+    let body = offered("2023-11-20", "2023-11-21");
+    let left = tokio::time::timeout(Duration::from_secs(6), service.post("/v1/query", &body)).await;
+    assert!(left.is_err(), "the login and the query take ten seconds");
+    assert_eq!(queries(&service), 1);
+    sleep(Duration::from_secs(5)).await;
+    let held = service.post("/v1/query", &body).await;
+    assert_eq!(
+        (held.json()["meta"]["cache"].as_str(), queries(&service)),
+        (Some("hit"), 1)
+    );
+}
+
+/// While the upstream is down a held answer stands in, marked as stale, for five minutes past its time.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_stands_in_for_a_failure_to_the_second() {
+    let service = Service::start().await;
+    let body = offered("2023-12-01", "2023-12-02");
+    let first = service.post("/v1/query", &body).await;
+    service.fault(Fault::new(Effect::status(503)).on_api());
+    let fetched = Instant::now();
+    let after = |seconds| tokio::time::sleep_until(fetched + Duration::from_secs(seconds));
+    for age in [31, 131, 330] {
+        after(age).await;
+        let stale = service.post("/v1/query", &body).await;
+        assert_eq!(stale.status, 200, "at {age} s: {}", stale.text());
+        assert_eq!(stale.json()["entities"], first.json()["entities"]);
+        assert_eq!(stale.json()["meta"]["cache"], "stale");
+        assert!(
+            stale.header("cache-status").starts_with("genesys-reports; fwd=stale"),
+            "{stale:?}"
+        );
+        let shown: u64 = stale.header("age").parse().unwrap();
+        assert!((age..age + 5).contains(&shown), "the attempts took {shown} s");
+        let failing = service.post("/v1/query?on_error=fail", &body).await;
+        assert!([502, 503].contains(&failing.status.as_u16()), "{}", failing.text());
+    }
+    // The last attempts may have taken a moment.
+    after(332).await;
+    let failing = service.post("/v1/query", &body).await;
+    assert!(
+        [502, 503].contains(&failing.status.as_u16()),
+        "past the bound: {}",
+        failing.text()
+    );
+
+    service.simulator.clear_faults();
+    // The breaker leaves the upstream alone for up to a minute.
+    sleep(Duration::from_secs(62)).await;
+    let recovered = service.post("/v1/query", &body).await;
+    assert_eq!(recovered.json()["meta"]["cache"], "miss");
+    let now = service.clock.now();
+    let as_of: jiff::Timestamp = recovered.json()["meta"]["asOf"].as_str().unwrap().parse().unwrap();
+    assert!(as_of >= now - 1.second());
+}
