@@ -155,7 +155,10 @@ impl Taken {
         let outcome = match name {
             "format" => put(&mut self.format, Format::named(value, offered), || {
                 let names: Vec<_> = offered.iter().map(|format| format!("`{}`", format.name())).collect();
-                format!("must be {}", names.join(" or "))
+                match names.as_slice() {
+                    [others @ .., last] if !others.is_empty() => format!("must be {} or {last}", others.join(", ")),
+                    names => format!("must be {}", names.concat()),
+                }
             }),
             "max_age" => put(&mut self.max_age, parse_seconds(value), || SECONDS.to_owned()),
             "max_stale" => put(&mut self.max_stale, parse_seconds(value), || SECONDS.to_owned()),
