@@ -164,10 +164,10 @@ impl ConversationsApi {
                 Ok(conditional::answer(method, headers, representation, self.clock.now()))
             }
             Format::Ndjson => {
-                let deadline = Instant::now() + self.stream_timeout;
+                let whole_by = Instant::now() + self.stream_timeout;
                 let documents = self
                     .reports
-                    .conversation_stream(&asked.query, delivery.freshness, deadline);
+                    .conversation_stream(&asked.query, delivery.freshness, deadline, whole_by);
                 stream(documents).await
             }
         }
