@@ -175,8 +175,8 @@ async fn demo(address: SocketAddr) -> Result<(), Failure> {
         let stop = stop.clone();
         async move { simulator.serve(upstream, stop.cancelled()).await }
     });
-    let app = App::new(&settings, clock.clone()).map_err(|error| failed("cannot start", &error))?;
-    print(&demo_text(&service_url, &simulator_url, &clock))?;
+    let app = App::new(&settings, clock).map_err(|error| failed("cannot start", &error))?;
+    print(&demo_text(&service_url, &simulator_url))?;
     let outcome = run_to_its_end(app, listener).await;
     stop.cancel();
     // The simulator has nobody left to answer.
@@ -201,9 +201,7 @@ fn demo_sources(listen: SocketAddr, simulator_url: &str, options: &Options) -> S
     }
 }
 
-fn demo_text(service_url: &str, simulator_url: &str, clock: &Clock) -> String {
-    let today = clock.now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
-    let from = today.saturating_sub(jiff::Span::new().days(7));
+fn demo_text(service_url: &str, simulator_url: &str) -> String {
     format!(
         "genesys-reports demo: a simulated Genesys Cloud, nothing leaves this machine
 
@@ -213,8 +211,8 @@ fn demo_text(service_url: &str, simulator_url: &str, clock: &Clock) -> String {
 
 Conversations by queue, the seven days before today:
 
-  curl -s '{service_url}/v1/query' --json '{{\"dateFrom\": \"{from}T00:00:00.000Z\", \"dateTo\": \
-         \"{today}T00:00:00.000Z\", \"groupBy\": [\"routing.queue.id\"], \"select\": [\"routing.queue.id\", \
+  curl -s '{service_url}/v1/query' -H 'content-type: application/json' -d '{{\"dateFrom\": \"now-7d/d\", \
+         \"dateTo\": \"now/d\", \"groupBy\": [\"routing.queue.id\"], \"select\": [\"routing.queue.id\", \
          \"routing.queue.name\", \"conversation.count\"], \"orderBy\": [\"-conversation.count\"]}}'
 
 "
@@ -232,9 +230,12 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
         options.faults = faults(path)?;
     }
     let listener = listen(wanted.listen).await?;
+    let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
     print(&format!(
-        "simulated Genesys Cloud on http://{}\n  GENESYS_CLIENT_ID={}\n  GENESYS_CLIENT_SECRET={}\n",
-        wanted.listen, options.client_id, options.client_secret
+        "simulated Genesys Cloud; this points `serve` and `check` at it:\n\n\
+         export GENESYS_API_URL=http://{address} GENESYS_LOGIN_URL=http://{address}\n\
+         export GENESYS_CLIENT_ID={} GENESYS_CLIENT_SECRET={}\n\n",
+        options.client_id, options.client_secret
     ))?;
     let stop = stop_on_signal()?;
     Simulator::new(options).serve(listener, stop.cancelled()).await;

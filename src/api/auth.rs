@@ -21,8 +21,11 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use super::problem::{Problem, ProblemKind, whole_seconds};
-use crate::config::{AuthSettings, KeyDigest, Scope};
+use super::problem::{Problem, ProblemKind};
+use crate::{
+    config::{AuthSettings, KeyDigest, Scope},
+    upstream::error::whole_seconds,
+};
 
 /// Carries a key where `Authorization` is taken.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

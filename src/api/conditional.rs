@@ -23,8 +23,22 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Bytes of the digest in an entity tag: enough that two different bodies never meet.
 const TAG_BYTES: usize = 16;
 
+/// An answer ready to be sent.
+pub struct Representation<'a> {
+    /// What it is written in.
+    pub media_type: &'static str,
+    /// The whole body.
+    pub body: Bytes,
+    /// Bytes of the body that are the answer itself; what follows says how it came about.
+    pub answer_bytes: usize,
+    /// Where it came from.
+    pub provenance: &'a Provenance,
+    /// How much longer it may be reused.
+    pub fresh_for: Duration,
+}
+
 /// Where an answer came from and how much longer it may be reused, as header fields.
-pub fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, headers: &mut HeaderMap) {
+fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, headers: &mut HeaderMap) {
     let age = now.duration_since(provenance.as_of).as_secs().max(0).unsigned_abs();
     let is_stale = provenance.cache == CacheUse::Stale;
     // `max-age` counts from when the data was fetched, and `Age` says how long ago that is: what a cache has
@@ -54,18 +68,24 @@ pub fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, he
     }
 }
 
-/// A whole answer: 304 when the caller holds these very bytes already, 200 otherwise.
+/// A whole answer: 304 when the caller holds it already, 200 otherwise.
 ///
 /// Conditions are heard on GET and HEAD; a POST here asks a question and has no stored representation that a
 /// condition could be about.
 pub fn answer(
     method: &Method,
     request_headers: &HeaderMap,
-    media_type: &'static str,
-    body: Bytes,
-    describe: impl FnOnce(&mut HeaderMap),
+    representation: Representation<'_>,
+    now: Timestamp,
 ) -> Response {
-    let tag = entity_tag(&body);
+    let Representation {
+        media_type,
+        body,
+        answer_bytes,
+        provenance,
+        fresh_for,
+    } = representation;
+    let tag = entity_tag(&body[..answer_bytes], provenance);
     let is_conditional = matches!(*method, Method::GET | Method::HEAD);
     let is_held = is_conditional && none_match_says_held(request_headers, &tag);
     let mut response = if is_held {
@@ -75,7 +95,7 @@ pub fn answer(
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("quoted base64"));
-    describe(headers);
+    describe(provenance, fresh_for, now, headers);
     if is_held {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
@@ -84,14 +104,19 @@ pub fn answer(
     response
 }
 
-/// A strong tag: equal bytes, equal tag, on every replica.
-fn entity_tag(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]))
+/// Equal figures of the same fetch, equal tag. Weak, because a body also says whether it was held or fetched and
+/// what it cost: by that alone, whoever fetched it would be sent it a second time.
+fn entity_tag(answer: &[u8], provenance: &Provenance) -> String {
+    let mut digest = Sha256::new();
+    digest.update(provenance.as_of.as_nanosecond().to_be_bytes());
+    digest.update(answer);
+    let digest = digest.finalize();
+    format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]))
 }
 
 /// Whether `If-None-Match` names the tag, compared weakly (RFC 9110, 13.1.2).
 fn none_match_says_held(headers: &HeaderMap, tag: &str) -> bool {
+    let tag = tag.trim_start_matches("W/");
     let fields = headers.get_all(header::IF_NONE_MATCH).iter();
     fields
         .filter_map(|value| value.to_str().ok())
@@ -139,30 +164,45 @@ mod tests {
             ("\"b\" junk, \"a\"", false),
             ("", false),
         ] {
-            assert_eq!(none_match_says_held(&request(list), "\"a\""), held, "{list}");
+            assert_eq!(none_match_says_held(&request(list), "W/\"a\""), held, "{list}");
         }
-        assert!(!none_match_says_held(&HeaderMap::new(), "\"a\""));
+        assert!(!none_match_says_held(&HeaderMap::new(), "W/\"a\""));
     }
 
     #[test]
-    fn held_bytes_are_not_sent_again_and_other_bytes_are() {
-        let respond = |method: Method, headers: &HeaderMap, body: &'static str| {
-            answer(&method, headers, "application/json", Bytes::from(body), |headers| {
-                headers.insert(header::AGE, HeaderValue::from_static("7"));
-            })
+    fn what_is_held_is_not_sent_again_and_anything_else_is() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let respond = |method: Method, headers: &HeaderMap, body: &'static str, cache: CacheUse, age_s: i64| {
+            let provenance = Provenance {
+                as_of: now - jiff::SignedDuration::from_secs(age_s),
+                complete: true,
+                settled_through: now,
+                cache,
+                upstream_calls: 0,
+            };
+            let representation = Representation {
+                media_type: "application/json",
+                body: Bytes::from(body),
+                answer_bytes: 2,
+                provenance: &provenance,
+                fresh_for: Duration::from_secs(20),
+            };
+            answer(&method, headers, representation, now)
         };
-        let first = respond(Method::GET, &HeaderMap::new(), "{}");
+        let first = respond(Method::GET, &HeaderMap::new(), "{}", CacheUse::Miss, 7);
         let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
         assert_eq!(first.status(), 200);
 
-        let held = respond(Method::GET, &request(&tag), "{}");
+        let held = respond(Method::GET, &request(&tag), "{} from memory", CacheUse::Hit, 7);
         assert_eq!(held.status(), 304);
         assert_eq!(held.headers()[header::ETAG], tag.as_str());
         assert_eq!(held.headers()[header::AGE], "7");
         assert!(!held.headers().contains_key(header::CONTENT_TYPE));
 
-        assert_eq!(respond(Method::GET, &request(&tag), "[]").status(), 200);
-        assert_eq!(respond(Method::POST, &request(&tag), "{}").status(), 200);
+        for (method, body, age_s) in [(Method::GET, "[]", 7), (Method::GET, "{}", 6), (Method::POST, "{}", 7)] {
+            let other = respond(method, &request(&tag), body, CacheUse::Hit, age_s);
+            assert_eq!(other.status(), 200, "{body} {age_s}");
+        }
     }
 
     #[test]

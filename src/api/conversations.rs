@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     auth::Caller,
-    conditional::{self, CACHE_STATUS},
+    conditional::{self, CACHE_STATUS, Representation},
     format::Format,
     limits::Deadline,
     page::{self, Meta, PageHead},
@@ -65,7 +65,7 @@ pub async fn get(
     query_string: QueryString,
 ) -> Result<Response, Problem> {
     let parse =
-        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).and_then(|request| api.parse(request));
+        |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
@@ -102,7 +102,7 @@ pub async fn post(
     query_string: QueryString,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let parsed = ConversationRequest::from_json(&body).and_then(|request| api.parse(request));
+    let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
     let (delivery, (request, query, listing)) = beside_body(&query_string, &headers, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
@@ -153,17 +153,15 @@ impl ConversationsApi {
                     .reports
                     .conversations(&asked.query, delivery.freshness, deadline)
                     .await?;
-                let now = self.clock.now();
-                let media_type = Format::Json.media_type();
-                Ok(conditional::answer(
-                    method,
-                    headers,
-                    media_type,
-                    json(&asked, &found),
-                    |headers| {
-                        conditional::describe(&found.provenance, found.fresh_for, now, headers);
-                    },
-                ))
+                let (body, answer_bytes) = json(&asked, &found);
+                let representation = Representation {
+                    media_type: Format::Json.media_type(),
+                    body,
+                    answer_bytes,
+                    provenance: &found.provenance,
+                    fresh_for: found.fresh_for,
+                };
+                Ok(conditional::answer(method, headers, representation, self.clock.now()))
             }
             Format::Ndjson => {
                 let deadline = Instant::now() + self.stream_timeout;
@@ -176,7 +174,7 @@ impl ConversationsApi {
     }
 }
 
-fn json(asked: &Asked, found: &Conversations) -> Bytes {
+fn json(asked: &Asked, found: &Conversations) -> (Bytes, usize) {
     let total = found.documents.len();
     let page = asked.listing.page;
     let head = PageHead::new("/v1/conversations", asked.get_form.as_deref(), page, total as u64);

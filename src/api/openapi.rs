@@ -214,7 +214,7 @@ fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
-        "ETag": text("Names these bytes (RFC 9110)"),
+        "ETag": text("Names these figures as of their fetch (RFC 9110)"),
         "Age": seconds("Seconds since the oldest part was fetched"),
         "Cache-Control": text("How long the answer may be reused, by this caller only"),
         "Cache-Status": text("How the cache took part (RFC 9211)"),

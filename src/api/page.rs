@@ -122,16 +122,18 @@ fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<St
     (uri.len() <= limits::URI_BYTES).then_some(uri)
 }
 
-/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`.
-pub fn document(head: &PageHead, provenance: &Provenance, write_entities: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`; and how many of
+/// its bytes come before `meta`.
+pub fn document(head: &PageHead, provenance: &Provenance, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
     body.pop();
     body.extend_from_slice(b",\"entities\":");
     write_entities(&mut body);
+    let answer_bytes = body.len();
     body.extend_from_slice(b",\"meta\":");
     serde_json::to_writer(&mut body, &Meta::from(provenance)).expect("writing to memory does not fail");
     body.push(b'}');
-    body.into()
+    (body.into(), answer_bytes)
 }
 
 /// The GET form of a question that came as a body: the same fields, lists as commas, a filter as
@@ -249,7 +251,8 @@ mod tests {
             cache: CacheUse::Miss,
             upstream_calls: 1,
         };
-        let body = document(&head, &provenance, |body| body.extend_from_slice(b"[{},{}]"));
+        let (body, answer_bytes) = document(&head, &provenance, |body| body.extend_from_slice(b"[{},{}]"));
+        assert!(body[..answer_bytes].ends_with(b"\"entities\":[{},{}]"));
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap(),
             json!({

@@ -20,7 +20,7 @@ use super::observe::RequestId;
 use crate::{
     query::Complaint,
     report::ReportError,
-    upstream::{Told, UpstreamError},
+    upstream::{Told, UpstreamError, error::whole_seconds},
 };
 
 /// The media type of every failure.
@@ -59,7 +59,7 @@ pub enum ProblemKind {
     NotReady,
     /// The answer was not ready in time.
     Deadline,
-    /// The answer is too large to be paged.
+    /// The answer is too large to be paged or filled.
     AnswerTooLarge,
     /// A defect of this service.
     Internal,
@@ -102,7 +102,7 @@ impl ProblemKind {
             Self::Overloaded => (503, "overloaded", "The service has no capacity left"),
             Self::NotReady => (503, "not-ready", "The service cannot serve now"),
             Self::Deadline => (504, "deadline", "The answer was not ready in time"),
-            Self::AnswerTooLarge => (422, "answer-too-large", "The answer is too large to be paged"),
+            Self::AnswerTooLarge => (422, "answer-too-large", "The answer is too large"),
             Self::Internal => (500, "internal", "The service made a mistake"),
             Self::UpstreamCredentials => (
                 502,
@@ -312,11 +312,6 @@ impl Problem {
     }
 }
 
-/// Whole seconds a caller should wait: rounded up, at least 1.
-pub fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
 impl From<ReportError> for Problem {
     fn from(error: ReportError) -> Self {
         match error {
@@ -326,6 +321,10 @@ impl From<ReportError> for Problem {
             ReportError::TooLarge { limit_bytes } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
                 "more than {limit_bytes} bytes of conversations match: narrow the range or the filter, or stream them \
                  with `format=ndjson`"
+            )),
+            ReportError::TooManyRows { rows, limit } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
+                "`fill=zero` would make {rows} rows of this answer, and {limit} are the most: group by less, or use \
+                 longer buckets"
             )),
             ReportError::Internal => Self::new(ProblemKind::Internal),
         }
@@ -504,6 +503,12 @@ mod tests {
             (UpstreamError::Timeout(told()).into(), 504, "upstream-timeout", None),
             (ReportError::Deadline, 504, "deadline", None),
             (ReportError::TooLarge { limit_bytes: 1 }, 422, "answer-too-large", None),
+            (
+                ReportError::TooManyRows { rows: 2, limit: 1 },
+                422,
+                "answer-too-large",
+                None,
+            ),
             (ReportError::Internal, 500, "internal", None),
         ] {
             let problem = Problem::from(error);

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     auth::Caller,
-    conditional,
+    conditional::{self, Representation},
     format::Format,
     limits::Deadline,
     page::{self, Meta, PageHead},
@@ -60,7 +60,7 @@ pub async fn get(
     query_string: QueryString,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).and_then(|request| api.parse(request));
+    let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
@@ -94,7 +94,7 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let parsed = QueryRequest::from_json(&body).and_then(|request| api.parse(request));
+    let parsed = QueryRequest::from_json(&body).meaning(|request| api.parse(request));
     let (delivery, (request, query)) = beside_body(&query_string, &headers, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);
@@ -142,29 +142,33 @@ impl QueryApi {
             };
         }
         let answer = self.reports.run(&asked.query, delivery.freshness, deadline).await?;
-        let body = match delivery.format {
+        let (body, answer_bytes) = match delivery.format {
             Format::Json => json(&asked, &answer),
             Format::Ndjson => ndjson(&answer),
         };
-        let now = self.clock.now();
-        let media_type = delivery.format.media_type();
-        Ok(conditional::answer(method, headers, media_type, body, |headers| {
-            conditional::describe(&answer.provenance, answer.fresh_for, now, headers);
-        }))
+        let representation = Representation {
+            media_type: delivery.format.media_type(),
+            body,
+            answer_bytes,
+            provenance: &answer.provenance,
+            fresh_for: answer.fresh_for,
+        };
+        Ok(conditional::answer(method, headers, representation, self.clock.now()))
     }
 }
 
-fn json(asked: &Asked, answer: &Answer) -> Bytes {
+fn json(asked: &Asked, answer: &Answer) -> (Bytes, usize) {
     let head = PageHead::new("/v1/query", asked.get_form.as_deref(), asked.query.page, answer.total);
     page::document(&head, &answer.provenance, |body| {
         encode::json::write_entities(&answer.table, body);
     })
 }
 
-fn ndjson(answer: &Answer) -> Bytes {
+fn ndjson(answer: &Answer) -> (Bytes, usize) {
     let mut body = Vec::new();
     encode::ndjson::write_lines(&answer.table, &mut body);
-    body.into()
+    let answer_bytes = body.len();
+    (body.into(), answer_bytes)
 }
 
 /// A page of rows.

@@ -168,9 +168,13 @@ pub async fn docs() -> Redirect {
     Redirect::permanent("/docs/")
 }
 
-/// The documentation's first page.
-pub async fn docs_index() -> Result<Response, Problem> {
-    docs_file("")
+/// The documentation's first page: Swagger UI's own, and fit for phones.
+pub async fn docs_index() -> Response {
+    page(
+        "text/html; charset=utf-8",
+        DOCS_POLICY,
+        include_str!("docs.html").into(),
+    )
 }
 
 /// A file of the documentation.
@@ -181,7 +185,6 @@ pub async fn docs_path(Path(path): Path<String>) -> Result<Response, Problem> {
 /// Swagger UI, from the binary: nothing is fetched from elsewhere, nothing about it is sent elsewhere.
 fn docs_file(path: &str) -> Result<Response, Problem> {
     let config = utoipa_swagger_ui::Config::new(["/openapi.json"])
-        .try_it_out_enabled(true)
         .display_request_duration(true)
         .validator_url("none");
     match utoipa_swagger_ui::serve(path, Arc::new(config)) {

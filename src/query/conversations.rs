@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     Complaint, Dimension, Filter, Limits, Page, Range,
     parse::Check,
-    request::{Fields, FilterRequest, Kind, Reader, body_of},
+    request::{Fields, FilterRequest, Kind, Reader, Written, body_of},
     suggest,
 };
 
@@ -64,13 +64,13 @@ const FIELDS: &Fields = &[
 ];
 
 impl ConversationRequest {
-    /// Reads a JSON body, or says everything that is wrong with its shape.
-    pub fn from_json(body: &Value) -> Result<Self, Vec<Complaint>> {
+    /// Reads a JSON body.
+    pub fn from_json(body: &Value) -> Written<Self> {
         Reader::open(body, FIELDS).finish(Self::read)
     }
 
-    /// Reads decoded query-string parameters, or says everything that is wrong with them.
-    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
+    /// Reads decoded query-string parameters.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);
         Reader::open(&body, FIELDS).after(complaints).finish(Self::read)
     }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<(ConversationQuery, Listing), Vec<Complaint>> {
-        let request = ConversationRequest::from_json(body)?;
+        let request = ConversationRequest::from_json(body).shape()?;
         ConversationQuery::parse(
             &request,
             "2026-06-17T21:30:59.500Z".parse().unwrap(),
@@ -170,7 +170,7 @@ mod tests {
         let query = "dateFrom=yesterday&timeZone=Europe/Berlin&filter=queueId:b,a&filter=division.id:d&filter=segment.type:ivr\
             &orderBy=-conversation.start&page=2&pageSize=25";
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let request = ConversationRequest::from_pairs(&pairs).unwrap();
+        let request = ConversationRequest::from_pairs(&pairs).shape().unwrap();
         let (query, listing) = parse(&serde_json::to_value(&request).unwrap()).unwrap();
         assert_eq!(
             query.range.to_string(),

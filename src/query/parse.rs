@@ -663,7 +663,7 @@ mod tests {
             .unwrap()
             .entry("dateFrom")
             .or_insert(json!("yesterday"));
-        let request = QueryRequest::from_json(&body).unwrap();
+        let request = QueryRequest::from_json(&body).shape().unwrap();
         Query::parse(&request, NOW.parse().unwrap(), &Limits::default())
     }
 
@@ -961,7 +961,10 @@ mod tests {
         let filter: Vec<_> = catalogue::DIMENSIONS[..50].iter().map(clause).collect();
         assert_eq!(parse(&json!({"filter": filter})).unwrap_err().len(), MAX_COMPLAINTS);
         let body = json!({"dateFrom": "today", "select": vec![1; 10_000]});
-        assert_eq!(QueryRequest::from_json(&body).unwrap_err().len(), MAX_COMPLAINTS);
+        assert_eq!(
+            QueryRequest::from_json(&body).shape().unwrap_err().len(),
+            MAX_COMPLAINTS
+        );
     }
 
     #[test]

@@ -128,13 +128,13 @@ const FIELDS: &Fields = &[
 ];
 
 impl QueryRequest {
-    /// Reads a JSON body, or says everything that is wrong with its shape.
-    pub fn from_json(body: &Value) -> Result<Self, Vec<Complaint>> {
+    /// Reads a JSON body.
+    pub fn from_json(body: &Value) -> Written<Self> {
         Reader::open(body, FIELDS).finish(Self::read)
     }
 
-    /// Reads decoded query-string parameters, or says everything that is wrong with them.
-    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
+    /// Reads decoded query-string parameters.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);
         Reader::open(&body, FIELDS).after(complaints).finish(Self::read)
     }
@@ -157,10 +157,49 @@ impl QueryRequest {
     }
 }
 
+/// What was written: the request as far as it could be read, and everything that is wrong with its shape.
+#[derive(Debug)]
+pub struct Written<T> {
+    request: T,
+    complaints: Vec<Complaint>,
+    /// Whether all that is wrong is fields nobody knows or that are missing: then the rest was read as it was meant.
+    rest_was_read: bool,
+}
+
+impl<T> Written<T> {
+    /// What it means, or everything that is wrong with it: with its shape and, as far as it could be read, its meaning.
+    pub fn meaning<U>(self, parse: impl FnOnce(T) -> Result<U, Vec<Complaint>>) -> Result<U, Vec<Complaint>> {
+        let Self {
+            request,
+            mut complaints,
+            rest_was_read,
+        } = self;
+        if complaints.is_empty() {
+            return parse(request);
+        }
+        if rest_was_read {
+            let mut further = parse(request).err().unwrap_or_default();
+            // What is missing is not also wrong.
+            further.retain(|complaint| complaints.iter().all(|known| known.pointer != complaint.pointer));
+            complaints.append(&mut further);
+            complaints.truncate(MAX_COMPLAINTS);
+        }
+        Err(complaints)
+    }
+
+    /// The request, or everything that is wrong with its shape.
+    #[cfg(test)]
+    pub(super) fn shape(self) -> Result<T, Vec<Complaint>> {
+        self.meaning(Ok)
+    }
+}
+
 /// Walks a JSON object by the names and kinds of its fields and remembers what was wrong.
 pub(super) struct Reader<'a> {
     fields: Option<&'a Map<String, Value>>,
     complaints: Vec<Complaint>,
+    /// How many of the complaints are about fields nobody knows or that are missing; `None` once there were others.
+    at_opening: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -170,6 +209,7 @@ impl<'a> Reader<'a> {
             return Self {
                 fields: None,
                 complaints: vec![Complaint::at("", "the request is a JSON object")],
+                at_opening: None,
             };
         };
         let mut complaints = unknown_members(fields, "", &known.iter().map(|(name, _)| *name).collect::<Vec<_>>());
@@ -179,12 +219,16 @@ impl<'a> Reader<'a> {
         }));
         Self {
             fields: Some(fields),
+            at_opening: Some(complaints.len()),
             complaints,
         }
     }
 
     /// Puts earlier complaints first.
     pub(super) fn after(mut self, mut earlier: Vec<Complaint>) -> Self {
+        if !earlier.is_empty() {
+            self.at_opening = None;
+        }
         // A parameter that was refused is not also missing.
         self.complaints
             .retain(|complaint| earlier.iter().all(|other| other.pointer != complaint.pointer));
@@ -193,14 +237,15 @@ impl<'a> Reader<'a> {
         self
     }
 
-    /// What was read, if nothing was wrong.
-    pub(super) fn finish<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> Result<T, Vec<Complaint>> {
+    /// What was read, and what was wrong.
+    pub(super) fn finish<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> Written<T> {
         let request = read(&mut self);
-        if self.complaints.is_empty() {
-            Ok(request)
-        } else {
-            self.complaints.truncate(MAX_COMPLAINTS);
-            Err(self.complaints)
+        let rest_was_read = self.at_opening == Some(self.complaints.len());
+        self.complaints.truncate(MAX_COMPLAINTS);
+        Written {
+            request,
+            complaints: self.complaints,
+            rest_was_read,
         }
     }
 
@@ -420,8 +465,8 @@ mod tests {
         let query = "dateFrom=2023-11-01T00:00:00.000Z&dateTo=2023-11-30T23:59:59.999Z&interval=PT1H\
             &timeZone=Europe/Berlin&groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name\
             &select=conversation.count&filter=media.type:voice,chat&orderBy=-conversation.count&page=1&pageSize=100";
-        let request = QueryRequest::from_json(&body).unwrap();
-        assert_eq!(QueryRequest::from_pairs(&pairs(query)).unwrap(), request);
+        let request = QueryRequest::from_json(&body).shape().unwrap();
+        assert_eq!(QueryRequest::from_pairs(&pairs(query)).shape().unwrap(), request);
         assert_eq!(serde_json::to_value(&request).unwrap(), body);
     }
 
@@ -439,7 +484,9 @@ mod tests {
             ("filter=ani:1&filter=dnis:2", json!([["ani", ["1"]], ["dnis", ["2"]]])),
             ("filter=ani:", json!([["ani", [""]]])),
         ] {
-            let request = QueryRequest::from_pairs(&pairs(&format!("dateFrom=today&{query}"))).unwrap();
+            let request = QueryRequest::from_pairs(&pairs(&format!("dateFrom=today&{query}")))
+                .shape()
+                .unwrap();
             let filter: Vec<_> = request
                 .filter
                 .iter()
@@ -485,9 +532,15 @@ mod tests {
                 json!([["/page", null], ["/pageSize", null]]),
             ),
         ] {
-            assert_eq!(json!(complaints(QueryRequest::from_json(&body))), expected, "{body}");
+            assert_eq!(
+                json!(complaints(QueryRequest::from_json(&body).shape())),
+                expected,
+                "{body}"
+            );
         }
-        let whole = QueryRequest::from_json(&json!({"dateFrom": "today", "page": 2.0, "select": null})).unwrap();
+        let whole = QueryRequest::from_json(&json!({"dateFrom": "today", "page": 2.0, "select": null}))
+            .shape()
+            .unwrap();
         assert_eq!((whole.page, whole.select), (Some(2), None));
     }
 
@@ -508,7 +561,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                json!(complaints(QueryRequest::from_pairs(&pairs(query)))),
+                json!(complaints(QueryRequest::from_pairs(&pairs(query)).shape())),
                 expected,
                 "{query}"
             );
@@ -524,7 +577,7 @@ mod tests {
         let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
         assert_eq!(properties.len(), known.len());
         assert!(known.iter().all(|name| properties.contains_key(*name)));
-        assert!(QueryRequest::from_json(&schema["example"]).is_ok());
+        assert!(QueryRequest::from_json(&schema["example"]).shape().is_ok());
     }
 
     #[test]
@@ -631,6 +684,7 @@ mod tests {
         let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
         for body in bodies.chain(filters.map(filter)) {
             let accepted = QueryRequest::from_json(&body)
+                .shape()
                 .and_then(|request| Query::parse(&request, now, &Limits::default()))
                 .is_ok();
             assert_eq!(accepted, schema.is_valid(&body), "{body}");

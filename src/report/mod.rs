@@ -1,9 +1,9 @@
 //! A [`Query`] in, an [`Answer`] out, as rarely from the upstream as can be.
 //!
 //! [`Reports::run`] is the journey: what is held and fresh is given at once; else one fetch runs for everybody
-//! who asks ([`flights`]), in a task of its own, and what it brings is held ([`held`]) for as long as its age
-//! allows ([`freshness`]); if it fails, a held answer within its bound may stand in. Rows are then made from
-//! what was held: [`merge`] and [`rows`] are pure.
+//! who asks (`flights`), in a task of its own, and what it brings is held (`held`) for as long as its age
+//! allows (`freshness`); if it fails, a held answer within its bound may stand in. Rows are then made from
+//! what was held: `merge` and `rows` are pure.
 
 mod flights;
 mod freshness;
@@ -125,6 +125,14 @@ pub enum ReportError {
         /// The bound.
         limit_bytes: u64,
     },
+    /// Filling empty buckets would make more rows than is sensible: use fewer groups or longer buckets.
+    #[error("filling empty buckets would make {rows} rows; {limit} are the most")]
+    TooManyRows {
+        /// Groups times buckets.
+        rows: u64,
+        /// The bound.
+        limit: u64,
+    },
     /// A defect of this service; the log has it.
     #[error("internal error")]
     Internal,
@@ -152,7 +160,7 @@ impl Reports {
         let Payload::Slice(rows) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
-        let (table, total) = rows::table(query, rows, &names);
+        let (table, total) = rows::table(query, rows, &names)?;
         Ok(Answer {
             table,
             total,

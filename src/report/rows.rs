@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::merge::fold_media_types;
+use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
         AggregateQuery, ColumnValue, Fill, Metric, Page, Query, Range, Statistic,
@@ -18,11 +18,14 @@ use crate::{
 /// Names by id, for every look-up the query's columns need.
 pub(super) type NamesByLookup = HashMap<Lookup, Arc<HashMap<Arc<str>, Arc<str>>>>;
 
+/// The most rows that empty buckets may add up to: groups times buckets grows faster than people expect.
+const MOST_FILLED_ROWS: usize = 500_000;
+
 /// The page of rows the query asks for, and how many rows there are in all.
-pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> (Table, u64) {
+pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
     if query.fill == Fill::Zero {
-        fill_with_zeros(&query.aggregate, &mut rows);
+        fill_with_zeros(&query.aggregate, &mut rows)?;
     }
     rows.sort_unstable_by(|a, b| (a.bucket, &a.group).cmp(&(b.bucket, &b.group)));
     let mut rows: Vec<Vec<Cell>> = rows.iter().map(|row| cells(query, row, names)).collect();
@@ -33,7 +36,7 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
         columns: columns(query),
         rows: page(query.page, rows),
     };
-    (table, total)
+    Ok((table, total))
 }
 
 fn columns(query: &Query) -> Vec<TableColumn> {
@@ -84,7 +87,7 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
 }
 
 /// Adds a row of zeros for every group and bucket without one, and zeros where a row lacks an additive metric.
-fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
+fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) -> Result<(), ReportError> {
     for row in rows.iter_mut() {
         for (metric, stats) in query.metrics.iter().zip(&mut row.metrics) {
             *stats = stats.or_else(|| zero(metric));
@@ -97,8 +100,16 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
     if query.group_by.is_empty() {
         groups.insert((Vec::new(), None));
     }
+    let buckets = buckets(query, rows.iter().map(|row| row.bucket).collect());
+    let filled = buckets.len().saturating_mul(groups.len());
+    if filled > MOST_FILLED_ROWS {
+        return Err(ReportError::TooManyRows {
+            rows: filled as u64,
+            limit: MOST_FILLED_ROWS as u64,
+        });
+    }
     let present: HashSet<_> = rows.iter().map(|row| (row.group.clone(), row.bucket)).collect();
-    for bucket in buckets(query, rows.iter().map(|row| row.bucket).collect()) {
+    for bucket in buckets {
         for (group, media_type) in &groups {
             if !present.contains(&(group.clone(), bucket)) {
                 rows.push(SliceRow {
@@ -110,6 +121,7 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) {
             }
         }
     }
+    Ok(())
 }
 
 /// The buckets of the whole range: those the upstream reported, and between them those we expect, cut where the
@@ -262,7 +274,7 @@ pub(super) mod tests {
     #[test]
     fn rows_come_in_order_of_bucket_and_group_unless_asked_otherwise() {
         let mut query = query(&["queueId"], &["nOffered"]);
-        let table_of = |query: &Query| printed(&table(query, &rows(), &NamesByLookup::new()).0);
+        let table_of = |query: &Query| printed(&table(query, &rows(), &NamesByLookup::new()).unwrap().0);
         assert_eq!(table_of(&query), ["00 a 7", "00 b 2", "01 a -", "01 b 1"]);
         for (column, descending, expected) in [
             (2, true, ["00 a 7", "00 b 2", "01 b 1", "01 a -"]),
@@ -285,7 +297,7 @@ pub(super) mod tests {
             (1_000_000, 1000, vec![]),
         ] {
             query.page = Page { number, size };
-            let (table, total) = table(&query, &rows(), &NamesByLookup::new());
+            let (table, total) = table(&query, &rows(), &NamesByLookup::new()).unwrap();
             assert_eq!(
                 (printed(&table), total),
                 (expected.iter().map(ToString::to_string).collect(), 4)
@@ -301,14 +313,29 @@ pub(super) mod tests {
             row(&["a"], Some("voice"), 0, Some(count(2.0))),
             row(&["b"], Some("voice"), 1, None),
         ];
-        let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new());
+        let (filled, total) = table(&grouped, &sparse, &NamesByLookup::new()).unwrap();
         assert_eq!(printed(&filled), ["00 a 2", "00 b 0", "01 a 0", "01 b 0"]);
         assert_eq!(total, 4);
 
         let mut whole = query(&[], &["nOffered", "tHandle.average", "oServiceLevel.denominator"]);
         whole.fill = Fill::Zero;
-        let (filled, _) = table(&whole, &[], &NamesByLookup::new());
+        let (filled, _) = table(&whole, &[], &NamesByLookup::new()).unwrap();
         assert_eq!(printed(&filled), ["00 0 - 0", "01 0 - 0"]);
+    }
+
+    #[test]
+    fn more_filled_rows_than_fit_are_refused_by_their_number() {
+        let mut query = query(&["conversationId"], &["nOffered"]);
+        query.fill = Fill::Zero;
+        let rows: Vec<_> = (0..=MOST_FILLED_ROWS / 2)
+            .map(|id| row(&[&id.to_string()], None, 0, Some(count(1.0))))
+            .collect();
+        let refused = table(&query, &rows, &NamesByLookup::new()).unwrap_err();
+        assert!(
+            matches!(refused, ReportError::TooManyRows { rows: 500_002, .. }),
+            "{refused}"
+        );
+        assert!(table(&query, &rows[1..], &NamesByLookup::new()).is_ok());
     }
 
     #[test]
@@ -318,7 +345,7 @@ pub(super) mod tests {
         let mut odd = row(&[], None, 0, Some(count(2.0)));
         let at = |minutes: i64| odd.bucket.start + jiff::SignedDuration::from_mins(minutes);
         odd.bucket = Range::new(at(30), at(90)).unwrap();
-        let (filled, _) = table(&whole, &[odd.clone()], &NamesByLookup::new());
+        let (filled, _) = table(&whole, &[odd.clone()], &NamesByLookup::new()).unwrap();
         let shown = |row: &Vec<Cell>| match row.as_slice() {
             [Cell::Interval(bucket), Cell::Number(number)] => {
                 (odd.bucket.start.duration_until(bucket.end).as_mins(), *number)
@@ -340,6 +367,9 @@ pub(super) mod tests {
             row(&["a"], None, 0, Some(count(1.0))),
             row(&["gone"], None, 0, Some(count(2.0))),
         ];
-        assert_eq!(printed(&table(&query, &rows, &names).0), ["00 Support 1", "00 gone 2"]);
+        assert_eq!(
+            printed(&table(&query, &rows, &names).unwrap().0),
+            ["00 Support 1", "00 gone 2"]
+        );
     }
 }

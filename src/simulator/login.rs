@@ -154,6 +154,11 @@ impl Logins {
         }
     }
 
+    /// Every token issued so far, dead ones included.
+    pub(super) fn issued(&self) -> Vec<String> {
+        self.state().tokens.keys().cloned().collect()
+    }
+
     /// Changes the client's secret. Tokens got with the old one live on.
     pub(super) fn set_secret(&self, client_secret: String) {
         self.state().client_secret = client_secret;

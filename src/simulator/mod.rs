@@ -233,6 +233,11 @@ impl Simulator {
         self.0.logins.revoke_all();
     }
 
+    /// Every token issued so far: what to look for where no token may be.
+    pub fn issued_tokens(&self) -> Vec<String> {
+        self.0.logins.issued()
+    }
+
     /// Changes the OAuth client's secret. Tokens got with the old one live on.
     pub fn set_secret(&self, client_secret: impl Into<String>) {
         self.0.logins.set_secret(client_secret.into());

@@ -38,7 +38,7 @@ pub enum UpstreamError {
         told: Told,
     },
     /// The request budget, here or upstream (429), is spent past the caller's deadline: come back later.
-    #[error("the upstream request budget is spent; it frees in {} s", retry_after.as_secs())]
+    #[error("the upstream request budget is spent; it frees in {} s", whole_seconds(*retry_after))]
     Budget {
         /// When a request could be sent again.
         retry_after: Duration,
@@ -46,7 +46,7 @@ pub enum UpstreamError {
         told: Told,
     },
     /// The upstream has failed repeatedly and is left alone for now: come back later.
-    #[error("Genesys Cloud has been failing and is being left alone for {} s", retry_after.as_secs())]
+    #[error("Genesys Cloud has been failing and is being left alone for {} s", whole_seconds(*retry_after))]
     CircuitOpen {
         /// When the next probe is due.
         retry_after: Duration,
@@ -102,4 +102,9 @@ impl UpstreamError {
             other => other,
         }
     }
+}
+
+/// Rounded up, at least 1: nobody should come back too early.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fantoccini::Locator;
+use serde_json::Value;
 
 use crate::support::{
     browser::{Browser, with_browser},
@@ -26,6 +27,13 @@ async fn the_example_query_works_from_the_documentation_page() {
             status.text().await.expect("a text").starts_with("200"),
             "{:?}",
             status.text().await
+        );
+        let body = find(browser, ".live-responses-table .response .response-col_description pre").await;
+        let body: Value = serde_json::from_str(&body.text().await.expect("a text")).expect("the answer is JSON");
+        let rows = body["entities"].as_array().expect("rows");
+        assert!(
+            rows.iter().any(|row| row["routing"]["queue"]["name"].is_string()),
+            "{body}"
         );
         assert_eq!(browser.console_errors().await, Vec::<String>::new());
         let foreign: Vec<_> = browser

@@ -7,11 +7,17 @@ mod support;
 
 mod browser;
 mod caching;
+mod command_line;
+mod conditional;
 mod conformance;
+mod failures;
 mod harness;
+mod limits;
+mod logs;
 mod oracle;
 mod paging;
 mod queries;
 mod rate_limit;
+mod shutdown;
 mod token;
 mod wire;

@@ -1,4 +1,5 @@
 //! What every test stands on.
+#![allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 
 pub(crate) mod browser;
 pub(crate) mod platform;

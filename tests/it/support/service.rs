@@ -4,20 +4,22 @@
 //! thirty seconds is over at once. Sockets are real, addressed by number; nothing runs on a helper thread, since a
 //! wait on another thread looks like idleness and lets the paused clock jump.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use genesys_reports::{
+    api::auth::new_key,
     app::App,
     clock::Clock,
     config::{Settings, Sources},
     simulator::{self, Simulator, faults::Fault},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ pub(crate) struct Setup {
     /// Of the simulated Genesys Cloud.
     pub(crate) simulator: simulator::Options,
     environment: BTreeMap<String, String>,
+    keys: Vec<String>,
 }
 
 impl Setup {
@@ -44,7 +47,19 @@ impl Setup {
                 ..simulator::Options::new(clock)
             },
             environment: BTreeMap::from([("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE".to_owned(), "100000".to_owned())]),
+            keys: Vec::new(),
         }
+    }
+
+    /// Makes an API key with these scopes and further settings (TOML, each after a comma).
+    pub(crate) fn key(mut self, scopes: &str, further: &str) -> (Self, String) {
+        let (key, sha256) = new_key();
+        let name = format!("test-{}", self.keys.len());
+        self.keys.push(format!(
+            "{{name=\"{name}\", sha256=\"{sha256}\", scopes=[{scopes}]{further}}}"
+        ));
+        let keys = format!("[{}]", self.keys.join(", "));
+        (self.set("REPORTS_AUTH__KEYS", &keys), key)
     }
 
     /// Sets an environment variable, as an operator would.
@@ -56,7 +71,11 @@ impl Setup {
     /// Starts both and waits until the service listens.
     #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start(self) -> Service {
-        let mut watch = Watch::start();
+        self.start_watched(Watch::start()).await
+    }
+
+    /// The same with the whole log of every crate.
+    pub(crate) async fn start_watched(self, mut watch: Watch) -> Service {
         watch.guard_secret(SECRET);
         let clock = self.simulator.clock.clone();
         let (client_id, mut environment) = (self.simulator.client_id.clone(), self.environment);
@@ -92,6 +111,7 @@ impl Setup {
             simulator,
             clock,
             address,
+            upstream,
             stop,
             client: client(),
             watch,
@@ -112,6 +132,7 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     /// Where the service listens.
     pub(crate) address: SocketAddr,
+    upstream: SocketAddr,
     /// Tells the service to stop, as a signal would.
     pub(crate) stop: CancellationToken,
     client: reqwest::Client,
@@ -146,16 +167,54 @@ impl Service {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// Sends a request and reads the whole answer. Whatever fails must fail in the one documented shape.
+    /// Sends a request and reads the whole answer. Whatever fails must fail in the one documented shape, and no
+    /// answer may give away a credential or the upstream's address.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.expect("the service answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.expect("the answer is whole");
-        let answer = Answer { status, headers, body };
-        if status.is_client_error() || status.is_server_error() {
+        self.checked(Answer { status, headers, body })
+    }
+
+    /// Sends these bytes and reads the answer until the service closes the connection: for what no client would send.
+    pub(crate) async fn send_raw(&self, request: impl AsRef<[u8]>) -> Answer {
+        self.checked(Answer::parse(&self.exchange_raw(request, false).await))
+    }
+
+    /// Sends these bytes and hangs up; reads what is still said.
+    pub(crate) async fn send_raw_and_hang_up(&self, request: impl AsRef<[u8]>) -> Answer {
+        self.checked(Answer::parse(&self.exchange_raw(request, true).await))
+    }
+
+    /// Sends these bytes and reads until the connection ends.
+    pub(crate) async fn exchange_raw(&self, request: impl AsRef<[u8]>, hangs_up: bool) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("the service listens");
+        // It may refuse before it has read everything.
+        let _ = stream.write_all(request.as_ref()).await;
+        if hangs_up {
+            let _ = stream.shutdown().await;
+        }
+        let mut received = Vec::new();
+        let _ = stream.read_to_end(&mut received).await;
+        String::from_utf8_lossy(&received).into_owned()
+    }
+
+    #[track_caller]
+    fn checked(&self, answer: Answer) -> Answer {
+        if answer.status.is_client_error() || answer.status.is_server_error() {
             answer.assert_is_a_problem();
         }
+        let whole = format!("{:?} {}", answer.headers, answer.text());
+        let secrets = self.simulator.issued_tokens().into_iter();
+        for secret in secrets.chain([SECRET.to_owned(), self.upstream.to_string()]) {
+            assert!(!whole.contains(&secret), "an answer tells {secret}: {whole}");
+        }
         answer
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
     /// Waits until the service has ended; whether everything was answered.
@@ -192,6 +251,9 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.finished.abort();
+        for token in self.simulator.issued_tokens() {
+            self.watch.guard_secret(&token);
+        }
         if !std::thread::panicking() {
             let unused = self.simulator.unused_faults();
             assert!(unused.is_empty(), "faults were ordered that did not happen: {unused:?}");
@@ -224,6 +286,48 @@ impl Answer {
             .map_or("", |value| value.to_str().expect("headers are ASCII"))
     }
 
+    /// A failure as it crossed the wire: status, header fields, body, for a snapshot. What every failure has alike and
+    /// what differs from run to run is checked, then left out.
+    #[track_caller]
+    pub(crate) fn failure(&self) -> String {
+        assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
+        assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
+        let mut text = format!("{}\n", self.status);
+        for (name, value) in &self.headers {
+            if !COMMON_FIELDS.contains(&name.as_str()) {
+                writeln!(text, "{name}: {}", value.to_str().expect("headers are ASCII")).expect("memory takes it");
+            }
+        }
+        let mut problem = self.json();
+        hide(&mut problem, "/requestId");
+        hide(&mut problem, "/upstream/correlationId");
+        write!(text, "\n{problem:#}").expect("memory takes it");
+        text
+    }
+
+    /// The last part of a problem's type.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> String {
+        let problem = self.json();
+        let kind = problem["type"].as_str().expect("a problem has a type");
+        let slug = kind.strip_prefix("urn:genesys-reports:problem:");
+        slug.expect("problems have one family of types").to_owned()
+    }
+
+    fn parse(received: &str) -> Self {
+        let (head, body) = received.split_once("\r\n\r\n").expect("an answer has a head");
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1));
+        let fields = lines.map(|line| line.split_once(": ").expect("a field has a name and a value"));
+        Self {
+            status: status.and_then(|status| status.parse().ok()).expect("a status"),
+            headers: fields
+                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+                .collect(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
     #[track_caller]
     fn assert_is_a_problem(&self) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
@@ -235,6 +339,28 @@ impl Answer {
         assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
         assert_eq!(problem["requestId"], self.header("x-request-id"), "{problem}");
         assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");
+    }
+}
+
+const COMMON_FIELDS: [&str; 9] = [
+    "cache-control",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "referrer-policy",
+    "vary",
+    "x-content-type-options",
+    "x-request-id",
+];
+
+/// Replaces an id by the word for it.
+#[track_caller]
+fn hide(document: &mut Value, pointer: &str) {
+    if let Some(value) = document.pointer_mut(pointer) {
+        let id = value.as_str().expect("an id is a text");
+        assert!(uuid::Uuid::try_parse(id).is_ok(), "{pointer} is {id}");
+        *value = Value::from("[uuid]");
     }
 }
 

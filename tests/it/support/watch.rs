@@ -24,10 +24,15 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts watching.
     pub(crate) fn start() -> Self {
+        Self::start_at("debug,genesys_reports=trace")
+    }
+
+    /// Starts watching with what these filter directives let through.
+    pub(crate) fn start_at(directives: &str) -> Self {
         notice_panics();
         let (everything, errors) = (Buffer::default(), Buffer::default());
         let subscriber = tracing_subscriber::registry()
-            .with(lines(&everything).with_filter(EnvFilter::new("debug,genesys_reports=trace")))
+            .with(lines(&everything).with_filter(EnvFilter::new(directives)))
             .with(lines(&errors).with_filter(LevelFilter::ERROR));
         Self {
             everything,
