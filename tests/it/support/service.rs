@@ -69,12 +69,12 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
-    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start(self) -> Service {
         self.start_watched(Watch::start()).await
     }
 
     /// The same with the whole log of every crate.
+    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start_watched(self, mut watch: Watch) -> Service {
         watch.guard_secret(SECRET);
         let clock = self.simulator.clock.clone();
