@@ -8,7 +8,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, auth::Keys, conversations::ConversationsApi, limits::Admission, query::QueryApi, service::ServiceApi},
+    api::{
+        self, auth::Keys, catalog::CatalogApi, conversations::ConversationsApi, limits::Admission, lookups::LookupsApi,
+        query::QueryApi, service::ServiceApi,
+    },
     clock::Clock,
     config::Settings,
     query::Limits,
@@ -68,9 +71,15 @@ impl App {
             },
             conversations: ConversationsApi {
                 reports: reports.clone(),
-                clock,
+                clock: clock.clone(),
                 limits: Limits::default(),
                 stream_timeout: server.stream_timeout,
+            },
+            catalog: CatalogApi::default(),
+            lookups: LookupsApi {
+                reports: reports.clone(),
+                clock,
+                limits: Limits::default(),
             },
             service: ServiceApi {
                 client,

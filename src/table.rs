@@ -1,9 +1,9 @@
 //! The answer: what the upstream said ([`Slice`]) and what the caller reads ([`Table`]), each with how fresh
 //! and how complete it is.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::Offset};
 
 use crate::query::{Range, Statistic};
 
@@ -84,6 +84,8 @@ pub struct TableColumn {
 pub enum ColumnKind {
     /// A bucket.
     Interval,
+    /// The instant at which a bucket starts or ends.
+    Instant,
     /// An id, a name or another text.
     Text,
     /// A whole number: a count.
@@ -101,10 +103,29 @@ pub enum Cell {
     Empty,
     /// A bucket.
     Interval(Range),
+    /// An instant.
+    Instant(LocalInstant),
     /// Text.
     Text(Arc<str>),
     /// A number; printed without a fraction when whole.
     Number(f64),
+}
+
+/// An instant, and how far from UTC the clocks were then in the zone of the query.
+///
+/// Displayed as RFC 3339 in milliseconds with that offset: `2023-11-01T00:00:00.000+01:00`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalInstant {
+    /// The instant.
+    pub at: Timestamp,
+    /// The offset of the clocks; decides how the instant is written, not which it is.
+    pub offset: Offset,
+}
+
+impl fmt::Display for LocalInstant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.3}", self.at.display_with_offset(self.offset))
+    }
 }
 
 /// Where an answer came from and how far it can be trusted.

@@ -23,10 +23,13 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Bytes of the digest in an entity tag: enough that two different bodies never meet.
 const TAG_BYTES: usize = 16;
 
+/// How long a document of this service's own may be reused.
+const A_DAY: HeaderValue = HeaderValue::from_static("private, max-age=86400");
+
 /// An answer ready to be sent.
 pub struct Representation<'a> {
     /// What it is written in.
-    pub media_type: &'static str,
+    pub content_type: &'static str,
     /// The whole body.
     pub body: Bytes,
     /// Bytes of the body that are the answer itself; what follows says how it came about.
@@ -79,13 +82,34 @@ pub fn answer(
     now: Timestamp,
 ) -> Response {
     let Representation {
-        media_type,
+        content_type,
         body,
         answer_bytes,
         provenance,
         fresh_for,
     } = representation;
     let tag = entity_tag(&body[..answer_bytes], provenance);
+    let mut response = unless_held(method, request_headers, content_type, body, tag);
+    describe(provenance, fresh_for, now, response.headers_mut());
+    response
+}
+
+/// The same of a document that comes from nowhere but this service and changes when the service does.
+pub fn document(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
+    let digest = Sha256::digest(&body);
+    let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
+    let mut response = unless_held(method, request_headers, content_type, body, tag);
+    response.headers_mut().insert(header::CACHE_CONTROL, A_DAY);
+    response
+}
+
+fn unless_held(
+    method: &Method,
+    request_headers: &HeaderMap,
+    content_type: &'static str,
+    body: Bytes,
+    tag: String,
+) -> Response {
     let is_conditional = matches!(*method, Method::GET | Method::HEAD);
     let is_held = is_conditional && none_match_says_held(request_headers, &tag);
     let mut response = if is_held {
@@ -95,11 +119,10 @@ pub fn answer(
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("quoted base64"));
-    describe(provenance, fresh_for, now, headers);
     if is_held {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     response
 }
@@ -181,7 +204,7 @@ mod tests {
                 upstream_calls: 0,
             };
             let representation = Representation {
-                media_type: "application/json",
+                content_type: "application/json",
                 body: Bytes::from(body),
                 answer_bytes: 2,
                 provenance: &provenance,

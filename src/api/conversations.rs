@@ -18,6 +18,7 @@ use super::{
     conditional::{self, CACHE_STATUS, Representation},
     format::Format,
     limits::Deadline,
+    lookups,
     page::{self, Meta, PageHead},
     params::{Delivery, JsonBody, QueryString, beside_body},
     problem::Problem,
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing},
+    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named},
     report::{Conversations, ReportError, Reports},
 };
 
@@ -66,13 +67,12 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let parse =
         |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers)
+    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_DOCUMENTS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
-    let (_, query, listing) = parse(&question).map_err(Problem::invalid)?;
+    let (_, question) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked {
-        query,
-        listing,
+        question,
         get_form: Some(query_string.pairs),
     };
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -103,40 +103,32 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
-    let (delivery, (request, query, listing)) = beside_body(&query_string, &headers, parsed)?;
+    let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_DOCUMENTS, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
-    let asked = Asked {
-        query,
-        listing,
-        get_form,
-    };
+    let asked = Asked { question, get_form };
     api.answer(asked, delivery, deadline, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
 fn scope_of(format: Format) -> Scope {
-    match format {
-        Format::Json => Scope::Read,
-        Format::Ndjson => Scope::Export,
-    }
+    if format.is_paged() { Scope::Read } else { Scope::Export }
 }
+
+/// Which conversations, and which of them to show.
+type Question = Named<(ConversationQuery, Listing)>;
 
 /// A question, whichever way it came.
 struct Asked {
-    query: ConversationQuery,
-    listing: Listing,
+    question: Question,
     /// The question as parameters, where that can be written.
     get_form: Option<Vec<(String, String)>>,
 }
 
 impl ConversationsApi {
-    fn parse(
-        &self,
-        request: ConversationRequest,
-    ) -> Result<(ConversationRequest, ConversationQuery, Listing), Vec<Complaint>> {
-        let (query, listing) = ConversationQuery::parse(&request, self.clock.now(), &self.limits)?;
-        Ok((request, query, listing))
+    fn parse(&self, request: ConversationRequest) -> Result<(ConversationRequest, Question), Vec<Complaint>> {
+        let question = ConversationQuery::parse(&request, self.clock.now(), &self.limits)?;
+        Ok((request, question))
     }
 
     async fn answer(
@@ -147,40 +139,35 @@ impl ConversationsApi {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        match delivery.format {
-            Format::Json => {
-                let found = self
-                    .reports
-                    .conversations(&asked.query, delivery.freshness, deadline)
-                    .await?;
-                let (body, answer_bytes) = json(&asked, &found);
-                let representation = Representation {
-                    media_type: Format::Json.media_type(),
-                    body,
-                    answer_bytes,
-                    provenance: &found.provenance,
-                    fresh_for: found.fresh_for,
-                };
-                Ok(conditional::answer(method, headers, representation, self.clock.now()))
-            }
-            Format::Ndjson => {
-                let whole_by = Instant::now() + self.stream_timeout;
-                let documents = self
-                    .reports
-                    .conversation_stream(&asked.query, delivery.freshness, deadline, whole_by);
-                stream(documents).await
-            }
+        let ((query, listing), calls) =
+            lookups::resolve(&self.reports, asked.question, delivery.freshness, deadline).await?;
+        if !delivery.format.is_paged() {
+            let whole_by = Instant::now() + self.stream_timeout;
+            let documents = self
+                .reports
+                .conversation_stream(&query, delivery.freshness, deadline, whole_by);
+            return stream(documents).await;
         }
+        let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;
+        found.provenance.upstream_calls += calls;
+        let (body, answer_bytes) = json(listing, asked.get_form.as_deref(), &found);
+        let representation = Representation {
+            content_type: delivery.format.content_type(),
+            body,
+            answer_bytes,
+            provenance: &found.provenance,
+            fresh_for: found.fresh_for,
+        };
+        Ok(conditional::answer(method, headers, representation, self.clock.now()))
     }
 }
 
-fn json(asked: &Asked, found: &Conversations) -> (Bytes, usize) {
+fn json(listing: Listing, get_form: Option<&[(String, String)]>, found: &Conversations) -> (Bytes, usize) {
     let total = found.documents.len();
-    let page = asked.listing.page;
-    let head = PageHead::new("/v1/conversations", asked.get_form.as_deref(), page, total as u64);
+    let head = PageHead::new("/v1/conversations", get_form, listing.page, total as u64);
     page::document(&head, &found.provenance, |body| {
         body.push(b'[');
-        for (index, document) in shown(&found.documents, asked.listing).enumerate() {
+        for (index, document) in shown(&found.documents, listing).enumerate() {
             if index > 0 {
                 body.push(b',');
             }

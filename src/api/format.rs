@@ -7,60 +7,104 @@ use super::problem::{Problem, ProblemKind};
 /// A format of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON document: a page and where it came from.
+    /// One JSON document: a page of objects, and where they came from.
     Json,
-    /// A JSON document per line: everything.
+    /// One JSON document: typed columns, rows as arrays, and where they came from.
+    Table,
+    /// A JSON document per line.
     Ndjson,
+    /// Comma-separated values, with a header.
+    Csv,
+    /// A workbook.
+    Xlsx,
 }
 
 impl Format {
-    /// All there are, the preferred first.
-    pub const ALL: [Self; 2] = [Self::Json, Self::Ndjson];
+    /// What rows and columns can be written in, the preferred first.
+    pub const OF_ROWS: &[Self] = &[Self::Json, Self::Table, Self::Ndjson, Self::Csv, Self::Xlsx];
+    /// What documents that are all different can be written in, the preferred first.
+    pub const OF_DOCUMENTS: &[Self] = &[Self::Json, Self::Ndjson];
+    /// What a single document is written in.
+    pub const OF_ONE_DOCUMENT: &[Self] = &[Self::Json];
 
     /// Its name as `format=` takes it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::Table => "table",
             Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
         }
     }
 
-    /// Its media type.
+    /// Its media type, without parameters.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::Table => "application/vnd.genesys-reports.table+json",
             Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
-    /// The format of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
+    /// `Content-Type`: the media type, and what else a reader has to know.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Json | Self::Table | Self::Ndjson | Self::Xlsx => self.media_type(),
+        }
     }
 
-    /// The best the request's `Accept` allows.
-    pub fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
+    /// Whether it is a file to be kept rather than an answer to be looked at.
+    pub const fn is_file(self) -> bool {
+        match self {
+            Self::Csv | Self::Xlsx => true,
+            Self::Json | Self::Table | Self::Ndjson => false,
+        }
+    }
+
+    /// Whether it shows a page where none is asked for. A machine that reads lines wants them all: pages are for
+    /// people.
+    pub const fn is_paged(self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Table | Self::Ndjson | Self::Csv | Self::Xlsx => false,
+        }
+    }
+
+    /// The format of that name, if it is offered.
+    pub fn named(name: &str, offered: &[Self]) -> Option<Self> {
+        offered.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// The best of those offered that the request's `Accept` allows.
+    pub fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
         let fields = headers.get_all(header::ACCEPT).iter();
         let accept = fields
             .filter_map(|value| value.to_str().ok())
             .collect::<Vec<_>>()
             .join(",");
         if accept.trim().is_empty() {
-            return Ok(Self::Json);
+            return offered.first().copied().ok_or_else(|| nothing_acceptable(offered));
         }
         let ranges: Vec<MediaRange> = accept.split(',').filter_map(MediaRange::parse).collect();
         let mut best = None;
-        for format in Self::ALL {
+        for &format in offered {
             let quality = quality_of(format, &ranges);
             if quality > 0 && best.is_none_or(|(_, best_quality)| quality > best_quality) {
                 best = Some((format, quality));
             }
         }
-        best.map(|(format, _)| format).ok_or_else(|| {
-            let names = Self::ALL.map(Self::media_type).join(", ");
-            Problem::new(ProblemKind::NotAcceptable).detail(format!("what exists: {names}"))
-        })
+        best.map(|(format, _)| format)
+            .ok_or_else(|| nothing_acceptable(offered))
     }
+}
+
+fn nothing_acceptable(offered: &[Format]) -> Problem {
+    let names: Vec<_> = offered.iter().map(|format| format.media_type()).collect();
+    Problem::new(ProblemKind::NotAcceptable).detail(format!("what exists: {}", names.join(", ")))
 }
 
 /// One element of `Accept`.
@@ -117,6 +161,9 @@ fn parse_quality(text: &str) -> Option<u16> {
 fn quality_of(format: Format, ranges: &[MediaRange]) -> u16 {
     let names: &[(&str, &str)] = match format {
         Format::Json => &[("application", "json")],
+        Format::Table => &[("application", "vnd.genesys-reports.table+json")],
+        Format::Csv => &[("text", "csv")],
+        Format::Xlsx => &[("application", "vnd.openxmlformats-officedocument.spreadsheetml.sheet")],
         Format::Ndjson => &[("application", "x-ndjson"), ("application", "ndjson")],
     };
     let matches = ranges.iter().filter_map(|range| {
@@ -146,14 +193,22 @@ mod tests {
             ("APPLICATION/JSON; charset=utf-8", Some(Format::Json)),
             ("application/x-ndjson", Some(Format::Ndjson)),
             ("application/ndjson", Some(Format::Ndjson)),
-            ("text/csv;q=0.9, application/json;q=0.8", Some(Format::Json)),
+            ("text/csv;q=0.9, application/json;q=0.8", Some(Format::Csv)),
+            ("text/*", Some(Format::Csv)),
+            ("text/*;q=0.5, application/json;q=0.4", Some(Format::Csv)),
+            ("text/csv;q=0, text/*", None),
+            ("application/vnd.genesys-reports.table+json", Some(Format::Table)),
+            (
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+                Some(Format::Xlsx),
+            ),
             (
                 "application/json;q=0.5, application/x-ndjson;q=0.8",
                 Some(Format::Ndjson),
             ),
             ("application/json;q=0.5, application/x-ndjson;q=0.5", Some(Format::Json)),
-            ("application/json;q=0, */*", Some(Format::Ndjson)),
-            ("application/json;q=0, application/*;q=0.001", Some(Format::Ndjson)),
+            ("application/json;q=0, */*", Some(Format::Table)),
+            ("application/json;q=0, application/*;q=0.001", Some(Format::Table)),
             ("text/html,application/xhtml+xml,*/*;q=0.8", Some(Format::Json)),
             ("text/html", None),
             ("application/json;q=0", None),
@@ -164,8 +219,19 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(Format::negotiate(&headers).ok(), expected, "Accept: {accept}");
+            let found = Format::negotiate(&headers, Format::OF_ROWS).ok();
+            assert_eq!(found, expected, "Accept: {accept}");
         }
+    }
+
+    #[test]
+    fn what_is_not_offered_is_not_chosen() {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv, */*;q=0.1"))]);
+        assert_eq!(Format::negotiate(&headers, Format::OF_DOCUMENTS).unwrap(), Format::Json);
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv"))]);
+        assert!(Format::negotiate(&headers, Format::OF_DOCUMENTS).is_err());
+        assert_eq!(Format::named("csv", Format::OF_DOCUMENTS), None);
+        assert_eq!(Format::named("csv", Format::OF_ROWS), Some(Format::Csv));
     }
 
     #[test]
@@ -173,7 +239,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::ACCEPT, HeaderValue::from_static("application/json;q=0.1"));
         headers.append(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"));
-        assert_eq!(Format::negotiate(&headers).unwrap(), Format::Ndjson);
-        assert_eq!(Format::negotiate(&HeaderMap::new()).unwrap(), Format::Json);
+        assert_eq!(Format::negotiate(&headers, Format::OF_ROWS).unwrap(), Format::Ndjson);
+        assert_eq!(
+            Format::negotiate(&HeaderMap::new(), Format::OF_ROWS).unwrap(),
+            Format::Json
+        );
     }
 }

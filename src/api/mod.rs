@@ -4,16 +4,19 @@
 //! knows how an answer is found, and nothing below knows a status code.
 
 pub mod auth;
+pub mod catalog;
 pub mod conditional;
 pub mod conversations;
 pub mod format;
 pub mod limits;
+pub mod lookups;
 pub mod observe;
 pub mod openapi;
 pub mod page;
 pub mod params;
 pub mod problem;
 pub mod query;
+pub mod rows;
 pub mod serve;
 pub mod service;
 
@@ -36,8 +39,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     auth::Keys,
+    catalog::CatalogApi,
     conversations::ConversationsApi,
     limits::Admission,
+    lookups::LookupsApi,
     problem::{Problem, ProblemKind},
     query::QueryApi,
     service::ServiceApi,
@@ -49,6 +54,10 @@ pub struct Parts {
     pub query: QueryApi,
     /// `/v1/conversations`
     pub conversations: ConversationsApi,
+    /// `/v1/catalog`
+    pub catalog: CatalogApi,
+    /// `/v1/lookups`
+    pub lookups: LookupsApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -78,7 +87,9 @@ pub fn router(parts: Parts) -> Router {
                 .split_for_parts()
                 .0
                 .with_state(parts.conversations),
-        );
+        )
+        .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
+        .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
         .split_for_parts()
@@ -137,6 +148,8 @@ fn wrap(routes: Router, cors_origins: &[String]) -> Router {
 pub fn document() -> Value {
     let mut routes = query_routes().into_openapi();
     routes.merge(conversation_routes().into_openapi());
+    routes.merge(lookup_routes().into_openapi());
+    routes.merge(catalog_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
     openapi::document(routes)
 }
@@ -147,6 +160,14 @@ fn query_routes() -> OpenApiRouter<QueryApi> {
 
 fn conversation_routes() -> OpenApiRouter<ConversationsApi> {
     OpenApiRouter::new().routes(routes!(conversations::get, conversations::post))
+}
+
+fn lookup_routes() -> OpenApiRouter<LookupsApi> {
+    OpenApiRouter::new().routes(routes!(lookups::get))
+}
+
+fn catalog_routes() -> OpenApiRouter<CatalogApi> {
+    OpenApiRouter::new().routes(routes!(catalog::get))
 }
 
 fn service_routes() -> OpenApiRouter<ServiceApi> {
@@ -186,6 +207,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         ]))
         .expose_headers(ExposeHeaders::list([
             header::AGE,
+            header::CONTENT_DISPOSITION,
             header::ETAG,
             header::RETRY_AFTER,
             auth::RATE_LIMIT,

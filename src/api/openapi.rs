@@ -11,7 +11,7 @@ use super::{
     format::Format,
     problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
 };
-use crate::query::{ConversationRequest, QueryRequest};
+use crate::query::{ConversationRequest, NamesRequest, QueryRequest, catalogue::Lookup};
 
 /// What no route says of itself.
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::query::{ConversationRequest, QueryRequest};
     tags(
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
+        (name = "Lookups", description = "Ids and names"),
         (name = "Service", description = "About this service itself"),
     ),
     components(schemas(ProblemDocument, FieldProblem, UpstreamProblem)),
@@ -66,9 +67,15 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         match (path, method) {
             ("/v1/query", "get") => parameters.extend(get_form(&schema_of::<QueryRequest>())),
             ("/v1/conversations", "get") => parameters.extend(get_form(&schema_of::<ConversationRequest>())),
+            (LOOKUP, "get") => {
+                parameters.push(lookup_parameter());
+                parameters.extend(get_form(&schema_of::<NamesRequest>()));
+            }
             _ => {}
         }
-        parameters.extend(delivery_parameters());
+        if let Some(offered) = formats_of(path) {
+            parameters.extend(delivery_parameters(offered));
+        }
         if method == "get" {
             parameters.push(json!({
                 "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
@@ -80,7 +87,7 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         operation["parameters"] = parameters.into();
     }
     add_failures(path, method, is_guarded, &mut operation["responses"]);
-    add_headers(method, is_guarded, &mut operation["responses"]);
+    add_headers(path, method, is_guarded, &mut operation["responses"]);
 }
 
 fn schema_of<T: utoipa::ToSchema>() -> Value {
@@ -144,9 +151,27 @@ fn filter_example(filters: &Value) -> Value {
     filters.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
-fn delivery_parameters() -> [Value; 4] {
+const LOOKUP: &str = "/v1/lookups/{lookup}";
+
+/// The formats to choose from, on routes whose answers come from Genesys Cloud.
+fn formats_of(path: &str) -> Option<&'static [Format]> {
+    match path {
+        "/v1/catalog" => None,
+        "/v1/conversations" => Some(Format::OF_DOCUMENTS),
+        _ => Some(Format::OF_ROWS),
+    }
+}
+
+fn lookup_parameter() -> Value {
+    json!({
+        "name": "lookup", "in": "path", "required": true, "example": Lookup::Queues.name(),
+        "schema": {"type": "string", "enum": Lookup::ALL.map(Lookup::name)}, "description": "Of what",
+    })
+}
+
+fn delivery_parameters(offered: &[Format]) -> [Value; 4] {
     let seconds = json!({"type": "integer", "minimum": 0, "maximum": super::params::MAX_SECONDS});
-    let formats = Format::ALL.map(Format::name);
+    let formats: Vec<_> = offered.iter().map(|format| format.name()).collect();
     [
         json!({
             "name": "format", "in": "query", "required": false, "schema": {"type": "string", "enum": formats},
@@ -180,6 +205,9 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     add("414", "The URI is too long");
     add("431", "The header fields are too large");
     add("500", "A defect of this service; the log has it under `requestId`");
+    if path == LOOKUP {
+        add("404", "There is no such lookup");
+    }
     if path == "/health/ready" {
         add("503", "The service cannot serve now; `reasons` says why");
     }
@@ -210,7 +238,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
 }
 
-fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
+fn add_headers(path: &str, method: &str, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
@@ -219,6 +247,7 @@ fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
         "Cache-Control": text("How long the answer may be reused, by this caller only"),
         "Cache-Status": text("How the cache took part (RFC 9211)"),
         "Vary": text("What decided about the choice of this answer"),
+        "Content-Disposition": text("What to call the file, of formats that are files"),
         "X-Data-As-Of": json!({"description": "When the oldest part was fetched", "schema": {"type": "string", "format": "date-time"}}),
         "X-Data-Complete": json!({"description": "Whether every figure has settled", "schema": {"type": "string", "enum": ["true", "false"]}}),
     });
@@ -230,7 +259,10 @@ fn add_headers(method: &str, is_guarded: bool, responses: &mut Value) {
         let mut add = |name: &str, header: Value| headers[name] = header;
         match status.as_str() {
             "200" | "304" if is_guarded => {
-                for (name, header) in provenance.as_object().into_iter().flatten() {
+                // What does not come from Genesys Cloud has no age.
+                let is_ours = |name: &str| matches!(name, "ETag" | "Cache-Control" | "Vary");
+                let provenance = provenance.as_object().into_iter().flatten();
+                for (name, header) in provenance.filter(|(name, _)| formats_of(path).is_some() || is_ours(name)) {
                     add(name, header.clone());
                 }
             }

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 
 use super::limits;
 use crate::{
+    encode,
     query::Page,
-    table::{CacheUse, Provenance},
+    table::{CacheUse, Provenance, Table},
 };
 
 /// Where a page stands in the whole answer. The URIs are relative to this service and ask for the other pages
@@ -125,10 +126,27 @@ fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<St
 /// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`; and how many of
 /// its bytes come before `meta`.
 pub fn document(head: &PageHead, provenance: &Provenance, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+    around(head, provenance, |body| {
+        body.extend_from_slice(b"\"entities\":");
+        write_entities(body);
+    })
+}
+
+/// The same of a table: `columns` and `rows` take the place of `entities`.
+pub fn table_document(head: &PageHead, provenance: &Provenance, table: &Table) -> (Bytes, usize) {
+    around(head, provenance, |body| {
+        body.extend_from_slice(b"\"columns\":");
+        encode::table::write_columns(table, body);
+        body.extend_from_slice(b",\"rows\":");
+        encode::table::write_rows(table, body);
+    })
+}
+
+fn around(head: &PageHead, provenance: &Provenance, write_members: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
     body.pop();
-    body.extend_from_slice(b",\"entities\":");
-    write_entities(&mut body);
+    body.push(b',');
+    write_members(&mut body);
     let answer_bytes = body.len();
     body.extend_from_slice(b",\"meta\":");
     serde_json::to_writer(&mut body, &Meta::from(provenance)).expect("writing to memory does not fail");

@@ -57,12 +57,16 @@ pub struct Delivery {
 
 impl Delivery {
     /// Takes its own parameters out of the query string, the rest of its wishes from header fields, and gives
-    /// back the parameters it does not know.
-    pub fn take(query: &QueryString, headers: &HeaderMap) -> Result<(Self, Vec<(String, String)>), DeliveryError> {
+    /// back the parameters it does not know. The format is one of those offered.
+    pub fn take(
+        query: &QueryString,
+        headers: &HeaderMap,
+        offered: &[Format],
+    ) -> Result<(Self, Vec<(String, String)>), DeliveryError> {
         let mut taken = Taken::default();
         let mut rest = Vec::new();
         for (name, value) in &query.pairs {
-            if !taken.take(name, value) {
+            if !taken.take(name, value, offered) {
                 rest.push((name.clone(), value.clone()));
             }
         }
@@ -71,7 +75,7 @@ impl Delivery {
         }
         let format = match taken.format {
             Some(format) => format,
-            None => Format::negotiate(headers).map_err(DeliveryError::NotAcceptable)?,
+            None => Format::negotiate(headers, offered).map_err(DeliveryError::NotAcceptable)?,
         };
         let directives = freshness_of(headers);
         let freshness = Freshness {
@@ -110,9 +114,10 @@ impl DeliveryError {
 pub fn beside_body<T>(
     query: &QueryString,
     headers: &HeaderMap,
+    offered: &[Format],
     parsed: Result<T, Vec<Complaint>>,
 ) -> Result<(Delivery, T), Problem> {
-    let (delivery, rest) = match Delivery::take(query, headers) {
+    let (delivery, rest) = match Delivery::take(query, headers, offered) {
         Ok(taken) => taken,
         Err(error) => return Err(error.with(|rest| [misplaced(rest), parsed.err().unwrap_or_default()].concat())),
     };
@@ -146,25 +151,28 @@ struct Taken {
 
 impl Taken {
     /// Whether the parameter is one about delivery.
-    fn take(&mut self, name: &str, value: &str) -> bool {
+    fn take(&mut self, name: &str, value: &str, offered: &[Format]) -> bool {
         let outcome = match name {
-            "format" => put(&mut self.format, Format::named(value), "must be `json` or `ndjson`"),
-            "max_age" => put(&mut self.max_age, parse_seconds(value), SECONDS),
-            "max_stale" => put(&mut self.max_stale, parse_seconds(value), SECONDS),
+            "format" => put(&mut self.format, Format::named(value, offered), || {
+                let names: Vec<_> = offered.iter().map(|format| format!("`{}`", format.name())).collect();
+                format!("must be {}", names.join(" or "))
+            }),
+            "max_age" => put(&mut self.max_age, parse_seconds(value), || SECONDS.to_owned()),
+            "max_stale" => put(&mut self.max_stale, parse_seconds(value), || SECONDS.to_owned()),
             "on_error" => {
                 let on_error = match value {
                     "stale" => Some(OnError::Stale),
                     "fail" => Some(OnError::Fail),
                     _ => None,
                 };
-                put(&mut self.on_error, on_error, "must be `stale` or `fail`")
+                put(&mut self.on_error, on_error, || "must be `stale` or `fail`".to_owned())
             }
             _ => return false,
         };
         if let Err(detail) = outcome {
             self.complaints.push(Complaint {
                 pointer: pointer(name),
-                detail: detail.to_owned(),
+                detail,
                 suggestion: None,
             });
         }
@@ -174,11 +182,11 @@ impl Taken {
 
 const SECONDS: &str = "must be whole seconds, from 0 to 31536000";
 
-fn put<T>(slot: &mut Option<T>, parsed: Option<T>, expected: &'static str) -> Result<(), &'static str> {
-    let value = parsed.ok_or(expected)?;
+fn put<T>(slot: &mut Option<T>, parsed: Option<T>, expected: impl FnOnce() -> String) -> Result<(), String> {
+    let value = parsed.ok_or_else(expected)?;
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err("is given more than once"),
+        Some(_) => Err("is given more than once".to_owned()),
     }
 }
 
@@ -296,7 +304,7 @@ mod tests {
     #[test]
     fn delivery_takes_its_own_and_leaves_the_rest() {
         let query = query("select=a&format=ndjson&max_age=60&page=2&on_error=fail&max_stale=5");
-        let (delivery, rest) = Delivery::take(&query, &HeaderMap::new()).unwrap();
+        let (delivery, rest) = Delivery::take(&query, &HeaderMap::new(), Format::OF_ROWS).unwrap();
         assert_eq!(delivery.format, Format::Ndjson);
         assert_eq!(
             delivery.freshness,
@@ -318,7 +326,7 @@ mod tests {
     #[test]
     fn every_bad_value_is_complained_about() {
         let query = query("format=xml&max_age=-1&max_stale=1.5&on_error=&max_age=1&max_age=2&x=1");
-        let error = Delivery::take(&query, &HeaderMap::new()).unwrap_err();
+        let error = Delivery::take(&query, &HeaderMap::new(), Format::OF_ROWS).unwrap_err();
         let DeliveryError::Complaints(complaints, rest) = error else {
             panic!("{error:?}")
         };
@@ -350,7 +358,12 @@ mod tests {
 
     #[test]
     fn a_parameter_wins_over_a_directive() {
-        let (delivery, _) = Delivery::take(&query("max_age=60"), &cache_control("no-cache, max-stale=3")).unwrap();
+        let (delivery, _) = Delivery::take(
+            &query("max_age=60"),
+            &cache_control("no-cache, max-stale=3"),
+            Format::OF_ROWS,
+        )
+        .unwrap();
         assert_eq!(delivery.freshness.max_age, Some(Duration::from_mins(1)));
         assert_eq!(delivery.freshness.max_stale, Some(Duration::from_secs(3)));
     }

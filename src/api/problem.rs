@@ -59,7 +59,7 @@ pub enum ProblemKind {
     NotReady,
     /// The answer was not ready in time.
     Deadline,
-    /// The answer is too large to be paged or filled.
+    /// The answer is larger than may be paged, or than its format takes.
     AnswerTooLarge,
     /// A defect of this service.
     Internal,
@@ -323,8 +323,8 @@ impl From<ReportError> for Problem {
                  with `format=ndjson`"
             )),
             ReportError::TooManyRows { rows, limit } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
-                "`fill=zero` would make {rows} rows of this answer, and {limit} are the most: group by less, or use \
-                 longer buckets"
+                "{rows} rows answer this, and {limit} is the most: ask for a shorter range, a longer interval or fewer \
+                 groups, or leave out fill=zero"
             )),
             ReportError::Internal => Self::new(ProblemKind::Internal),
         }

@@ -1,7 +1,6 @@
 //! `/v1/query`: a reporting query as a body or as query-string parameters, one path for both.
 
 use axum::{
-    body::Bytes,
     extract::State,
     http::{HeaderMap, Method},
     response::Response,
@@ -10,19 +9,19 @@ use utoipa::ToSchema;
 
 use super::{
     auth::Caller,
-    conditional::{self, Representation},
     format::Format,
     limits::Deadline,
+    lookups,
     page::{self, Meta, PageHead},
     params::{Delivery, JsonBody, QueryString, beside_body},
     problem::Problem,
+    rows::{EVERYTHING, Rows, TableAnswer},
 };
 use crate::{
     clock::Clock,
     config::Scope,
-    encode,
-    query::{Complaint, Limits, Page, Query, QueryRequest},
-    report::{Answer, Reports},
+    query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest, Source},
+    report::Reports,
 };
 
 /// What the routes need.
@@ -48,7 +47,10 @@ pub struct QueryApi {
     tag = "Queries",
     responses((status = 200, description = "The rows", content(
         (QueryAnswer = "application/json"),
+        (TableAnswer = "application/vnd.genesys-reports.table+json"),
         (String = "application/x-ndjson"),
+        (String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ))),
 )]
 pub async fn get(
@@ -61,7 +63,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers)
+    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked::new(&request, query, Some(query_string.pairs));
@@ -81,7 +83,10 @@ pub async fn get(
     request_body(content = QueryRequest, content_type = "application/json"),
     responses((status = 200, description = "The rows", content(
         (QueryAnswer = "application/json"),
+        (TableAnswer = "application/vnd.genesys-reports.table+json"),
         (String = "application/x-ndjson"),
+        (String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ))),
 )]
 pub async fn post(
@@ -95,7 +100,7 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let parsed = QueryRequest::from_json(&body).meaning(|request| api.parse(request));
-    let (delivery, (request, query)) = beside_body(&query_string, &headers, parsed)?;
+    let (delivery, (request, query)) = beside_body(&query_string, &headers, Format::OF_ROWS, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -103,7 +108,7 @@ pub async fn post(
 
 /// A question, whichever way it came.
 struct Asked {
-    query: Query,
+    query: Named<Query>,
     /// Whether the caller named a page.
     is_paged: bool,
     /// The question as parameters, where that can be written.
@@ -111,7 +116,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(request: &QueryRequest, query: Query, get_form: Option<Vec<(String, String)>>) -> Self {
+    fn new(request: &QueryRequest, query: Named<Query>, get_form: Option<Vec<(String, String)>>) -> Self {
         Self {
             query,
             is_paged: request.page.is_some() || request.page_size.is_some(),
@@ -121,54 +126,41 @@ impl Asked {
 }
 
 impl QueryApi {
-    fn parse(&self, request: QueryRequest) -> Result<(QueryRequest, Query), Vec<Complaint>> {
+    fn parse(&self, request: QueryRequest) -> Result<(QueryRequest, Named<Query>), Vec<Complaint>> {
         let query = Query::parse(&request, self.clock.now(), &self.limits)?;
         Ok((request, query))
     }
 
     async fn answer(
         &self,
-        mut asked: Asked,
+        asked: Asked,
         delivery: Delivery,
         Deadline(deadline): Deadline,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        if delivery.format == Format::Ndjson && !asked.is_paged {
-            // A machine that reads lines wants them all: pages are for people.
-            asked.query.page = Page {
-                number: 1,
-                size: u32::MAX,
-            };
+        let (mut query, calls) = lookups::resolve(&self.reports, asked.query, delivery.freshness, deadline).await?;
+        if !delivery.format.is_paged() && !asked.is_paged {
+            query.page = EVERYTHING;
         }
-        let answer = self.reports.run(&asked.query, delivery.freshness, deadline).await?;
-        let (body, answer_bytes) = match delivery.format {
-            Format::Json => json(&asked, &answer),
-            Format::Ndjson => ndjson(&answer),
+        let mut answer = self.reports.run(&query, delivery.freshness, deadline).await?;
+        answer.provenance.upstream_calls += calls;
+        let rows = Rows {
+            answer,
+            page: query.page,
+            path: "/v1/query",
+            question: asked.get_form.as_deref(),
+            filename: filename(&query.aggregate),
         };
-        let representation = Representation {
-            media_type: delivery.format.media_type(),
-            body,
-            answer_bytes,
-            provenance: &answer.provenance,
-            fresh_for: answer.fresh_for,
-        };
-        Ok(conditional::answer(method, headers, representation, self.clock.now()))
+        rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 }
 
-fn json(asked: &Asked, answer: &Answer) -> (Bytes, usize) {
-    let head = PageHead::new("/v1/query", asked.get_form.as_deref(), asked.query.page, answer.total);
-    page::document(&head, &answer.provenance, |body| {
-        encode::json::write_entities(&answer.table, body);
-    })
-}
-
-fn ndjson(answer: &Answer) -> (Bytes, usize) {
-    let mut body = Vec::new();
-    encode::ndjson::write_lines(&answer.table, &mut body);
-    let answer_bytes = body.len();
-    (body.into(), answer_bytes)
+/// The family and the days, as they are where the range is cut: `conversations-2023-11-01-2023-11-30`.
+fn filename(query: &AggregateQuery) -> String {
+    let Source::Conversations = query.source;
+    let [first, last] = query.range.days(&query.time_zone);
+    format!("conversations-{first}-{last}")
 }
 
 /// A page of rows.

@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use super::json::write_number;
 use crate::table::{Cell, Table};
 
-/// Writes a header and the rows. What is empty is an empty field; buckets are `start/end` in UTC.
+/// Writes a header and the rows. What is empty is an empty field; buckets are `start/end` in UTC, their
+/// edges (`interval.start`, `interval.end`) have the offset of the query's zone.
 pub fn write_records(table: &Table, out: &mut Vec<u8>) {
     try_write(table, out).expect("writing to memory does not fail, and all records have the header's length");
 }
@@ -34,6 +35,7 @@ fn field(cell: &Cell) -> Cow<'_, [u8]> {
     match cell {
         Cell::Empty => Cow::Borrowed(b""),
         Cell::Interval(range) => range.to_string().into_bytes().into(),
+        Cell::Instant(instant) => instant.to_string().into_bytes().into(),
         Cell::Text(text) if may_start_a_formula(text) => format!("'{text}").into_bytes().into(),
         Cell::Text(text) => text.as_bytes().into(),
         // There should be none that is no number; a word in a column of numbers would spoil the column.

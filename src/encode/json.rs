@@ -1,16 +1,14 @@
 //! Rows as JSON objects: dots in column names nest, in the order of the columns.
 
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
-use crate::{
-    query::Range,
-    table::{Cell, Table, TableColumn},
-};
+use crate::table::{Cell, Table, TableColumn};
 
 /// Writes the rows as a JSON array, one object each.
 ///
 /// Every object has the same members, as [`Cell::Empty`] is `null`. Numbers are written without a fraction
-/// when whole (and below 2^53, from where doubles skip whole numbers), buckets as `start/end` in UTC.
+/// when whole (and below 2^53, from where doubles skip whole numbers), buckets as `start/end` in UTC, their
+/// edges with the offset of the query's zone.
 pub fn write_entities(table: &Table, out: &mut Vec<u8>) {
     let template = Template::new(&table.columns);
     out.push(b'[');
@@ -107,21 +105,23 @@ fn insert<'a>(members: &mut Vec<Member<'a>>, path: &[&'a str], cell: usize) {
     }
 }
 
-fn write_cell(cell: &Cell, out: &mut Vec<u8>) {
+pub(super) fn write_cell(cell: &Cell, out: &mut Vec<u8>) {
     match cell {
         Cell::Empty => out.extend_from_slice(b"null"),
-        Cell::Interval(range) => write_interval(range, out),
+        Cell::Interval(range) => write_quoted(range, out),
+        Cell::Instant(instant) => write_quoted(instant, out),
         Cell::Text(text) => write_text(text, out),
         Cell::Number(number) => write_number(*number, out),
     }
 }
 
-fn write_interval(range: &Range, out: &mut Vec<u8>) {
+/// Digits and punctuation, which need no escaping.
+fn write_quoted(value: &impl Display, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
-    let _ = write!(out, "\"{range}\"");
+    let _ = write!(out, "\"{value}\"");
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::table::ColumnKind;
+    use crate::{query::Range, table::ColumnKind};
 
     fn table(names: &[&str], rows: Vec<Vec<Cell>>) -> Table {
         let column = |name: &&str| TableColumn {

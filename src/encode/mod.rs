@@ -6,3 +6,5 @@
 pub mod csv;
 pub mod json;
 pub mod ndjson;
+pub mod table;
+pub mod xlsx;

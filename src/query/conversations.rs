@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Complaint, Dimension, Filter, Limits, Page, Range,
+    Complaint, Dimension, Filter, Limits, Named, Page, Range,
     parse::Check,
     request::{Fields, FilterRequest, Kind, Reader, Written, body_of},
     suggest,
@@ -107,20 +107,24 @@ pub struct Listing {
 }
 
 impl ConversationQuery {
-    /// Checks what was written and says what it means, or everything that is wrong with it.
+    /// Checks what was written and says what it means, or everything that is wrong with it. What is left to do is
+    /// to resolve the names in its filter, if there are any.
     pub fn parse(
         request: &ConversationRequest,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<(Self, Listing), Vec<Complaint>> {
+    ) -> Result<Named<(Self, Listing)>, Vec<Complaint>> {
         let mut check = Check::default();
         let zone = check.time_zone(request.time_zone.as_deref());
         let range = check.range(&request.date_from, request.date_to.as_deref(), now, &zone, limits);
-        let filter = check.filter(&request.filter, details_filter_on);
+        let (filter, by_name) = check.filter(&request.filter, details_filter_on);
         let newest_first = newest_first(&mut check, &request.order_by);
         let page = check.page(request.page, request.page_size, limits.conversation_page_size);
         match range {
-            Some(range) if check.complaints.is_empty() => Ok((Self { range, filter }, Listing { newest_first, page })),
+            Some(range) if check.complaints.is_empty() => {
+                let question = (Self { range, filter }, Listing { newest_first, page });
+                Ok(Named::new(question, by_name, |(query, _)| &mut query.filter))
+            }
             _ => Err(check.refuse()),
         }
     }
@@ -158,11 +162,9 @@ mod tests {
 
     fn parse(body: &Value) -> Result<(ConversationQuery, Listing), Vec<Complaint>> {
         let request = ConversationRequest::from_json(body).shape()?;
-        ConversationQuery::parse(
-            &request,
-            "2026-06-17T21:30:59.500Z".parse().unwrap(),
-            &Limits::default(),
-        )
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        let named = ConversationQuery::parse(&request, now, &Limits::default())?;
+        named.resolve(&crate::query::NamesByLookup::new())
     }
 
     #[test]

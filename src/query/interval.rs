@@ -8,7 +8,7 @@ use std::{fmt, iter, str::FromStr};
 use jiff::{
     SignedDuration, Timestamp,
     civil::Date,
-    tz::{TimeZone, TimeZoneDatabase},
+    tz::{Offset, TimeZone, TimeZoneDatabase},
 };
 
 /// A half-open range of instants, `start` included and `end` not, in whole milliseconds; never empty.
@@ -34,6 +34,12 @@ impl Range {
     /// How much time passes between start and end.
     pub fn duration(&self) -> SignedDuration {
         self.start.duration_until(self.end)
+    }
+
+    /// The first and the last calendar day it touches in a zone.
+    pub fn days(&self, zone: &Zone) -> [Date; 2] {
+        let last = self.end - SignedDuration::from_millis(1);
+        [zone.date_at(self.start), zone.date_at(last)]
     }
 }
 
@@ -90,6 +96,11 @@ impl Zone {
     /// The first instant of a calendar day, which is not midnight where a clock change skips midnight.
     pub fn start_of_day(&self, date: Date) -> Option<Timestamp> {
         self.zone.to_timestamp(date.at(0, 0, 0, 0)).ok()
+    }
+
+    /// How far the zone's clocks are from UTC at an instant.
+    pub fn offset_at(&self, instant: Timestamp) -> Offset {
+        self.zone.to_offset(instant)
     }
 
     fn date_at(&self, instant: Timestamp) -> Date {

@@ -1,14 +1,16 @@
 //! What may be asked: pure values.
 //!
 //! A [`QueryRequest`] is what a person wrote, in JSON or as query-string parameters; [`Query::parse`] turns
-//! it into a [`Query`] that cannot be wrong, or into every [`Complaint`] at once. Nothing below this module
-//! checks a name, a range or a combination again, and nothing here waits, reads a clock or touches a socket.
+//! it into a [`Query`] that cannot be wrong, or into every [`Complaint`] at once; where filters say names instead
+//! of ids, these are [resolved](naming) by listings that are handed in. Nothing below this module checks a name, a range or a combination again, and nothing here waits, reads a clock or touches a socket.
 
 pub mod catalogue;
 pub mod conversations;
 pub mod filter;
 pub mod interval;
+pub mod listing;
 pub mod moment;
+pub mod naming;
 pub mod parse;
 pub mod request;
 mod suggest;
@@ -17,6 +19,8 @@ pub use catalogue::{Dimension, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
 pub use interval::{Granularity, Range, Zone};
+pub use listing::{NamesQuery, NamesRequest};
+pub use naming::{Named, NamesById, NamesByLookup};
 pub use parse::{Complaint, Limits};
 pub use request::{FilterRequest, QueryRequest};
 
@@ -78,6 +82,10 @@ pub struct Column {
 pub enum ColumnValue {
     /// The bucket, as `start/end`.
     Interval,
+    /// The instant at which the bucket starts.
+    IntervalStart,
+    /// The instant at which the bucket ends, not included.
+    IntervalEnd,
     /// The id (or plain value) of a dimension that rows are grouped by.
     Dimension(&'static Dimension),
     /// The name behind a dimension's id, resolved through the look-ups.

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::{
     AggregateQuery, Column, ColumnValue, Dimension, Fill, Filter, Granularity, Metric, OrderBy, Page, Query,
     QueryRequest, Range, Source, Zone,
-    catalogue::{self, Side},
+    catalogue::{self, Combination, Side},
     moment::{self, NotAMoment},
+    naming::{Named, NamedClause},
     request::FilterRequest,
     suggest,
 };
@@ -21,8 +22,11 @@ impl Query {
     /// Filled in where the request is silent: `dateTo` is `now` (or the end of the range named in
     /// `dateFrom`), `timeZone` is UTC, `groupBy` is every dimension that is selected (or whose name is),
     /// `select` is the groups and `conversation.count`. With an `interval`, the column of that name is added
-    /// in front unless it is selected. To group by a dimension without selecting it is allowed.
-    pub fn parse(request: &QueryRequest, now: Timestamp, limits: &Limits) -> Result<Self, Vec<Complaint>> {
+    /// in front unless it (or `interval.start`, `interval.end`) is selected. To group by a dimension without
+    /// selecting it is allowed.
+    ///
+    /// What is left to do is to resolve the names in its filter, if there are any.
+    pub fn parse(request: &QueryRequest, now: Timestamp, limits: &Limits) -> Result<Named<Self>, Vec<Complaint>> {
         let mut check = Check::default();
 
         let time_zone = check.time_zone(request.time_zone.as_deref());
@@ -33,7 +37,7 @@ impl Query {
         }
 
         let asked_groups = request.group_by.as_deref().map(|names| check.groups(names));
-        let filter = check.filter(&request.filter, aggregates_filter_on);
+        let (filter, by_name) = check.filter(&request.filter, aggregates_filter_on);
         let columns = match &request.select {
             Some(names) => check.columns(names),
             None => default_columns(request.group_by.as_deref().unwrap_or_default(), asked_groups.as_ref()),
@@ -51,21 +55,24 @@ impl Query {
         let fill = check.fill(request.fill.as_deref());
 
         match range {
-            Some(range) if check.complaints.is_empty() => Ok(Self {
-                aggregate: AggregateQuery {
-                    source,
-                    range,
-                    granularity,
-                    time_zone,
-                    metrics: metrics_of(&columns),
-                    group_by: group_by.into_iter().collect(),
-                    filter,
-                },
-                columns: columns.into_iter().map(|placed| placed.column).collect(),
-                order_by,
-                page,
-                fill,
-            }),
+            Some(range) if check.complaints.is_empty() => {
+                let query = Self {
+                    aggregate: AggregateQuery {
+                        source,
+                        range,
+                        granularity,
+                        time_zone,
+                        metrics: metrics_of(&columns),
+                        group_by: group_by.into_iter().collect(),
+                        filter,
+                    },
+                    columns: columns.into_iter().map(|placed| placed.column).collect(),
+                    order_by,
+                    page,
+                    fill,
+                };
+                Ok(Named::new(query, by_name, |query| &mut query.aggregate.filter))
+            }
             _ => Err(check.refuse()),
         }
     }
@@ -142,14 +149,27 @@ impl Placed {
     fn metric(&self) -> Option<(&'static Metric, super::Statistic)> {
         match self.column.value {
             ColumnValue::Metric(metric, statistic) => Some((metric, statistic)),
-            ColumnValue::Interval | ColumnValue::Dimension(_) | ColumnValue::Name(_) => None,
+            ColumnValue::Interval
+            | ColumnValue::IntervalStart
+            | ColumnValue::IntervalEnd
+            | ColumnValue::Dimension(_)
+            | ColumnValue::Name(_) => None,
         }
     }
 
     fn dimension(&self) -> Option<&'static Dimension> {
         match self.column.value {
             ColumnValue::Dimension(dimension) | ColumnValue::Name(dimension) => Some(dimension),
-            ColumnValue::Interval | ColumnValue::Metric(..) => None,
+            ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd | ColumnValue::Metric(..) => {
+                None
+            }
+        }
+    }
+
+    fn is_bucket(&self) -> bool {
+        match self.column.value {
+            ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd => true,
+            ColumnValue::Dimension(_) | ColumnValue::Name(_) | ColumnValue::Metric(..) => false,
         }
     }
 }
@@ -195,9 +215,7 @@ fn default_columns(names: &[String], groups: Option<&BTreeSet<&'static Dimension
 }
 
 fn with_interval(mut columns: Vec<Placed>, bucketed: bool) -> Vec<Placed> {
-    let selected = columns
-        .iter()
-        .any(|placed| placed.column.value == ColumnValue::Interval);
+    let selected = columns.iter().any(Placed::is_bucket);
     if bucketed && !selected {
         let column = Column {
             name: "interval".to_owned(),
@@ -350,7 +368,7 @@ impl Check {
                     self.advise(pointer, "groups are made by id", dimension.name.to_owned());
                     groups.insert(dimension);
                 }
-                Some(ColumnValue::Interval) => {
+                Some(ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd) => {
                     self.complain(
                         pointer,
                         "rows are always told apart by bucket; its length is the field interval",
@@ -440,7 +458,7 @@ impl Check {
                          agent.id it would always be empty",
                     );
                 }
-                if !one_media_type && !metric.folds_over_media_types(statistic) {
+                if !one_media_type && metric.over_media_types(statistic) == Combination::Never {
                     self.advise(
                         pointer,
                         "this figure cannot be put together exactly from those of several media types: add \
@@ -467,42 +485,49 @@ impl Check {
         }
     }
 
-    /// Reads a filter on the dimensions allowed.
+    /// Reads a filter on the dimensions allowed, and which of its clauses hold names in place of ids.
     pub(super) fn filter(
         &mut self,
         clauses: &[FilterRequest],
         allowed: impl Fn(&Dimension) -> Result<(), &'static str>,
-    ) -> Filter {
+    ) -> (Filter, Vec<NamedClause>) {
         let clauses = self.bounded("/filter", clauses, MAX_FILTERS);
         let mut filter = Filter::default();
+        let mut by_name = Vec::new();
         for (index, clause) in clauses.iter().enumerate() {
             let pointer = format!("/filter/{index}/dimension");
             let values = self.filter_values(&format!("/filter/{index}/values"), &clause.values);
             let name = clause.dimension.as_str();
-            if let Some(dimension) = catalogue::dimension(name) {
-                match allowed(dimension) {
-                    Err(why) => self.complain(pointer, why),
-                    Ok(()) if filter.clauses.contains_key(dimension) => {
-                        self.complain(
-                            pointer,
-                            "this dimension is filtered on already: list all its values there",
-                        );
-                    }
-                    Ok(()) => {
-                        filter.clauses.insert(dimension, values);
-                    }
-                }
-            } else if let Some(dimension) = catalogue::dimension_named_by(name) {
-                self.advise(pointer, "filters take ids", dimension.name.to_owned());
-            } else {
+            let lookup = catalogue::lookup_of_names(name);
+            let dimension = lookup.map(|(dimension, _)| dimension).or(catalogue::dimension(name));
+            let Some(dimension) = dimension else {
                 let known = catalogue::DIMENSIONS
                     .iter()
                     .filter(|dimension| allowed(dimension).is_ok());
-                let known = known.flat_map(|dimension| [dimension.name, dimension.upstream]);
+                let known = known.flat_map(Dimension::names);
                 self.unknown_dimension(pointer, name, known, "this dimension cannot be filtered on");
+                continue;
+            };
+            match allowed(dimension) {
+                Err(why) => self.complain(pointer, why),
+                Ok(()) if filter.clauses.contains_key(dimension) => {
+                    self.complain(
+                        pointer,
+                        "this dimension is filtered on already: list all its values there, as ids or as names",
+                    );
+                }
+                Ok(()) => {
+                    filter.clauses.insert(dimension, values);
+                    by_name.extend(lookup.map(|(dimension, lookup)| NamedClause {
+                        index,
+                        dimension,
+                        lookup,
+                        names: clause.values.clone(),
+                    }));
+                }
             }
         }
-        filter
+        (filter, by_name)
     }
 
     fn filter_values(&mut self, pointer: &str, values: &[String]) -> BTreeSet<String> {
@@ -654,6 +679,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::query::NamesByLookup;
 
     const NOW: &str = "2026-06-17T21:30:59.500Z";
 
@@ -664,7 +690,8 @@ mod tests {
             .entry("dateFrom")
             .or_insert(json!("yesterday"));
         let request = QueryRequest::from_json(&body).shape().unwrap();
-        Query::parse(&request, NOW.parse().unwrap(), &Limits::default())
+        let named = Query::parse(&request, NOW.parse().unwrap(), &Limits::default())?;
+        named.resolve(&NamesByLookup::new())
     }
 
     fn names<'a>(dimensions: impl IntoIterator<Item = &'a &'static Dimension>) -> Vec<&'static str> {
@@ -759,6 +786,11 @@ mod tests {
             (
                 json!({"select": ["nOffered", "interval"]}),
                 vec!["nOffered", "interval"],
+                vec![],
+            ),
+            (
+                json!({"select": ["interval.start", "interval.end", "nOffered"], "interval": "PT1H"}),
+                vec!["interval.start", "interval.end", "nOffered"],
                 vec![],
             ),
         ] {
@@ -873,10 +905,16 @@ mod tests {
                 Some("media.type"),
             ),
             (
-                json!({"filter": [{"dimension": "routing.queue.name", "values": ["Support"]}]}),
+                json!({"filter": [{"dimension": "queue.name", "values": ["Support"]}]}),
                 "/filter/0/dimension",
-                Some("routing.queue.id"),
+                Some("routing.queue.name"),
             ),
+            (
+                json!({"select": ["interval", "interval.start", "nOffered"]}),
+                "/select/1",
+                None,
+            ),
+            (json!({"groupBy": ["interval.start"]}), "/groupBy/0", None),
             (
                 json!({"filter": [{"dimension": "segment.type", "values": ["ivr"]}]}),
                 "/filter/0/dimension",
@@ -1042,7 +1080,10 @@ mod tests {
         #[test]
         fn what_means_the_same_is_the_same(mut request in requests()) {
             let now = NOW.parse().unwrap();
-            let parse = |request: &QueryRequest| Query::parse(request, now, &Limits::default()).unwrap().aggregate;
+            let parse = |request: &QueryRequest| {
+                let named = Query::parse(request, now, &Limits::default()).unwrap();
+                named.resolve(&NamesByLookup::new()).unwrap().aggregate
+            };
             let one = parse(&request);
             prop_assert!(one.group_by.is_sorted() && one.metrics.is_sorted());
 

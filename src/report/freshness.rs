@@ -113,7 +113,8 @@ impl Dated {
 
     /// Whether its figures have settled.
     pub(super) fn complete(&self) -> bool {
-        self.state() == State::Settled
+        // Names have nothing that settles: a listing is whole when it is there.
+        matches!(self.state(), State::Settled | State::Names)
     }
 
     /// The instant up to which its figures no longer change, within its range.
@@ -121,7 +122,7 @@ impl Dated {
         let settled = self.fetched_at - SETTLE_WINDOW;
         match self.covers {
             Covers::Figures { range, .. } => settled.clamp(range.start, range.end),
-            Covers::Names => settled,
+            Covers::Names => self.fetched_at,
         }
     }
 

@@ -1,13 +1,13 @@
 //! What has been fetched, in memory, bounded by its bytes. Whether it may still be given is not decided here.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::future::Cache;
 
 use super::freshness::Dated;
 use crate::{
-    query::{AggregateQuery, ConversationQuery, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, NamesById, catalogue::Lookup},
     table::SliceRow,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Held {
 pub(super) enum Payload {
     Slice(Vec<SliceRow>),
     Listing(Listing),
-    Names(Arc<HashMap<Arc<str>, Arc<str>>>),
+    Names(Arc<NamesById>),
 }
 
 /// Conversations by start, then id, as the upstream wrote them.

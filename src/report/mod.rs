@@ -22,16 +22,19 @@ use self::{
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listing, Payload},
-    rows::NamesByLookup,
 };
 use crate::{
     clock::Clock,
-    query::{AggregateQuery, ColumnValue, ConversationQuery, Query, Range, catalogue::Lookup},
+    query::{
+        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesById, NamesByLookup, NamesQuery, Query, Range,
+        catalogue::Lookup,
+    },
     table::{CacheUse, Provenance, Table},
     upstream::{Client, Conversation, ConversationPage, UpstreamError},
 };
 
 pub use freshness::SETTLE_WINDOW;
+pub use rows::MAX_ROWS;
 
 /// Answers reporting queries, from what is held or from the upstream. Cheap to clone.
 #[derive(Clone)]
@@ -125,12 +128,12 @@ pub enum ReportError {
         /// The bound.
         limit_bytes: u64,
     },
-    /// Filling empty buckets would make more rows than is sensible: use fewer groups or longer buckets.
-    #[error("filling empty buckets would make {rows} rows; {limit} are the most")]
+    /// More rows than are made for one answer, on however many pages.
+    #[error("{rows} rows are more than {limit}")]
     TooManyRows {
-        /// Groups times buckets.
+        /// How many there would be.
         rows: u64,
-        /// The bound.
+        /// The most.
         limit: u64,
     },
     /// A defect of this service; the log has it.
@@ -165,7 +168,7 @@ impl Reports {
         let key = Key::Aggregates(query.aggregate.clone());
         let (given, (names, calls_for_names)) = futures_util::try_join!(
             self.give(&key, freshness, deadline),
-            self.names(&query.columns, freshness, deadline),
+            self.names_by_lookup(lookups_of(&query.columns), freshness, deadline),
         )?;
         let Payload::Slice(rows) = &given.held.payload else {
             return Err(ReportError::Internal);
@@ -177,6 +180,44 @@ impl Reports {
             fresh_for: given.fresh_for,
             provenance: given.provenance(calls_for_names),
         })
+    }
+
+    /// Lists ids and names, by name, then by id.
+    pub async fn names(
+        &self,
+        lookup: Lookup,
+        query: &NamesQuery,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Answer, ReportError> {
+        let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
+        let (table, total) = rows::names(query, given.names()?);
+        Ok(Answer {
+            table,
+            total,
+            fresh_for: given.fresh_for,
+            provenance: given.provenance(0),
+        })
+    }
+
+    /// Whole listings of names, and what they cost upstream. A name may be old, so a bound on age is passed over.
+    pub async fn names_by_lookup(
+        &self,
+        lookups: BTreeSet<Lookup>,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<(NamesByLookup, u32), ReportError> {
+        let freshness = Freshness {
+            max_age: None,
+            ..freshness
+        };
+        let listings = lookups.into_iter().map(async |lookup| {
+            let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
+            Ok::<_, ReportError>(((lookup, Arc::clone(given.names()?)), given.calls()))
+        });
+        let listings = futures_util::future::try_join_all(listings).await?;
+        let (names, calls): (Vec<_>, Vec<_>) = listings.into_iter().unzip();
+        Ok((names.into_iter().collect(), calls.into_iter().sum()))
     }
 
     /// Lists the conversations that started in the range, all of them, in one consistent snapshot.
@@ -325,40 +366,24 @@ impl Reports {
         })
     }
 
-    /// The names the columns show, and what they cost upstream.
-    async fn names(
-        &self,
-        columns: &[crate::query::Column],
-        freshness: Freshness,
-        deadline: Instant,
-    ) -> Result<(NamesByLookup, u32), ReportError> {
-        // A name may be old; only the figures have to be as fresh as the caller asks.
-        let freshness = Freshness {
-            max_age: None,
-            ..freshness
-        };
-        let lookups: BTreeSet<Lookup> = columns.iter().filter_map(|column| lookup_of(&column.value)).collect();
-        let listings = lookups.into_iter().map(async |lookup| {
-            let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
-            let Payload::Names(names) = &given.held.payload else {
-                return Err(ReportError::Internal);
-            };
-            Ok(((lookup, Arc::clone(names)), given.calls()))
-        });
-        let listings = futures_util::future::try_join_all(listings).await?;
-        let (names, calls): (Vec<_>, Vec<_>) = listings.into_iter().unzip();
-        Ok((names.into_iter().collect(), calls.into_iter().sum()))
-    }
-
     fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 }
 
+/// The listings whose names the columns show.
+fn lookups_of(columns: &[Column]) -> BTreeSet<Lookup> {
+    columns.iter().filter_map(|column| lookup_of(&column.value)).collect()
+}
+
 fn lookup_of(value: &ColumnValue) -> Option<Lookup> {
     match value {
         ColumnValue::Name(dimension) => dimension.named.map(|(_, lookup)| lookup),
-        ColumnValue::Interval | ColumnValue::Dimension(_) | ColumnValue::Metric(..) => None,
+        ColumnValue::Interval
+        | ColumnValue::IntervalStart
+        | ColumnValue::IntervalEnd
+        | ColumnValue::Dimension(_)
+        | ColumnValue::Metric(..) => None,
     }
 }
 
@@ -386,6 +411,13 @@ impl Given {
         match self.used {
             CacheUse::Miss => self.held.upstream_calls,
             CacheUse::Hit | CacheUse::Collapsed | CacheUse::Stale => 0,
+        }
+    }
+
+    fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
+        match &self.held.payload {
+            Payload::Names(names) => Ok(names),
+            Payload::Slice(_) | Payload::Listing(_) => Err(ReportError::Internal),
         }
     }
 

@@ -2,28 +2,26 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
 };
 
 use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
-        AggregateQuery, ColumnValue, Fill, Metric, Page, Query, Range, Statistic,
-        catalogue::{Lookup, Rollup, Unit},
+        AggregateQuery, ColumnValue, Fill, Metric, NamesById, NamesByLookup, NamesQuery, Page, Query, Range, Statistic,
+        catalogue::{Rollup, Unit},
     },
-    table::{Cell, ColumnKind, SliceRow, Stats, Table, TableColumn},
+    table::{Cell, ColumnKind, LocalInstant, SliceRow, Stats, Table, TableColumn},
 };
 
-/// Names by id, for every look-up the query's columns need.
-pub(super) type NamesByLookup = HashMap<Lookup, Arc<HashMap<Arc<str>, Arc<str>>>>;
-
-/// The most rows that empty buckets may add up to: groups times buckets grows faster than people expect.
-const MOST_FILLED_ROWS: usize = 500_000;
+/// The most rows of one answer, all pages together: what is made in memory to be ordered and cut.
+pub const MAX_ROWS: u64 = 250_000;
 
 /// The page of rows the query asks for, and how many rows there are in all.
 pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
+    bounded(rows.len())?;
     if query.fill == Fill::Zero {
         fill_with_zeros(&query.aggregate, &mut rows)?;
     }
@@ -39,9 +37,35 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
     Ok((table, total))
 }
 
+/// The page of ids and names the query asks for, and how many it finds in all.
+pub(super) fn names(query: &NamesQuery, names: &NamesById) -> (Table, u64) {
+    let mut found: Vec<_> = names.iter().filter(|(_, name)| query.finds(name)).collect();
+    found.sort_unstable_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
+    let total = found.len() as u64;
+    let cells = |(id, name): (&Arc<str>, &Arc<str>)| vec![Cell::Text(Arc::clone(id)), Cell::Text(Arc::clone(name))];
+    let column = |name: &str| TableColumn {
+        name: name.to_owned(),
+        kind: ColumnKind::Text,
+    };
+    let table = Table {
+        columns: vec![column("id"), column("name")],
+        rows: page(query.page, found).into_iter().map(cells).collect(),
+    };
+    (table, total)
+}
+
+fn bounded(rows: usize) -> Result<(), ReportError> {
+    let rows = rows as u64;
+    if rows > MAX_ROWS {
+        return Err(ReportError::TooManyRows { rows, limit: MAX_ROWS });
+    }
+    Ok(())
+}
+
 fn columns(query: &Query) -> Vec<TableColumn> {
     let kind = |value: &ColumnValue| match value {
         ColumnValue::Interval => ColumnKind::Interval,
+        ColumnValue::IntervalStart | ColumnValue::IntervalEnd => ColumnKind::Instant,
         ColumnValue::Dimension(_) | ColumnValue::Name(_) => ColumnKind::Text,
         ColumnValue::Metric(metric, statistic) => kind_of(metric, *statistic),
     };
@@ -73,8 +97,14 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
         let place = query.aggregate.metrics.iter().position(|metric| *metric == wanted)?;
         row.metrics[place]?.get(statistic)
     };
+    let instant = |at| {
+        let offset = query.aggregate.time_zone.offset_at(at);
+        Cell::Instant(LocalInstant { at, offset })
+    };
     let cell = |value: &ColumnValue| match value {
         ColumnValue::Interval => Cell::Interval(row.bucket),
+        ColumnValue::IntervalStart => instant(row.bucket.start),
+        ColumnValue::IntervalEnd => instant(row.bucket.end),
         ColumnValue::Dimension(dimension) => in_group(*dimension).map_or(Cell::Empty, Cell::Text),
         ColumnValue::Name(dimension) => in_group(*dimension).map_or(Cell::Empty, |id| {
             let known = dimension.named.and_then(|(_, lookup)| names.get(&lookup)?.get(&id));
@@ -101,13 +131,7 @@ fn fill_with_zeros(query: &AggregateQuery, rows: &mut Vec<SliceRow>) -> Result<(
         groups.insert((Vec::new(), None));
     }
     let buckets = buckets(query, rows.iter().map(|row| row.bucket).collect());
-    let filled = buckets.len().saturating_mul(groups.len());
-    if filled > MOST_FILLED_ROWS {
-        return Err(ReportError::TooManyRows {
-            rows: filled as u64,
-            limit: MOST_FILLED_ROWS as u64,
-        });
-    }
+    bounded(buckets.len().saturating_mul(groups.len()))?;
     let present: HashSet<_> = rows.iter().map(|row| (row.group.clone(), row.bucket)).collect();
     for bucket in buckets {
         for (group, media_type) in &groups {
@@ -188,12 +212,13 @@ fn rank(a: &Cell, b: &Cell) -> Ordering {
         (Cell::Number(a), Cell::Number(b)) => a.total_cmp(b),
         (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
         (Cell::Interval(a), Cell::Interval(b)) => a.cmp(b),
+        (Cell::Instant(a), Cell::Instant(b)) => a.at.cmp(&b.at),
         // A column holds one kind.
         _ => Ordering::Equal,
     }
 }
 
-fn page(page: Page, rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
     let size = page.size as usize;
     let before = (page.number as usize - 1).saturating_mul(size);
     rows.into_iter().skip(before).take(size).collect()
@@ -204,7 +229,7 @@ pub(super) mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::query::{Limits, QueryRequest};
+    use crate::query::{Limits, QueryRequest, catalogue::Lookup};
 
     /// Two hours in two buckets, grouped and measured as told, all columns selected.
     pub(in crate::report) fn query(group_by: &[&str], metrics: &[&str]) -> Query {
@@ -217,7 +242,8 @@ pub(super) mod tests {
             select: Some(owned(&[group_by, metrics].concat())),
             ..QueryRequest::default()
         };
-        Query::parse(&request, Timestamp::UNIX_EPOCH, &Limits::default()).unwrap()
+        let named = Query::parse(&request, Timestamp::UNIX_EPOCH, &Limits::default()).unwrap();
+        named.resolve(&NamesByLookup::new()).unwrap()
     }
 
     pub(in crate::report) fn group(values: &[&str]) -> Vec<Option<Arc<str>>> {
@@ -251,6 +277,7 @@ pub(super) mod tests {
         let cell = |cell: &Cell| match cell {
             Cell::Empty => "-".to_owned(),
             Cell::Interval(range) => range.start.strftime("%H").to_string(),
+            Cell::Instant(instant) => instant.to_string(),
             Cell::Text(text) => text.to_string(),
             Cell::Number(number) => number.to_string(),
         };
@@ -324,18 +351,37 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn more_filled_rows_than_fit_are_refused_by_their_number() {
-        let mut query = query(&["conversationId"], &["nOffered"]);
-        query.fill = Fill::Zero;
-        let rows: Vec<_> = (0..=MOST_FILLED_ROWS / 2)
-            .map(|id| row(&[&id.to_string()], None, 0, Some(count(1.0))))
-            .collect();
-        let refused = table(&query, &rows, &NamesByLookup::new()).unwrap_err();
-        assert!(
-            matches!(refused, ReportError::TooManyRows { rows: 500_002, .. }),
-            "{refused}"
+    fn more_rows_than_are_made_are_refused_before_they_are_made() {
+        let mut filled = query(&["queueId"], &["nOffered"]);
+        filled.fill = Fill::Zero;
+        let groups = |how_many: u64| -> Vec<SliceRow> {
+            let name = |number: u64| row(&[&number.to_string()], None, 0, Some(count(0.0)));
+            (0..how_many).map(name).collect()
+        };
+        // Two buckets each.
+        let (table_of, limit) = (
+            |groups_count| table(&filled, &groups(groups_count), &NamesByLookup::new()).map(|(_, total)| total),
+            MAX_ROWS / 2,
         );
-        assert!(table(&query, &rows[1..], &NamesByLookup::new()).is_ok());
+        assert!(matches!(table_of(limit), Ok(MAX_ROWS)));
+        let Err(ReportError::TooManyRows { rows, .. }) = table_of(limit + 1) else {
+            panic!("made")
+        };
+        assert_eq!(rows, MAX_ROWS + 2);
+    }
+
+    #[test]
+    fn the_edges_of_buckets_carry_the_offset_of_the_zone() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        query.aggregate.time_zone = crate::query::Zone::named("America/St_Johns").unwrap();
+        query.columns[0].value = ColumnValue::IntervalStart;
+        query.columns[1].value = ColumnValue::IntervalEnd;
+        let rows = [row(&["a"], None, 1, Some(count(1.0)))];
+        let (table, _) = table(&query, &rows, &NamesByLookup::new()).unwrap();
+        assert_eq!(
+            printed(&table),
+            ["2026-02-28T21:30:00.000-03:30 2026-02-28T22:30:00.000-03:30 1"]
+        );
     }
 
     #[test]
@@ -361,7 +407,7 @@ pub(super) mod tests {
         let mut query = query(&["queueId"], &["nOffered"]);
         let queue = query.aggregate.group_by[0];
         query.columns[1].value = ColumnValue::Name(queue);
-        let known = HashMap::from([(Arc::from("a"), Arc::from("Support"))]);
+        let known = NamesById::from([(Arc::from("a"), Arc::from("Support"))]);
         let names = NamesByLookup::from([(Lookup::Queues, Arc::new(known))]);
         let rows = [
             row(&["a"], None, 0, Some(count(1.0))),

@@ -7,13 +7,16 @@ mod support;
 
 mod browser;
 mod caching;
+mod catalogue;
 mod command_line;
 mod conditional;
 mod conformance;
 mod failures;
+mod formats;
 mod harness;
 mod limits;
 mod logs;
+mod lookups;
 mod oracle;
 mod paging;
 mod queries;

@@ -15,14 +15,34 @@ mod metrics;
 pub use dimensions::DIMENSIONS;
 pub use metrics::METRICS;
 
-use std::iter;
+use std::fmt;
 
 use super::ColumnValue;
 
+/// The columns that say which bucket a row is about, and what each shows. The last two are the same in two columns,
+/// for tools that cannot take `start/end` apart.
+pub static BUCKETS: [(&str, ColumnValue, &str); 3] = [
+    (
+        "interval",
+        ColumnValue::Interval,
+        "The bucket, as start/end in UTC; the end is not included.",
+    ),
+    (
+        "interval.start",
+        ColumnValue::IntervalStart,
+        "When the bucket starts, with the offset of the query's time zone.",
+    ),
+    (
+        "interval.end",
+        ColumnValue::IntervalEnd,
+        "When the bucket ends, not included, with the offset of the query's time zone.",
+    ),
+];
+
 /// What a column of that name shows, by its friendly name or the upstream's own.
 pub fn column(name: &str) -> Option<ColumnValue> {
-    if name == "interval" {
-        return Some(ColumnValue::Interval);
+    if let Some((_, value, _)) = BUCKETS.iter().find(|(known, ..)| *known == name) {
+        return Some(value.clone());
     }
     let of_dimension = DIMENSIONS
         .iter()
@@ -56,7 +76,8 @@ pub fn column_names() -> impl Iterator<Item = String> {
     let plain_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.name, statistic));
     let upstream = groupable().map(|dimension| dimension.upstream.to_owned());
     let upstream_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.upstream, statistic));
-    iter::once("interval".to_owned())
+    let buckets = BUCKETS.iter().map(|(name, ..)| (*name).to_owned());
+    buckets
         .chain(friendly)
         .chain(friendly_statistics)
         .chain(plain_statistics)
@@ -74,6 +95,12 @@ pub fn dimension_named_by(name: &str) -> Option<&'static Dimension> {
     DIMENSIONS
         .iter()
         .find(|dimension| dimension.named.is_some_and(|(named, _)| named == name))
+}
+
+/// The dimension and the listing a filter on that name (`routing.queue.name`) is about.
+pub fn lookup_of_names(name: &str) -> Option<(&'static Dimension, Lookup)> {
+    let dimension = dimension_named_by(name)?;
+    dimension.named.map(|(_, lookup)| (dimension, lookup))
 }
 
 /// The metric of that upstream name.
@@ -105,6 +132,12 @@ pub struct Dimension {
 }
 
 impl Dimension {
+    /// What it goes by: its friendly name, the upstream's own, and the friendly name of what its ids stand for.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let named = self.named.map(|(named, _)| named);
+        [Some(self.name), Some(self.upstream), named].into_iter().flatten()
+    }
+
     fn goes_by(&self, name: &str) -> bool {
         self.name == name || self.upstream == name
     }
@@ -137,6 +170,51 @@ pub enum Lookup {
     Languages,
     /// `/api/v2/flows`
     Flows,
+}
+
+impl Lookup {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::Queues,
+        Self::Users,
+        Self::WrapUpCodes,
+        Self::Divisions,
+        Self::Skills,
+        Self::Languages,
+        Self::Flows,
+    ];
+
+    /// Its name, as in `/v1/lookups/wrapup-codes`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queues => "queues",
+            Self::Users => "users",
+            Self::WrapUpCodes => "wrapup-codes",
+            Self::Divisions => "divisions",
+            Self::Skills => "skills",
+            Self::Languages => "languages",
+            Self::Flows => "flows",
+        }
+    }
+
+    /// One of what it lists.
+    pub const fn singular(self) -> &'static str {
+        match self {
+            Self::Queues => "queue",
+            Self::Users => "user",
+            Self::WrapUpCodes => "wrap-up code",
+            Self::Divisions => "division",
+            Self::Skills => "skill",
+            Self::Languages => "language",
+            Self::Flows => "flow",
+        }
+    }
+}
+
+impl fmt::Display for Lookup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 /// A metric of conversation aggregates.
@@ -184,11 +262,54 @@ impl Metric {
         }
     }
 
-    /// Whether a statistic of disjoint groups follows from the statistics of its parts.
-    ///
-    /// Distinct counts do not add over time, but over media types they do, by the contract's own exception.
-    pub fn folds_over_media_types(&self, statistic: Statistic) -> bool {
-        self.rollup != Rollup::None && !matches!(statistic, Statistic::P95 | Statistic::P99)
+    /// Every name of one statistic, the friendly one first.
+    pub fn columns(&self, statistic: Statistic) -> Vec<String> {
+        let aliases = self.aliases.iter().filter(|(_, aliased)| *aliased == statistic);
+        let mut names: Vec<String> = aliases.map(|(alias, _)| (*alias).to_owned()).collect();
+        names.extend([
+            self.spelled(self.name, statistic),
+            self.spelled(self.upstream, statistic),
+        ]);
+        if self.statistics.len() == 1 {
+            names.push(format!("{}.{}", self.upstream, statistic.suffix()));
+        }
+        names
+    }
+
+    /// How the numbers of shorter buckets make that of a longer one.
+    pub fn over_time(&self, statistic: Statistic) -> Combination {
+        match self.rollup {
+            Rollup::Distinct => Combination::Never,
+            Rollup::Counter | Rollup::Timer | Rollup::Ratio | Rollup::None => self.over_media_types(statistic),
+        }
+    }
+
+    /// How the numbers of media types make that of all. Distinct counts do not add over time, but over media types
+    /// they do, by the contract's own exception.
+    pub fn over_media_types(&self, statistic: Statistic) -> Combination {
+        if self.rollup == Rollup::None {
+            return Combination::Never;
+        }
+        match statistic {
+            Statistic::Count | Statistic::Sum | Statistic::Numerator | Statistic::Denominator => Combination::Sum,
+            Statistic::Min => Combination::Smallest,
+            Statistic::Max => Combination::Largest,
+            Statistic::Average | Statistic::Ratio => Combination::Recomputed,
+            Statistic::Target => Combination::IfEqual,
+            Statistic::Current | Statistic::P95 | Statistic::P99 => Combination::Never,
+        }
+    }
+
+    /// What to know about a combination that is not what it seems.
+    pub fn exception(&self) -> Option<&'static str> {
+        match self.rollup {
+            Rollup::Distinct => Some(
+                "Conversations are counted once per bucket, so buckets do not add. Genesys Cloud tells media types \
+                 apart: without media.type among the groups their counts are added, and a conversation that used \
+                 several media types counts once for each.",
+            ),
+            Rollup::Counter | Rollup::Timer | Rollup::Ratio | Rollup::None => None,
+        }
     }
 
     fn statistic_named(&self, name: &str) -> Option<Statistic> {
@@ -228,6 +349,23 @@ pub enum Rollup {
     Distinct,
     /// Never combined: the whole is asked for instead.
     None,
+}
+
+/// How numbers of disjoint parts make the number of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combination {
+    /// They add.
+    Sum,
+    /// The smallest of them.
+    Smallest,
+    /// The largest of them.
+    Largest,
+    /// Not from one another, but from statistics that add.
+    Recomputed,
+    /// The same number, if all are equal; otherwise none.
+    IfEqual,
+    /// Not at all.
+    Never,
 }
 
 /// What a number is a number of.
@@ -399,7 +537,8 @@ mod tests {
                     .filter_map(|dimension| Some(dimension.named?.0.to_owned())),
             )
             .collect();
-        for name in &names {
+        // The bucket is the exception: whole or in parts, and a query that selects both is refused.
+        for name in names.iter().filter(|name| *name != "interval") {
             let inside = format!("{name}.");
             let longer: Vec<_> = names.iter().filter(|other| other.starts_with(&inside)).collect();
             assert!(longer.is_empty(), "{name} would hold {longer:?}");

@@ -1,0 +1,304 @@
+//! `/v1/catalog`: what can be asked for, from the tables that validate it.
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method},
+    response::Response,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{auth::Caller, conditional, format::Format, problem::Problem};
+use crate::{
+    config::Scope,
+    query::{
+        Dimension, Metric, Statistic,
+        catalogue::{self, Combination, DetailsLevel, Lookup, Rollup, Side, Unit},
+    },
+};
+
+/// What the route needs.
+#[derive(Clone, Debug)]
+pub struct CatalogApi {
+    /// The document, written once.
+    document: Bytes,
+}
+
+impl Default for CatalogApi {
+    fn default() -> Self {
+        let document = serde_json::to_vec(&Catalog::new()).expect("strings and flags always serialize");
+        Self {
+            document: document.into(),
+        }
+    }
+}
+
+/// List what can be asked for
+///
+/// Every metric, with its statistics and the names to select each by; every dimension, with what can be done with
+/// it. Figures are combined (over time, and over the media types that Genesys Cloud tells apart) only where that is
+/// exact; what `never` combines is asked of Genesys Cloud for the whole, or refused.
+#[utoipa::path(
+    get,
+    path = "/v1/catalog",
+    operation_id = "getCatalog",
+    tag = "Queries",
+    responses((status = 200, description = "Metrics and dimensions", body = Catalog)),
+)]
+pub async fn get(
+    State(api): State<CatalogApi>,
+    caller: Caller,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let content_type = Format::negotiate(&headers, Format::OF_ONE_DOCUMENT)?.content_type();
+    Ok(conditional::document(&method, &headers, content_type, api.document))
+}
+
+/// What can be asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Catalog {
+    /// The columns that say which bucket of time a row is about.
+    buckets: Vec<CatalogBucket>,
+    /// What is counted and measured.
+    metrics: Vec<CatalogMetric>,
+    /// What it is told apart by.
+    dimensions: Vec<CatalogDimension>,
+}
+
+/// A column that says which bucket a row is about.
+#[derive(Serialize, ToSchema)]
+struct CatalogBucket {
+    #[schema(example = "interval.start")]
+    name: &'static str,
+    meaning: &'static str,
+}
+
+/// A metric of one family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "name": "handle.time", "upstream": "tHandle", "source": "conversations",
+    "meaning": "Contacting, dialling, talk, hold and after-call work together, per interaction.",
+    "rollup": "timer", "exception": null, "byAgent": true,
+    "statistics": [{
+        "statistic": "average", "unit": "milliseconds", "columns": ["handle.time.average", "tHandle.average"],
+        "overTime": "recomputed", "overMediaTypes": "recomputed"
+    }]
+}))]
+struct CatalogMetric {
+    /// The friendly name; its statistics are selected by the names in `columns`.
+    name: &'static str,
+    /// Genesys Cloud's own name.
+    upstream: &'static str,
+    /// The family of figures it belongs to.
+    source: &'static str,
+    /// What it counts or measures.
+    meaning: &'static str,
+    /// How its statistics combine, all together.
+    rollup: CatalogRollup,
+    /// What to know about a combination that is not what it seems.
+    exception: Option<&'static str>,
+    /// Whether it can be grouped by or filtered on an agent. What belongs to the queue cannot: no agent is involved.
+    by_agent: bool,
+    /// The numbers it carries.
+    statistics: Vec<CatalogStatistic>,
+}
+
+/// One number of a metric.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CatalogStatistic {
+    /// Which.
+    #[schema(example = "average")]
+    statistic: &'static str,
+    /// What it is a number of.
+    unit: CatalogUnit,
+    /// The names it is selected by, the friendly one first.
+    columns: Vec<String>,
+    /// How the numbers of buckets make the number of a longer one.
+    over_time: CatalogCombination,
+    /// How the numbers of media types make the number of all. Where it is `never`, `media.type` has to be among the
+    /// groups or the filter on one media type.
+    over_media_types: CatalogCombination,
+}
+
+/// A dimension.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "name": "routing.queue.id", "upstream": "queueId", "meaning": "The queue.", "groupable": true,
+    "filterable": true, "detailsLevel": "segment", "multiValued": false,
+    "named": {"name": "routing.queue.name", "lookup": "queues", "uri": "/v1/lookups/queues"}
+}))]
+struct CatalogDimension {
+    /// The friendly name.
+    name: &'static str,
+    /// Genesys Cloud's own name.
+    upstream: &'static str,
+    /// What it is.
+    meaning: &'static str,
+    /// Whether aggregates can be selected and grouped by it.
+    groupable: bool,
+    /// Whether aggregates can be filtered on it.
+    filterable: bool,
+    /// Where single conversations can be filtered on it: a property of the whole `conversation`, or of a `segment`,
+    /// which then has to match all such filters; null where they cannot.
+    details_level: Option<CatalogLevel>,
+    /// Whether one event can carry several values, so that groups overlap and do not add up to the whole.
+    multi_valued: bool,
+    /// What its ids stand for, where that has a name.
+    named: Option<CatalogNames>,
+}
+
+/// Where the names of ids come from.
+#[derive(Serialize, ToSchema)]
+struct CatalogNames {
+    /// The name to select and to filter by.
+    #[schema(example = "routing.queue.name")]
+    name: &'static str,
+    /// The listing.
+    #[schema(example = "queues")]
+    lookup: &'static str,
+    /// Where it is.
+    #[schema(example = "/v1/lookups/queues")]
+    uri: String,
+}
+
+/// How a metric's statistics combine: a `counter` adds; a `timer` adds counts and sums, takes extremes of extremes
+/// and recomputes the average; a `ratio` adds numerators and denominators and recomputes the ratio; a `distinct`
+/// count adds over nothing, and what is `none` is never combined.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum CatalogRollup {
+    Counter,
+    Timer,
+    Ratio,
+    Distinct,
+    None,
+}
+
+/// What a number is a number of. A ratio lies between 0 and 1.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum CatalogUnit {
+    Count,
+    Milliseconds,
+    Ratio,
+}
+
+/// How numbers make one: their `sum`, the `smallest`, the `largest`, `recomputed` from numbers that add, the same
+/// number `if-equal`, or `never`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum CatalogCombination {
+    Sum,
+    Smallest,
+    Largest,
+    Recomputed,
+    IfEqual,
+    Never,
+}
+
+/// What a filter on single conversations is about.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum CatalogLevel {
+    Conversation,
+    Segment,
+}
+
+impl Catalog {
+    fn new() -> Self {
+        Self {
+            buckets: catalogue::BUCKETS
+                .iter()
+                .map(|(name, _, meaning)| CatalogBucket { name, meaning })
+                .collect(),
+            metrics: catalogue::METRICS.iter().map(CatalogMetric::new).collect(),
+            dimensions: catalogue::DIMENSIONS.iter().map(CatalogDimension::new).collect(),
+        }
+    }
+}
+
+impl CatalogMetric {
+    fn new(metric: &Metric) -> Self {
+        let statistics = metric.statistics.iter();
+        Self {
+            name: metric.name,
+            upstream: metric.upstream,
+            source: "conversations",
+            meaning: metric.meaning,
+            rollup: match metric.rollup {
+                Rollup::Counter => CatalogRollup::Counter,
+                Rollup::Timer => CatalogRollup::Timer,
+                Rollup::Ratio => CatalogRollup::Ratio,
+                Rollup::Distinct => CatalogRollup::Distinct,
+                Rollup::None => CatalogRollup::None,
+            },
+            exception: metric.exception(),
+            by_agent: match metric.side {
+                Side::Any => true,
+                Side::Queue => false,
+            },
+            statistics: statistics
+                .map(|&statistic| CatalogStatistic::new(metric, statistic))
+                .collect(),
+        }
+    }
+}
+
+impl CatalogStatistic {
+    fn new(metric: &Metric, statistic: Statistic) -> Self {
+        Self {
+            statistic: statistic.suffix(),
+            unit: match metric.unit_of(statistic) {
+                Unit::Count => CatalogUnit::Count,
+                Unit::Milliseconds => CatalogUnit::Milliseconds,
+                Unit::Ratio => CatalogUnit::Ratio,
+            },
+            columns: metric.columns(statistic),
+            over_time: metric.over_time(statistic).into(),
+            over_media_types: metric.over_media_types(statistic).into(),
+        }
+    }
+}
+
+impl CatalogDimension {
+    fn new(dimension: &Dimension) -> Self {
+        let names = |(name, lookup): (&'static str, Lookup)| CatalogNames {
+            name,
+            lookup: lookup.name(),
+            uri: format!("/v1/lookups/{lookup}"),
+        };
+        Self {
+            name: dimension.name,
+            upstream: dimension.upstream,
+            meaning: dimension.meaning,
+            groupable: dimension.groupable,
+            filterable: dimension.filterable,
+            details_level: dimension.details.map(|level| match level {
+                DetailsLevel::Conversation => CatalogLevel::Conversation,
+                DetailsLevel::Segment => CatalogLevel::Segment,
+            }),
+            multi_valued: dimension.multi_valued,
+            named: dimension.named.map(names),
+        }
+    }
+}
+
+impl From<Combination> for CatalogCombination {
+    fn from(combination: Combination) -> Self {
+        match combination {
+            Combination::Sum => Self::Sum,
+            Combination::Smallest => Self::Smallest,
+            Combination::Largest => Self::Largest,
+            Combination::Recomputed => Self::Recomputed,
+            Combination::IfEqual => Self::IfEqual,
+            Combination::Never => Self::Never,
+        }
+    }
+}
