@@ -142,8 +142,10 @@ impl ConversationsApi {
         let ((query, listing), calls) =
             lookups::resolve(&self.reports, asked.question, delivery.freshness, deadline).await?;
         if !delivery.format.is_paged() {
-            let deadline = Instant::now() + self.stream_timeout;
-            let documents = self.reports.conversation_stream(&query, delivery.freshness, deadline);
+            let whole_by = Instant::now() + self.stream_timeout;
+            let documents = self
+                .reports
+                .conversation_stream(&query, delivery.freshness, deadline, whole_by);
             return stream(documents).await;
         }
         let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;

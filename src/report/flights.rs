@@ -10,7 +10,6 @@ use std::{
     hash::Hash,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use futures_util::{
@@ -21,9 +20,6 @@ use tokio::{sync::oneshot, task::AbortHandle};
 use tokio_util::task::TaskTracker;
 
 use super::ReportError;
-
-/// How long a failure answers those who ask again.
-pub(super) const FAILURE_LINGERS: Duration = Duration::from_secs(2);
 
 type Outcome<V> = Result<V, ReportError>;
 type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
@@ -83,11 +79,11 @@ where
                 tracing::error!("a fetch panicked");
                 Err(ReportError::Internal)
             });
-            let failed = outcome.is_err();
+            let lingers = outcome.as_ref().err().map(ReportError::lingers);
             // Nobody may be waiting any more; the fetch itself has kept what it brought.
             let _ = publish.send(outcome);
-            if failed {
-                tokio::time::sleep(FAILURE_LINGERS).await;
+            if let Some(lingers) = lingers {
+                tokio::time::sleep(lingers).await;
             }
             table
                 .lock()
@@ -119,7 +115,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
 
     use tokio::time::{Instant, sleep, timeout};
 
@@ -169,7 +168,7 @@ mod tests {
         let fail = || counted(&calls, 1, Err(ReportError::Deadline));
         assert!(flights.join(&"key", fail).0.await.is_err());
         let failed_at = Instant::now();
-        while failed_at.elapsed() < FAILURE_LINGERS {
+        while failed_at.elapsed() < ReportError::Deadline.lingers() {
             assert!(flights.join(&"key", fail).0.await.is_err());
             assert_eq!(calls.load(Ordering::Relaxed), 1);
             sleep(Duration::from_millis(500)).await;

@@ -141,6 +141,16 @@ pub enum ReportError {
     Internal,
 }
 
+impl ReportError {
+    /// How long the failure answers those who ask the same again: longer where asking again cannot help.
+    fn lingers(&self) -> Duration {
+        match self {
+            Self::TooLarge { .. } | Self::Upstream(UpstreamError::Rejected { .. }) => Duration::from_mins(1),
+            Self::TooManyRows { .. } | Self::Upstream(_) | Self::Deadline | Self::Internal => Duration::from_secs(2),
+        }
+    }
+}
+
 impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
@@ -232,11 +242,13 @@ impl Reports {
     /// Streams the conversations that started in the range as they come in, one JSON document each.
     ///
     /// An error item is the last: what was streamed until then is not the whole. Nothing is gathered, so the
-    /// range may be as long as the deadline allows; a listing that is held and fresh is streamed from memory.
+    /// range may be as long as the deadline allows; a listing that is held and fresh is streamed from memory. What
+    /// cannot begin by `first_by` fails at once.
     pub fn conversation_stream(
         &self,
         query: &ConversationQuery,
         freshness: Freshness,
+        first_by: Instant,
         deadline: Instant,
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
         let (reports, query) = (self.clone(), query.clone());
@@ -248,7 +260,7 @@ impl Reports {
                 return stream::iter(documents.into_iter().map(Ok)).boxed();
             }
             let range = query.range;
-            let pages = reports.0.client.conversations(&query, deadline);
+            let pages = reports.0.client.conversations(&query, first_by, deadline);
             pages
                 .map_ok(move |page| stream::iter(started_in(range, page.conversations)).map(|c| Ok(c.document)))
                 .map_err(ReportError::from)
@@ -334,7 +346,7 @@ impl Reports {
     }
 
     async fn fetch_listing(&self, query: &ConversationQuery, deadline: Instant) -> Result<Held, ReportError> {
-        let mut pages = std::pin::pin!(self.0.client.conversations(query, deadline));
+        let mut pages = std::pin::pin!(self.0.client.conversations(query, deadline, deadline));
         let mut gathered = Gathered::new(query.range, self.now(), self.0.settings.listing_bytes);
         while let Some(page) = pages.next().await {
             gathered.add(page?)?;
@@ -450,12 +462,31 @@ impl Gathered {
         self.conversations.extend(started_in(self.range, page.conversations));
         let added = self.conversations[before..].iter().map(|c| c.document.len() as u64);
         self.bytes += added.sum::<u64>();
-        if self.bytes > self.limit_bytes {
+        // Told as soon as it can be foreseen, as every further page would be read in vain; by twice the bound, as the
+        // foresight is rough.
+        if self.bytes > self.limit_bytes || self.bytes_foreseen(page.expected) > 2 * self.limit_bytes {
             return Err(ReportError::TooLarge {
                 limit_bytes: self.limit_bytes,
             });
         }
         Ok(())
+    }
+
+    /// What it comes to if the conversations expected, which are those of whole UTC days, are like those that came.
+    fn bytes_foreseen(&self, expected: usize) -> u64 {
+        const DAY: i64 = 24 * 3600;
+        let first_day = self.range.start.as_second().div_euclid(DAY);
+        let past_days = -(-self.range.end.as_second()).div_euclid(DAY);
+        let whole_days = (past_days - first_day).max(1) * DAY;
+        let share = self.range.duration().as_secs_f64() / whole_days as f64;
+        let mean = self.bytes as f64 / self.conversations.len().max(1) as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rough figure; saturates"
+        )]
+        let foreseen = (mean * expected as f64 * share) as u64;
+        foreseen
     }
 
     fn into_held(mut self) -> Held {

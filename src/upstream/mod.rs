@@ -81,13 +81,15 @@ impl Client {
     ///
     /// Pages come oldest first; what is only found by reading a second time, because rows moved, comes after. A page can
     /// be empty and still tell its cost. An error is the last item. Nothing is asked for before the stream is
-    /// polled or after it is dropped; a document keeps the bytes of its whole page alive.
+    /// polled or after it is dropped; a document keeps the bytes of its whole page alive. Whoever cannot be given the
+    /// first page by `first_by` is told at once; the rest may take until `deadline`.
     pub fn conversations(
         &self,
         query: &ConversationQuery,
+        first_by: Instant,
         deadline: Instant,
     ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
-        pages::conversations(self.clone(), query, deadline)
+        pages::conversations(self.clone(), query, first_by, deadline)
     }
 
     /// Reads a whole listing.
@@ -326,6 +328,9 @@ pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct ConversationPage {
     /// The documents, as the upstream wrote them.
     pub conversations: Vec<Conversation>,
+    /// About how many conversations are to be expected of the range, as far as it has been looked into: what the
+    /// upstream said of the windows opened so far. Counts whole UTC days.
+    pub expected: usize,
     /// Requests sent since the page before, retries and pages asked for ahead included: they add up over the stream.
     pub upstream_calls: u32,
     /// When the request that brought it was sent.

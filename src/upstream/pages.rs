@@ -45,15 +45,18 @@ const DAY_SECONDS: i64 = 24 * 3600;
 pub(super) fn conversations(
     client: Client,
     query: &ConversationQuery,
+    first_by: Instant,
     deadline: Instant,
 ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
     let pager = Pager {
         source: Source {
             client,
             filter: Arc::new(query.filter.clone()),
-            deadline,
+            deadline: first_by,
             sent: Sent::default(),
         },
+        deadline,
+        expected: 0,
         windows: windows(query.range),
         seen: HashSet::new(),
         sweep: None,
@@ -66,6 +69,10 @@ pub(super) fn conversations(
 /// Where the reading of a range stands.
 struct Pager {
     source: Source,
+    /// For what comes after the first page; that one is asked for by the source's deadline.
+    deadline: Instant,
+    /// About how many conversations the windows opened so far hold.
+    expected: usize,
     /// Still to be read, in order.
     windows: VecDeque<Range>,
     /// Ids handed on already.
@@ -100,6 +107,7 @@ impl Pager {
     /// The first page of a window, unless the window must be cut.
     async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
         let first = self.source.page(window, 1).await?;
+        self.source.deadline = self.deadline;
         let estimate = pages_estimated(first.value.total_hits.unwrap_or(0));
         match halves(window) {
             // One page past the estimate must be within reach.
@@ -109,9 +117,11 @@ impl Pager {
                 Ok(None)
             }
             None if estimate > MOST_PAGES => Err(too_deep(&first)),
-            _ => self
-                .begin(Sweep::new(window, self.source.is_moving(window)), first)
-                .map(Some),
+            _ => {
+                self.expected += first.value.total_hits.unwrap_or(0);
+                self.begin(Sweep::new(window, self.source.is_moving(window)), first)
+                    .map(Some)
+            }
         }
     }
 
@@ -120,6 +130,7 @@ impl Pager {
         let upstream_calls = self.source.sent.take();
         (upstream_calls > 0).then(|| ConversationPage {
             conversations: Vec::new(),
+            expected: self.expected,
             upstream_calls,
             fetched_at: self.source.client.now(),
         })
@@ -157,6 +168,7 @@ impl Pager {
         });
         ConversationPage {
             conversations: unseen.collect(),
+            expected: self.expected,
             upstream_calls: self.source.sent.take(),
             fetched_at: sent_at,
         }

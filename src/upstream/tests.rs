@@ -858,7 +858,7 @@ fn conversation_query((start, end): (&str, &str)) -> ConversationQuery {
 /// Reads everything: ids in the order they came, and the calls accounted for.
 async fn read_all(client: &Client, days: (&str, &str)) -> Result<(Vec<String>, usize), UpstreamError> {
     let pages: Vec<ConversationPage> = client
-        .conversations(&conversation_query(days), within(600))
+        .conversations(&conversation_query(days), within(600), within(600))
         .try_collect()
         .await?;
     let ids = pages
@@ -1095,7 +1095,7 @@ async fn long_ranges_are_cut_into_windows_and_large_ones_halved() {
     let client = stub.client();
     let query = conversation_query(("2025-12-01T00:00:00Z", "2026-01-04T00:00:00Z"));
     client
-        .conversations(&query, within(600))
+        .conversations(&query, within(600), within(600))
         .try_collect::<Vec<_>>()
         .await
         .unwrap();
@@ -1116,7 +1116,7 @@ async fn a_dropped_stream_asks_for_nothing_more_and_a_slow_reader_for_no_more_th
     let served = Arc::clone(&listing);
     let stub = Stub::granting(move |asked| served.answer(asked).after(ms(100))).await;
     let client = stub.client();
-    let pages = client.conversations(&conversation_query(SETTLED), within(600));
+    let pages = client.conversations(&conversation_query(SETTLED), within(600), within(600));
     let mut pages = Box::pin(pages);
     assert_eq!(stub.calls(), 0, "nothing before it is polled");
     pages.next().await.unwrap().unwrap();
@@ -1143,7 +1143,7 @@ async fn a_page_that_fails_for_good_ends_the_stream_with_the_error() {
     .await;
     let items: Vec<_> = stub
         .client()
-        .conversations(&conversation_query(SETTLED), within(600))
+        .conversations(&conversation_query(SETTLED), within(600), within(600))
         .collect()
         .await;
     assert!(items.last().unwrap().is_err());
@@ -1158,7 +1158,7 @@ async fn no_page_is_asked_for_after_the_deadline() {
     let deadline = within(3);
     let items: Vec<_> = stub
         .client()
-        .conversations(&conversation_query(SETTLED), deadline)
+        .conversations(&conversation_query(SETTLED), deadline, deadline)
         .collect()
         .await;
     assert!(matches!(items.last(), Some(Err(UpstreamError::Timeout(_)))));
@@ -1226,7 +1226,7 @@ async fn a_conversation_page_says_when_it_was_asked_for() {
     let stub = Stub::granting(move |asked| served.answer(asked).after(ms(2_000))).await;
     let client = stub.client();
     yield_now().await;
-    let page = Box::pin(client.conversations(&conversation_query(SETTLED), within(30)))
+    let page = Box::pin(client.conversations(&conversation_query(SETTLED), within(30), within(30)))
         .next()
         .await
         .unwrap()

@@ -25,7 +25,7 @@ async fn credentials_are_told_nowhere() {
     watch.guard_secret(&key);
     let guess = "canary-guess-8f2d";
     watch.guard_secret(guess);
-    let mut service = setup.start_watched(watch);
+    let mut service = setup.start_watched(watch).await;
     service.expect_error("This service lacks a permission in Genesys Cloud");
     service.expect_error("Genesys Cloud refuses this service's credentials");
     service.expect_error("the login service refuses us");

@@ -69,13 +69,13 @@ impl Setup {
     }
 
     /// Starts both and waits until the service listens.
-    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
     pub(crate) async fn start(self) -> Service {
-        self.start_watched(Watch::start())
+        self.start_watched(Watch::start()).await
     }
 
     /// The same with the whole log of every crate.
-    pub(crate) fn start_watched(self, mut watch: Watch) -> Service {
+    #[expect(clippy::unused_async, reason = "sockets and tasks need the runtime that awaits it")]
+    pub(crate) async fn start_watched(self, mut watch: Watch) -> Service {
         watch.guard_secret(SECRET);
         let clock = self.simulator.clock.clone();
         let (client_id, mut environment) = (self.simulator.client_id.clone(), self.environment);
