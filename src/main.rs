@@ -151,12 +151,15 @@ async fn serve(sources: Sources) -> Result<(), Failure> {
     let settings = Settings::load(&sources)?;
     telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
     let app = App::new(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
+    // Before anybody is told that it serves: whoever knows may also stop it.
+    let stop = stop_on_signal()?;
     let listener = listen(settings.server.listen).await?;
     tracing::info!(listen = %settings.server.listen, "serving");
-    run_to_its_end(app, listener).await
+    run_to_its_end(app, listener, stop).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
     let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let listener = listen(address).await?;
     let local = |listener: &TcpListener| listener.local_addr().map_err(|error| failed("no address", &error));
@@ -169,16 +172,16 @@ async fn demo(address: SocketAddr) -> Result<(), Failure> {
     let settings = Settings::load(&demo_sources(address, &simulator_url, &options))?;
     telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
 
-    let stop = CancellationToken::new();
+    let ended = CancellationToken::new();
     let simulator = Simulator::new(options);
     let simulated = tokio::spawn({
-        let stop = stop.clone();
-        async move { simulator.serve(upstream, stop.cancelled()).await }
+        let ended = ended.clone();
+        async move { simulator.serve(upstream, ended.cancelled()).await }
     });
     let app = App::new(&settings, clock).map_err(|error| failed("cannot start", &error))?;
     print(&demo_text(&service_url, &simulator_url))?;
-    let outcome = run_to_its_end(app, listener).await;
-    stop.cancel();
+    let outcome = run_to_its_end(app, listener, stop).await;
+    ended.cancel();
     // The simulator has nobody left to answer.
     simulated.abort();
     outcome
@@ -229,6 +232,7 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
     if let Some(path) = &wanted.faults {
         options.faults = faults(path)?;
     }
+    let stop = stop_on_signal()?;
     let listener = listen(wanted.listen).await?;
     let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
     print(&format!(
@@ -237,7 +241,6 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
          export GENESYS_CLIENT_ID={} GENESYS_CLIENT_SECRET={}\n\n",
         options.client_id, options.client_secret
     ))?;
-    let stop = stop_on_signal()?;
     Simulator::new(options).serve(listener, stop.cancelled()).await;
     Ok(())
 }
@@ -318,8 +321,8 @@ fn new_key(name: &str, scopes: &[Scope]) -> String {
     )
 }
 
-async fn run_to_its_end(app: App, listener: TcpListener) -> Result<(), Failure> {
-    if app.serve(listener, stop_on_signal()?).await {
+async fn run_to_its_end(app: App, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {
+    if app.serve(listener, stop).await {
         Ok(())
     } else {
         Err(Failure::Failed("requests were cut off".to_owned()))

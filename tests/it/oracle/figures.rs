@@ -277,7 +277,6 @@ impl Sums {
         }
     }
 
-    #[expect(clippy::float_cmp, reason = "the very same goal everywhere, or none")]
     fn goal(&self) -> Option<f64> {
         self.goals
             .first()
