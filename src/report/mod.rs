@@ -508,3 +508,42 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first page of the range: 100 conversations of 1000 bytes, and how many the upstream expects of its days.
+    fn gathered(hours: i64, limit_bytes: u64, expected: usize) -> Result<(), ReportError> {
+        let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let range = Range::new(start, start + jiff::SignedDuration::from_hours(hours)).unwrap();
+        let conversation = |number: usize| Conversation {
+            id: number.to_string().into(),
+            start,
+            end: Some(start),
+            document: Bytes::from(vec![b' '; 1000]),
+        };
+        Gathered::new(range, start, limit_bytes).add(ConversationPage {
+            conversations: (0..100).map(conversation).collect(),
+            expected,
+            upstream_calls: 1,
+            fetched_at: start,
+        })
+    }
+
+    #[test]
+    fn a_listing_is_refused_on_its_first_page_when_it_can_be_foreseen_to_be_too_large() {
+        for (hours, limit_bytes, expected, refused) in [
+            (24, 200_000, 100, false),
+            (24, 99_999, 100, true),
+            (24, 200_000, 400, false),
+            (24, 200_000, 401, true),
+            // Half of the day's conversations are to be expected of half a day.
+            (12, 200_000, 800, false),
+            (12, 200_000, 802, true),
+        ] {
+            let outcome = gathered(hours, limit_bytes, expected);
+            assert_eq!(outcome.is_err(), refused, "{hours} h, {expected} expected: {outcome:?}");
+        }
+    }
+}
