@@ -13,8 +13,8 @@ use super::{auth::Caller, conditional, format::Format, problem::Problem};
 use crate::{
     config::Scope,
     query::{
-        Dimension, Metric, Statistic,
-        catalogue::{self, Combination, DetailsLevel, Lookup, Rollup, Side, Unit},
+        Dimension, Families, Metric, Source, Statistic,
+        catalogue::{self, Combination, DetailsLevel, Lookup, Qualifier, Rollup, Side, Unit},
     },
 };
 
@@ -81,7 +81,7 @@ struct CatalogBucket {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
-    "name": "handle.time", "upstream": "tHandle", "source": "conversations",
+    "name": "handle.time", "upstream": "tHandle", "source": "conversations", "qualifier": null,
     "meaning": "Contacting, dialling, talk, hold and after-call work together, per interaction.",
     "rollup": "timer", "exception": null, "byAgent": true,
     "statistics": [{
@@ -95,7 +95,10 @@ struct CatalogMetric {
     /// Genesys Cloud's own name.
     upstream: &'static str,
     /// The family of figures it belongs to.
+    #[schema(example = "conversations")]
     source: &'static str,
+    /// Which of the parts that Genesys Cloud tells apart under that name; null where there are none or it is all.
+    qualifier: Option<&'static str>,
     /// What it counts or measures.
     meaning: &'static str,
     /// How its statistics combine, all together.
@@ -130,8 +133,8 @@ struct CatalogStatistic {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
-    "name": "routing.queue.id", "upstream": "queueId", "meaning": "The queue.", "groupable": true,
-    "filterable": true, "detailsLevel": "segment", "multiValued": false,
+    "name": "routing.queue.id", "upstream": "queueId", "meaning": "The queue.", "groupable": ["conversations", "flows", "evaluations", "surveys"],
+    "filterable": ["conversations", "flows", "evaluations", "surveys"], "detailsLevel": "segment", "multiValued": false,
     "named": {"name": "routing.queue.name", "lookup": "queues", "uri": "/v1/lookups/queues"}
 }))]
 struct CatalogDimension {
@@ -141,10 +144,10 @@ struct CatalogDimension {
     upstream: &'static str,
     /// What it is.
     meaning: &'static str,
-    /// Whether aggregates can be selected and grouped by it.
-    groupable: bool,
-    /// Whether aggregates can be filtered on it.
-    filterable: bool,
+    /// The families of figures that can be selected and grouped by it.
+    groupable: Vec<&'static str>,
+    /// The families of figures that can be filtered on it.
+    filterable: Vec<&'static str>,
     /// Where single conversations can be filtered on it: a property of the whole `conversation`, or of a `segment`,
     /// which then has to match all such filters; null where they cannot.
     details_level: Option<CatalogLevel>,
@@ -181,13 +184,14 @@ enum CatalogRollup {
     None,
 }
 
-/// What a number is a number of. A ratio lies between 0 and 1.
+/// What a number is a number of. A ratio lies between 0 and 1; points are those of a form.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum CatalogUnit {
     Count,
     Milliseconds,
     Ratio,
+    Points,
 }
 
 /// How numbers make one: their `sum`, the `smallest`, the `largest`, `recomputed` from numbers that add, the same
@@ -230,7 +234,11 @@ impl CatalogMetric {
         Self {
             name: metric.name,
             upstream: metric.upstream,
-            source: "conversations",
+            source: metric.source.name(),
+            qualifier: match metric.qualifier {
+                Qualifier::Is(part) => Some(part),
+                Qualifier::None | Qualifier::Any => None,
+            },
             meaning: metric.meaning,
             rollup: match metric.rollup {
                 Rollup::Counter => CatalogRollup::Counter,
@@ -259,6 +267,7 @@ impl CatalogStatistic {
                 Unit::Count => CatalogUnit::Count,
                 Unit::Milliseconds => CatalogUnit::Milliseconds,
                 Unit::Ratio => CatalogUnit::Ratio,
+                Unit::Points => CatalogUnit::Points,
             },
             columns: metric.columns(statistic),
             over_time: metric.over_time(statistic).into(),
@@ -278,8 +287,8 @@ impl CatalogDimension {
             name: dimension.name,
             upstream: dimension.upstream,
             meaning: dimension.meaning,
-            groupable: dimension.groupable,
-            filterable: dimension.filterable,
+            groupable: names_of(dimension.groupable),
+            filterable: names_of(dimension.filterable),
             details_level: dimension.details.map(|level| match level {
                 DetailsLevel::Conversation => CatalogLevel::Conversation,
                 DetailsLevel::Segment => CatalogLevel::Segment,
@@ -288,6 +297,10 @@ impl CatalogDimension {
             named: dimension.named.map(names),
         }
     }
+}
+
+fn names_of(families: Families) -> Vec<&'static str> {
+    families.each().map(Source::name).collect()
 }
 
 impl From<Combination> for CatalogCombination {

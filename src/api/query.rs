@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest, Source},
+    query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
     report::Reports,
 };
 
@@ -158,9 +158,8 @@ impl QueryApi {
 
 /// The family and the days, as they are where the range is cut: `conversations-2023-11-01-2023-11-30`.
 fn filename(query: &AggregateQuery) -> String {
-    let Source::Conversations = query.source;
     let [first, last] = query.range.days(&query.time_zone);
-    format!("conversations-{first}-{last}")
+    format!("{}-{first}-{last}", query.source.name())
 }
 
 /// A page of rows.

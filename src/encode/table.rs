@@ -46,6 +46,7 @@ const fn describe(kind: ColumnKind) -> (&'static str, Option<&'static str>) {
         ColumnKind::Count => ("number", Some("count")),
         ColumnKind::Milliseconds => ("number", Some("milliseconds")),
         ColumnKind::Ratio => ("number", Some("ratio")),
+        ColumnKind::Number => ("number", None),
     }
 }
 

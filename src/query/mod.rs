@@ -13,6 +13,7 @@ pub mod moment;
 pub mod naming;
 pub mod parse;
 pub mod request;
+pub mod source;
 mod suggest;
 
 pub use catalogue::{Dimension, Metric, Statistic};
@@ -23,6 +24,7 @@ pub use listing::{NamesQuery, NamesRequest};
 pub use naming::{Named, NamesById, NamesByLookup};
 pub use parse::{Complaint, Limits};
 pub use request::{FilterRequest, QueryRequest};
+pub use source::{Families, Source};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,13 +61,6 @@ pub struct AggregateQuery {
     pub metrics: Vec<&'static Metric>,
     /// Which events count.
     pub filter: Filter,
-}
-
-/// The family a query is about (the contract's `source`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Source {
-    /// Conversation aggregates.
-    Conversations,
 }
 
 /// One column of the answer.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    AggregateQuery, Column, ColumnValue, Dimension, Fill, Filter, Granularity, Metric, OrderBy, Page, Query,
+    AggregateQuery, Column, ColumnValue, Dimension, Families, Fill, Filter, Granularity, Metric, OrderBy, Page, Query,
     QueryRequest, Range, Source, Zone,
     catalogue::{self, Combination, Side},
     moment::{self, NotAMoment},
@@ -29,6 +29,7 @@ impl Query {
     pub fn parse(request: &QueryRequest, now: Timestamp, limits: &Limits) -> Result<Named<Self>, Vec<Complaint>> {
         let mut check = Check::default();
 
+        let source = check.source(request.source.as_deref());
         let time_zone = check.time_zone(request.time_zone.as_deref());
         let range = check.range(&request.date_from, request.date_to.as_deref(), now, &time_zone, limits);
         let granularity = request.interval.as_deref().and_then(|text| check.granularity(text));
@@ -36,22 +37,25 @@ impl Query {
             check.bucket_count(range, granularity, &time_zone, limits);
         }
 
-        let asked_groups = request.group_by.as_deref().map(|names| check.groups(names));
-        let (filter, by_name) = check.filter(&request.filter, aggregates_filter_on);
+        let asked_groups = request.group_by.as_deref().map(|names| check.groups(names, source));
+        let (filter, by_name) = check.filter(&request.filter, |dimension| aggregates_filter_on(dimension, source));
         let columns = match &request.select {
-            Some(names) => check.columns(names),
-            None => default_columns(request.group_by.as_deref().unwrap_or_default(), asked_groups.as_ref()),
+            Some(names) => check.columns(names, source),
+            None => default_columns(
+                request.group_by.as_deref().unwrap_or_default(),
+                asked_groups.as_ref(),
+                source,
+            ),
         };
         let group_by = asked_groups.clone().unwrap_or_else(|| dimensions_of(&columns));
         if let Some(groups) = &asked_groups {
             check.columns_are_grouped(&columns, groups);
         }
-        check.columns_fit_together(&columns, &group_by, &filter);
+        check.columns_fit_together(&columns, &group_by, &filter, source);
         let columns = with_interval(columns, granularity.is_some());
 
         let order_by = check.order_by(&request.order_by, &columns);
         let page = check.page(request.page, request.page_size, limits.page_size);
-        let source = check.source(request.source.as_deref());
         let fill = check.fill(request.fill.as_deref());
 
         match range {
@@ -136,7 +140,6 @@ const MAX_FILTER_VALUE_CHARS: usize = 256;
 const MAX_ORDER_BY: usize = 20;
 const MAX_PAGE: u32 = 1_000_000;
 const DEFAULT_PAGE_SIZE: u32 = 100;
-const DEFAULT_METRIC: &str = "conversation.count";
 
 /// A column and where in the request it was asked for.
 #[derive(Clone, Debug)]
@@ -187,8 +190,8 @@ fn metrics_of(columns: &[Placed]) -> Vec<&'static Metric> {
     metrics.into_iter().collect()
 }
 
-/// The groups as they were written, and how many conversations each had.
-fn default_columns(names: &[String], groups: Option<&BTreeSet<&'static Dimension>>) -> Vec<Placed> {
+/// The groups as they were written, and the family's plainest figure of each.
+fn default_columns(names: &[String], groups: Option<&BTreeSet<&'static Dimension>>, source: Source) -> Vec<Placed> {
     let mut columns: Vec<Placed> = Vec::new();
     let mut add = |name: &str, value: ColumnValue| {
         // A group that is named twice is one group.
@@ -208,8 +211,8 @@ fn default_columns(names: &[String], groups: Option<&BTreeSet<&'static Dimension
             add(name, value);
         }
     }
-    if let Some(value) = catalogue::column(DEFAULT_METRIC) {
-        add(DEFAULT_METRIC, value);
+    if let Some(value) = catalogue::column(source.default_metric()) {
+        add(source.default_metric(), value);
     }
     columns
 }
@@ -232,11 +235,13 @@ fn with_interval(mut columns: Vec<Placed>, bucketed: bool) -> Vec<Placed> {
     columns
 }
 
-fn aggregates_filter_on(dimension: &Dimension) -> Result<(), &'static str> {
-    if dimension.filterable {
+fn aggregates_filter_on(dimension: &Dimension, source: Source) -> Result<(), &'static str> {
+    if dimension.filterable.contain(source) {
         Ok(())
-    } else {
+    } else if dimension.filterable == Families::NONE {
         Err("only single conversations can be filtered on this, not aggregates")
+    } else {
+        Err("figures of this source cannot be filtered on this dimension")
     }
 }
 
@@ -355,12 +360,17 @@ impl Check {
         }
     }
 
-    fn groups(&mut self, names: &[String]) -> BTreeSet<&'static Dimension> {
+    fn groups(&mut self, names: &[String], source: Source) -> BTreeSet<&'static Dimension> {
         let names = self.bounded("/groupBy", names, MAX_GROUPS);
         let mut groups = BTreeSet::new();
         for (index, name) in names.iter().enumerate() {
             let pointer = format!("/groupBy/{index}");
             match catalogue::column(name) {
+                Some(ColumnValue::Dimension(dimension) | ColumnValue::Name(dimension))
+                    if !dimension.groupable.contain(source) =>
+                {
+                    self.complain(pointer, "figures of this source cannot be grouped by this dimension");
+                }
                 Some(ColumnValue::Dimension(dimension)) => {
                     groups.insert(dimension);
                 }
@@ -378,7 +388,9 @@ impl Check {
                     self.complain(pointer, "this is a metric; groups are made by dimension");
                 }
                 None => {
-                    let known = catalogue::DIMENSIONS.iter().filter(|dimension| dimension.groupable);
+                    let known = catalogue::DIMENSIONS
+                        .iter()
+                        .filter(|dimension| dimension.groupable.contain(source));
                     let known = known.flat_map(|dimension| [dimension.name, dimension.upstream]);
                     self.unknown_dimension(pointer, name, known, "aggregates cannot be grouped by this dimension");
                 }
@@ -387,15 +399,23 @@ impl Check {
         groups
     }
 
-    fn columns(&mut self, names: &[String]) -> Vec<Placed> {
+    fn columns(&mut self, names: &[String], source: Source) -> Vec<Placed> {
         if names.is_empty() {
-            self.advise("/select", "select at least one metric", DEFAULT_METRIC.to_owned());
+            self.advise(
+                "/select",
+                "select at least one metric",
+                source.default_metric().to_owned(),
+            );
         }
         let names = self.bounded("/select", names, MAX_COLUMNS);
         let mut columns = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             let pointer = format!("/select/{index}");
             if let Some(value) = catalogue::column(name) {
+                if let Some(why_not) = foreign_to(source, &value) {
+                    self.complain(pointer, why_not);
+                    continue;
+                }
                 let name = name.clone();
                 columns.push(Placed {
                     pointer,
@@ -424,7 +444,11 @@ impl Check {
         }
         let complete = columns.len() == names.len();
         if complete && !names.is_empty() && !columns.iter().any(|placed: &Placed| placed.metric().is_some()) {
-            self.advise("/select", "select at least one metric", DEFAULT_METRIC.to_owned());
+            self.advise(
+                "/select",
+                "select at least one metric",
+                source.default_metric().to_owned(),
+            );
         }
         columns
     }
@@ -442,11 +466,18 @@ impl Check {
     }
 
     /// Refuses what would come back empty, inexact or impossible to write down.
-    fn columns_fit_together(&mut self, columns: &[Placed], groups: &BTreeSet<&'static Dimension>, filter: &Filter) {
+    fn columns_fit_together(
+        &mut self,
+        columns: &[Placed],
+        groups: &BTreeSet<&'static Dimension>,
+        filter: &Filter,
+        source: Source,
+    ) {
         let grouped_by = |upstream: &str| groups.iter().any(|dimension| dimension.upstream == upstream);
         let by_agent = grouped_by("userId") || filter.values_of("userId").is_some();
-        let one_media_type =
-            grouped_by("mediaType") || filter.values_of("mediaType").is_some_and(|values| values.len() == 1);
+        let one_media_type = !source.tells_media_types_apart()
+            || grouped_by("mediaType")
+            || filter.values_of("mediaType").is_some_and(|values| values.len() == 1);
 
         for (index, placed) in columns.iter().enumerate() {
             let Placed { pointer, column } = placed;
@@ -610,16 +641,16 @@ impl Check {
         Page { number, size }
     }
 
+    /// Conversations where the name is unknown, so that the rest can still be checked.
     fn source(&mut self, name: Option<&str>) -> Source {
-        match name {
-            None | Some("conversations") => {}
-            Some(_) => self.advise(
-                "/source",
-                "there is no such family of figures",
-                "conversations".to_owned(),
-            ),
-        }
-        Source::Conversations
+        let Some(name) = name else {
+            return Source::Conversations;
+        };
+        Source::named(name).unwrap_or_else(|| {
+            let nearest = self.nearest(name, Source::ALL.map(Source::name));
+            self.advise("/source", "there is no such family of figures", nearest);
+            Source::Conversations
+        })
     }
 
     fn fill(&mut self, name: Option<&str>) -> Fill {
@@ -659,6 +690,19 @@ impl Check {
             return &[];
         }
         list
+    }
+}
+
+/// Why a column cannot be asked of that family, if it cannot.
+fn foreign_to(source: Source, value: &ColumnValue) -> Option<String> {
+    match value {
+        ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd => None,
+        ColumnValue::Dimension(dimension) | ColumnValue::Name(dimension) => (!dimension.groupable.contain(source))
+            .then(|| format!("this dimension tells no figures of source={} apart", source.name())),
+        ColumnValue::Metric(metric, _) => (metric.source != source).then(|| {
+            let own = metric.source.name();
+            format!("this metric is of source={own}, the query of source={}", source.name())
+        }),
     }
 }
 
@@ -1006,6 +1050,47 @@ mod tests {
     }
 
     #[test]
+    fn every_family_has_figures_of_its_own() {
+        let query = parse(&json!({"source": "users", "groupBy": ["agent.id"]})).unwrap();
+        assert_eq!(columns(&query), ["agent.id", "presence.on.queue.time"]);
+        assert_eq!(query.aggregate.source, Source::Users);
+        for (body, pointer, detail) in [
+            (
+                json!({"source": "users", "select": ["conversation.offered"]}),
+                "/select/0",
+                "this metric is of source=conversations, the query of source=users",
+            ),
+            (
+                json!({"select": ["nOffered", "presence.meal.time"]}),
+                "/select/1",
+                "this metric is of source=users, the query of source=conversations",
+            ),
+            (
+                json!({"source": "evaluations", "select": ["survey.type", "evaluation.count"]}),
+                "/select/0",
+                "this dimension tells no figures of source=evaluations apart",
+            ),
+            (
+                json!({"source": "users", "groupBy": ["routing.queue.id"]}),
+                "/groupBy/0",
+                "figures of this source cannot be grouped by this dimension",
+            ),
+            (
+                json!({"source": "users", "filter": [{"dimension": "routing.queue.name", "values": ["Support"]}]}),
+                "/filter/0/dimension",
+                "figures of this source cannot be filtered on this dimension",
+            ),
+        ] {
+            let complaints = parse(&body).unwrap_err();
+            let told: Vec<_> = complaints
+                .iter()
+                .map(|told| (told.pointer.as_str(), told.detail.as_str()))
+                .collect();
+            assert_eq!(told, [(pointer, detail)], "{body}");
+        }
+    }
+
+    #[test]
     fn everything_wrong_is_said_at_once() {
         let complaints = parse(&json!({
             "dateFrom": "soon", "dateTo": "later", "interval": "P2D", "timeZone": "Mars/Olympus",
@@ -1019,6 +1104,7 @@ mod tests {
         assert_eq!(
             pointers,
             [
+                "/source",
                 "/timeZone",
                 "/dateFrom",
                 "/dateTo",
@@ -1031,7 +1117,6 @@ mod tests {
                 "/orderBy/1",
                 "/page",
                 "/pageSize",
-                "/source",
                 "/fill",
             ]
         );

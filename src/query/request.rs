@@ -64,7 +64,7 @@ pub struct QueryRequest {
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
-    /// The family of figures: `conversations`, the default.
+    /// The family of figures: `conversations` (the default), `users`, `flows`, `evaluations` or `surveys`.
     #[schema(max_length = 64, examples("conversations"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

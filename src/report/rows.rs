@@ -78,9 +78,11 @@ fn columns(query: &Query) -> Vec<TableColumn> {
 
 fn kind_of(metric: &Metric, statistic: Statistic) -> ColumnKind {
     match metric.unit_of(statistic) {
+        Unit::Count if statistic == Statistic::Average => ColumnKind::Number,
         Unit::Count => ColumnKind::Count,
         Unit::Milliseconds => ColumnKind::Milliseconds,
         Unit::Ratio => ColumnKind::Ratio,
+        Unit::Points => ColumnKind::Number,
     }
 }
 

@@ -4,7 +4,12 @@
 //! answer [`Nonsense`]: a smaller answer is never made out of a damaged one. Conversations stay the bytes they
 //! came as; only their id and times are read.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -14,7 +19,10 @@ use serde_json::value::RawValue;
 
 use super::{Conversation, Told, UpstreamError, send::Reply};
 use crate::{
-    query::{AggregateQuery, Filter, Granularity, Metric, Range, Source, catalogue::Lookup},
+    query::{
+        AggregateQuery, Filter, Granularity, Metric, Range, Source,
+        catalogue::{Lookup, Qualifier},
+    },
     table::{SliceRow, Stats},
 };
 
@@ -32,7 +40,7 @@ pub(super) struct Call {
 /// What is asked for; the label of logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    Aggregates,
+    Aggregates(Source),
     Details,
     Listing(Lookup),
 }
@@ -44,8 +52,12 @@ pub(super) struct Nonsense(String);
 
 impl Endpoint {
     /// Every endpoint used, cheapest question first.
-    pub(super) const ALL: [Self; 9] = [
-        Self::Aggregates,
+    pub(super) const ALL: [Self; 13] = [
+        Self::Aggregates(Source::Conversations),
+        Self::Aggregates(Source::Users),
+        Self::Aggregates(Source::Flows),
+        Self::Aggregates(Source::Evaluations),
+        Self::Aggregates(Source::Surveys),
         Self::Details,
         Self::Listing(Lookup::Queues),
         Self::Listing(Lookup::Users),
@@ -58,7 +70,11 @@ impl Endpoint {
 
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::Aggregates => "conversation aggregates",
+            Self::Aggregates(Source::Conversations) => "conversation aggregates",
+            Self::Aggregates(Source::Users) => "user aggregates",
+            Self::Aggregates(Source::Flows) => "flow aggregates",
+            Self::Aggregates(Source::Evaluations) => "evaluation aggregates",
+            Self::Aggregates(Source::Surveys) => "survey aggregates",
             Self::Details => "conversation details",
             Self::Listing(Lookup::Queues) => "queues",
             Self::Listing(Lookup::Users) => "users",
@@ -73,7 +89,11 @@ impl Endpoint {
     /// The permission the vendor documents for it; empty where none is stated.
     pub(super) fn permission(self) -> &'static str {
         match self {
-            Self::Aggregates => "analytics:conversationAggregate:view",
+            Self::Aggregates(Source::Conversations) => "analytics:conversationAggregate:view",
+            Self::Aggregates(Source::Users) => "analytics:userAggregate:view",
+            Self::Aggregates(Source::Flows) => "analytics:flowAggregate:view",
+            Self::Aggregates(Source::Evaluations) => "analytics:evaluationAggregate:view",
+            Self::Aggregates(Source::Surveys) => "analytics:surveyAggregate:view",
             Self::Details => "analytics:conversationDetail:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
@@ -85,7 +105,11 @@ impl Endpoint {
 
     fn path(self) -> &'static str {
         match self {
-            Self::Aggregates => "/api/v2/analytics/conversations/aggregates/query",
+            Self::Aggregates(Source::Conversations) => "/api/v2/analytics/conversations/aggregates/query",
+            Self::Aggregates(Source::Users) => "/api/v2/analytics/users/aggregates/query",
+            Self::Aggregates(Source::Flows) => "/api/v2/analytics/flows/aggregates/query",
+            Self::Aggregates(Source::Evaluations) => "/api/v2/analytics/evaluations/aggregates/query",
+            Self::Aggregates(Source::Surveys) => "/api/v2/analytics/surveys/aggregates/query",
             Self::Details => "/api/v2/analytics/conversations/details/query",
             Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
             Self::Listing(Lookup::Users) => "/api/v2/users",
@@ -109,7 +133,7 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
         })
     };
     match endpoint {
-        Endpoint::Aggregates => post(
+        Endpoint::Aggregates(source) => post(
             endpoint,
             &AggregateBody {
                 interval: minute(),
@@ -117,7 +141,13 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
                 time_zone: "UTC",
                 group_by: Vec::new(),
                 filter: None,
-                metrics: vec!["nConnected"],
+                metrics: vec![match source {
+                    Source::Conversations => "nConnected",
+                    Source::Users => "tSystemPresence",
+                    Source::Flows => "nFlow",
+                    Source::Evaluations => "nEvaluations",
+                    Source::Surveys => "nSurveysSent",
+                }],
             },
         ),
         Endpoint::Details => post(endpoint, &DetailsBody::new(minute(), &Filter::default(), 1, 1)),
@@ -129,16 +159,17 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
 
 /// An aggregate query.
 pub(super) fn aggregates(query: &AggregateQuery) -> Call {
-    let Source::Conversations = query.source;
+    // Parts of a metric are asked for together.
+    let metrics: BTreeSet<_> = query.metrics.iter().map(|metric| metric.upstream).collect();
     post(
-        Endpoint::Aggregates,
+        Endpoint::Aggregates(query.source),
         &AggregateBody {
             interval: interval(query.range),
             granularity: query.granularity.map(granularity),
             time_zone: query.time_zone.name(),
             group_by: query.group_by.iter().map(|dimension| dimension.upstream).collect(),
             filter: (!query.filter.clauses.is_empty()).then(|| FilterBody::all_of(&query.filter, |_| true)),
-            metrics: query.metrics.iter().map(|metric| metric.upstream).collect(),
+            metrics: metrics.into_iter().collect(),
         },
     )
 }
@@ -191,18 +222,40 @@ fn read_bucket(text: &str, range: Range) -> Result<Range, Nonsense> {
     }
 }
 
-/// A metric's qualifier means nothing for conversations; a metric that comes twice in one bucket could not be told apart.
+/// The statistics of the metrics wanted. What comes twice in one bucket could not be told apart, unless it is the parts
+/// of a metric that are wanted together: those add.
 fn read_metrics(came: &[MetricAnswer<'_>], wanted: &[&'static Metric]) -> Result<Vec<Option<Stats>>, Nonsense> {
-    let mut read = vec![None; wanted.len()];
+    let mut read: Vec<Option<Stats>> = vec![None; wanted.len()];
     for metric in came {
-        let Some(place) = wanted.iter().position(|wanted| wanted.upstream == metric.metric) else {
-            continue;
-        };
-        if read[place].replace(Stats::from(&metric.stats)).is_some() {
-            return Err(Nonsense("a metric comes twice in one bucket".to_owned()));
+        for (wanted, read) in wanted.iter().zip(&mut read) {
+            let is_wanted = wanted.upstream == metric.metric
+                && match wanted.qualifier {
+                    // A qualifier means nothing for these.
+                    Qualifier::None | Qualifier::Any => true,
+                    Qualifier::Is(part) => metric.qualifier.as_deref() == Some(part),
+                };
+            if !is_wanted {
+                continue;
+            }
+            let stats = Stats::from(&metric.stats);
+            *read = Some(match (*read, wanted.qualifier) {
+                (None, _) => stats,
+                (Some(sum), Qualifier::Any) => together(&sum, &stats),
+                (Some(_), Qualifier::None | Qualifier::Is(_)) => {
+                    return Err(Nonsense("a metric comes twice in one bucket".to_owned()));
+                }
+            });
         }
     }
     Ok(read)
+}
+
+/// The parts of a metric carry sums and nothing else that would add.
+fn together(left: &Stats, right: &Stats) -> Stats {
+    Stats {
+        sum: left.sum.zip(right.sum).map(|(left, right)| left + right),
+        ..Stats::default()
+    }
 }
 
 #[derive(Serialize)]
@@ -245,6 +298,8 @@ struct BucketAnswer<'a> {
 struct MetricAnswer<'a> {
     #[serde(borrow)]
     metric: Cow<'a, str>,
+    #[serde(borrow)]
+    qualifier: Option<Cow<'a, str>>,
     stats: StatsAnswer,
 }
 
@@ -686,7 +741,7 @@ struct PredicateBody<'a> {
 impl<'a> FilterBody<'a> {
     /// The clauses of the dimensions chosen: one of the values for every one of the dimensions.
     fn all_of(filter: &'a Filter, chosen: impl Fn(&str) -> bool) -> Self {
-        let clause = |dimension: &'static str, values: &'a std::collections::BTreeSet<String>| ClauseBody {
+        let clause = |dimension: &'static str, values: &'a BTreeSet<String>| ClauseBody {
             r#type: "or",
             predicates: values
                 .iter()
@@ -757,8 +812,8 @@ mod tests {
 
     use super::*;
     use crate::query::{
-        Dimension, Zone,
-        catalogue::{dimension, metric},
+        ColumnValue, Dimension, Zone,
+        catalogue::{column, dimension, metric},
     };
 
     fn named(upstream: &str) -> &'static Dimension {
@@ -895,6 +950,54 @@ mod tests {
         assert_eq!((handle.min, handle.max, handle.sum), (Some(2.5), Some(7.0), Some(9.5)));
         assert_eq!(second.group, [None]);
         assert_eq!(second.metrics, [None, None]);
+    }
+
+    /// The upstream tells the states of users apart by a qualifier beside the metric's name.
+    #[test]
+    fn the_states_of_users_are_told_apart_by_qualifier() {
+        let mut query = query();
+        query.source = Source::Users;
+        query.group_by.clear();
+        let states = [
+            "tAgentRoutingStatus:IDLE",
+            "tSystemPresence",
+            "tSystemPresence:ON_QUEUE",
+            "tSystemPresence:MEAL",
+        ];
+        let metric = |name: &str| match column(name) {
+            Some(ColumnValue::Metric(metric, _)) => metric,
+            other => panic!("{name}: {other:?}"),
+        };
+        query.metrics = states.map(metric).to_vec();
+        let call = aggregates(&query);
+        assert_eq!(call.path, "/api/v2/analytics/users/aggregates/query");
+        assert_eq!(
+            sent(&call)["metrics"],
+            json!(["tAgentRoutingStatus", "tSystemPresence"])
+        );
+
+        let state = |metric: &str, qualifier: &str, sum: i64| json!({"metric": metric, "qualifier": qualifier, "stats": {"sum": sum}});
+        let answer = |metrics: Value| {
+            json!({"systemToOrganizationMappings": {"OFFLINE": ["x"]}, "results": [{"group": {"userId": "u"}, "data": [{
+                "interval": "2025-03-10T00:00:00.000Z/2025-03-10T00:30:00.000Z", "metrics": metrics,
+            }]}]})
+            .to_string()
+        };
+        let came = answer(json!([
+            state("tSystemPresence", "ON_QUEUE", 5),
+            state("tSystemPresence", "AWAY", 7),
+            state("tAgentRoutingStatus", "IDLE", 3),
+            state("tOrganizationPresence", "uuid", 12),
+        ]));
+        let rows = read_aggregates(came.as_bytes(), &query).unwrap();
+        let sums = rows[0].metrics.iter().map(|stats| stats.and_then(|stats| stats.sum));
+        assert_eq!(sums.collect::<Vec<_>>(), [Some(3.0), Some(12.0), Some(5.0), None]);
+
+        let twice = answer(json!([
+            state("tSystemPresence", "ON_QUEUE", 5),
+            state("tSystemPresence", "ON_QUEUE", 5)
+        ]));
+        assert!(read_aggregates(twice.as_bytes(), &query).is_err());
     }
 
     #[test]
@@ -1068,7 +1171,7 @@ mod tests {
             (415, r#"{"code":"unsupported.media.type"}"#),
             (418, ""),
         ] {
-            let error = refused(&reply(status, body), Endpoint::Aggregates);
+            let error = refused(&reply(status, body), Endpoint::Aggregates(Source::Conversations));
             let told = error.told().unwrap();
             writeln!(table, "{status}: {error} [{:?} {:?}]", told.code, told.correlation_id).unwrap();
         }

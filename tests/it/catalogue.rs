@@ -1,7 +1,7 @@
 //! The catalogue lists what can be asked for: all of it, and nothing else.
 
 use genesys_reports::query::{
-    ConversationQuery, ConversationRequest, FilterRequest, Limits, Query, QueryRequest, catalogue,
+    ConversationQuery, ConversationRequest, FilterRequest, Limits, Query, QueryRequest, Source, catalogue,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -73,13 +73,14 @@ async fn it_says_how_figures_combine() {
     assert!(exception.contains("several media types counts once for each"));
     assert_eq!(metric("nOffered")["byAgent"], false);
 
+    let families = json!(["conversations", "flows", "evaluations", "surveys"]);
     let dimensions = catalog["dimensions"].as_array().unwrap();
     let queue = dimensions.iter().find(|dimension| dimension["upstream"] == "queueId");
     assert_eq!(
         queue.unwrap(),
         &json!({
-            "name": "routing.queue.id", "upstream": "queueId", "meaning": "The queue.", "groupable": true,
-            "filterable": true, "detailsLevel": "segment", "multiValued": false,
+            "name": "routing.queue.id", "upstream": "queueId", "meaning": "The queue.", "groupable": families,
+            "filterable": families, "detailsLevel": "segment", "multiValued": false,
             "named": {"name": "routing.queue.name", "lookup": "queues", "uri": "/v1/lookups/queues"}
         })
     );
@@ -93,39 +94,53 @@ async fn what_it_lists_is_accepted() {
         assert_accepted(&select(&[bucket["name"].as_str().unwrap(), "nOffered"]));
     }
     for metric in catalog["metrics"].as_array().unwrap() {
-        for statistic in metric["statistics"].as_array().unwrap() {
-            for column in texts(&statistic["columns"]) {
-                assert_accepted(&select(&["media.type", column]));
-                assert_eq!(
-                    is_accepted(&select(&[column])),
-                    statistic["overMediaTypes"] != "never",
-                    "{column}"
-                );
-                assert_eq!(
-                    is_accepted(&select(&["agent.id", "media.type", column])),
-                    metric["byAgent"] == true,
-                    "{column}"
-                );
+        let of_metric = Source::named(metric["source"].as_str().unwrap()).unwrap();
+        for source in Source::ALL {
+            let select = |columns: &[&str]| from(source, select(columns));
+            let pinned = source.tells_media_types_apart();
+            let by_media = |columns: &[&'static str], column| {
+                let mut columns: Vec<&str> = columns.to_vec();
+                columns.extend(pinned.then_some("media.type"));
+                select(&[&columns[..], &[column]].concat())
+            };
+            for statistic in metric["statistics"].as_array().unwrap() {
+                for column in texts(&statistic["columns"]) {
+                    let mine = source == of_metric;
+                    assert_eq!(is_accepted(&by_media(&[], column)), mine, "{column} {source:?}");
+                    let folds = !pinned || statistic["overMediaTypes"] != "never";
+                    assert_eq!(is_accepted(&select(&[column])), mine && folds, "{column} {source:?}");
+                    assert_eq!(
+                        is_accepted(&by_media(&["agent.id"], column)),
+                        mine && metric["byAgent"] == true,
+                        "{column} {source:?}"
+                    );
+                }
             }
         }
     }
     for dimension in catalog["dimensions"].as_array().unwrap() {
-        let is = |what: &str| dimension[what] == true;
-        for name in names(dimension) {
-            assert_eq!(
-                is_accepted(&select(&[name, "conversation.count"])),
-                is("groupable"),
-                "{name}"
-            );
-            assert_eq!(is_accepted(&filter(name)), is("filterable"), "{name}");
-            assert_eq!(details_accept(name), dimension["detailsLevel"] != json!(null), "{name}");
+        for source in Source::ALL {
+            let is = |what: &str| texts(&dimension[what]).contains(&source.name());
+            let plain = source.default_metric();
+            for name in names(dimension) {
+                let grouped = from(source, select(&[name, plain]));
+                assert_eq!(fits_dimension(&grouped), is("groupable"), "{name} {source:?}");
+                assert_eq!(
+                    fits_dimension(&from(source, filter(name, plain))),
+                    is("filterable"),
+                    "{name} {source:?}"
+                );
+            }
+            for id in [&dimension["name"], &dimension["upstream"]] {
+                let request = QueryRequest {
+                    group_by: Some(vec![id.as_str().unwrap().to_owned()]),
+                    ..from(source, select(&[plain]))
+                };
+                assert_eq!(fits_dimension(&request), is("groupable"), "{id} {source:?}");
+            }
         }
-        for id in [&dimension["name"], &dimension["upstream"]] {
-            let request = QueryRequest {
-                group_by: Some(vec![id.as_str().unwrap().to_owned()]),
-                ..select(&["conversation.count"])
-            };
-            assert_eq!(is_accepted(&request), is("groupable"), "{id}");
+        for name in names(dimension) {
+            assert_eq!(details_accept(name), dimension["detailsLevel"] != json!(null), "{name}");
         }
     }
 }
@@ -198,10 +213,28 @@ fn on(dimension: &str) -> Vec<FilterRequest> {
     }]
 }
 
-fn filter(dimension: &str) -> QueryRequest {
+fn filter(dimension: &str, column: &str) -> QueryRequest {
     QueryRequest {
         filter: on(dimension),
-        ..select(&["conversation.count"])
+        ..select(&[column])
+    }
+}
+
+fn from(source: Source, request: QueryRequest) -> QueryRequest {
+    QueryRequest {
+        source: Some(source.name().to_owned()),
+        ..request
+    }
+}
+
+/// Whether nothing is wrong but that no agent is involved in a flow's figures, which is about the pair of dimension and
+/// metric.
+fn fits_dimension(request: &QueryRequest) -> bool {
+    match Query::parse(request, now(), &Limits::default()) {
+        Ok(_) => true,
+        Err(complaints) => complaints
+            .iter()
+            .all(|complaint| complaint.detail.contains("no agent is involved")),
     }
 }
 

@@ -1,15 +1,16 @@
-//! The dimensions of conversations. In the order of their friendly names' first words.
+//! The dimensions of all families: those of conversations in the order of their friendly names' first words, then
+//! those only the details query filters on, then those of other families only.
 
 use super::{
     DetailsLevel::{Conversation, Segment},
-    Dimension, Lookup,
+    Dimension, Families, Lookup,
 };
+use crate::query::Source;
 
-/// Every dimension: 83 that aggregates group by and filter on, one more they only filter on, and those only
-/// the details query filters on.
+/// Every dimension: what aggregates of a family group by and filter on, and what the details query filters on.
 ///
-/// Not among them are the details query's dates and measures (`conversationStart`, `segmentEnd`,
-/// `mediaStatsMinConversationMos`, …), which are matched by ranges, not by values.
+/// Not among them are dates and measures (`conversationStart`, `segmentEnd`, `mediaStatsMinConversationMos`,
+/// `surveyCreatedDate`, …), which are matched by ranges, not by values.
 pub static DIMENSIONS: &[Dimension] = &[
     aggregate(
         "addressFrom",
@@ -33,7 +34,10 @@ pub static DIMENSIONS: &[Dimension] = &[
     .details(Segment),
     aggregate("userId", "agent.id", "The agent (or other user) who took part.")
         .named("agent.name", Lookup::Users)
-        .details(Segment),
+        .details(Segment)
+        .of(Source::Users)
+        .of(Source::Evaluations)
+        .of(Source::Surveys),
     aggregate(
         "agentOwned",
         "agent.owned",
@@ -82,7 +86,10 @@ pub static DIMENSIONS: &[Dimension] = &[
         "Whether the customer was authenticated: true or false.",
     )
     .details(Segment),
-    aggregate("conversationId", "conversation.id", "The conversation.").details(Conversation),
+    aggregate("conversationId", "conversation.id", "The conversation.")
+        .details(Conversation)
+        .of(Source::Evaluations)
+        .of(Source::Surveys),
     aggregate(
         "conversationInitiator",
         "conversation.initiator",
@@ -100,7 +107,8 @@ pub static DIMENSIONS: &[Dimension] = &[
         "conversation.public",
         "Whether it began in public on social media: true or false.",
     )
-    .details(Conversation),
+    .details(Conversation)
+    .not_of(Source::Flows),
     aggregate(
         "selfServed",
         "conversation.self.served",
@@ -139,7 +147,9 @@ pub static DIMENSIONS: &[Dimension] = &[
     aggregate("divisionId", "division.id", "A division the conversation belongs to.")
         .many()
         .named("division.name", Lookup::Divisions)
-        .details(Conversation),
+        .details(Conversation)
+        .of(Source::Evaluations)
+        .of(Source::Surveys),
     aggregate("dnis", "dnis", "The number that was called.").details(Segment),
     aggregate("edgeId", "edge.id", "The edge that carried the call.").details(Segment),
     aggregate("errorCode", "error.code", "The error that ended the session.").details(Segment),
@@ -148,7 +158,8 @@ pub static DIMENSIONS: &[Dimension] = &[
         "external.contact.id",
         "The customer, as an external contact.",
     )
-    .details(Segment),
+    .details(Segment)
+    .of(Source::Surveys),
     aggregate(
         "canonicalExternalContactId",
         "external.contact.canonical.id",
@@ -256,7 +267,9 @@ pub static DIMENSIONS: &[Dimension] = &[
         "media.type",
         "voice, chat, email, message, callback and others; the upstream adds it to every group.",
     )
-    .details(Segment),
+    .details(Segment)
+    .of(Source::Evaluations)
+    .of(Source::Surveys),
     aggregate("videoPresent", "media.video", "Whether there was video: true or false."),
     aggregate(
         "messageType",
@@ -309,7 +322,8 @@ pub static DIMENSIONS: &[Dimension] = &[
     .many(),
     aggregate("requestedLanguageId", "routing.language.id", "The language asked for.")
         .named("routing.language.name", Lookup::Languages)
-        .details(Segment),
+        .details(Segment)
+        .of(Source::Surveys),
     aggregate("routingPriority", "routing.priority", "The priority in the queue."),
     aggregate(
         "firstQueue",
@@ -318,7 +332,9 @@ pub static DIMENSIONS: &[Dimension] = &[
     ),
     aggregate("queueId", "routing.queue.id", "The queue.")
         .named("routing.queue.name", Lookup::Queues)
-        .details(Segment),
+        .details(Segment)
+        .of(Source::Evaluations)
+        .of(Source::Surveys),
     aggregate(
         "requestedRouting",
         "routing.requested",
@@ -372,12 +388,17 @@ pub static DIMENSIONS: &[Dimension] = &[
     aggregate("requestedRoutingSkillId", "skill.requested.id", "A skill asked for.")
         .many()
         .named("skill.requested.name", Lookup::Skills)
-        .details(Segment),
+        .details(Segment)
+        .of(Source::Surveys),
     aggregate("stationId", "station.id", "The station (phone) of the agent."),
-    aggregate("teamId", "team.id", "The agent's team.").details(Segment),
+    aggregate("teamId", "team.id", "The agent's team.")
+        .details(Segment)
+        .of(Source::Evaluations)
+        .of(Source::Surveys),
     aggregate("wrapUpCode", "wrapup.code.id", "The wrap-up code the agent chose.")
         .named("wrapup.code.name", Lookup::WrapUpCodes)
-        .details(Segment),
+        .details(Segment)
+        .of(Source::Surveys),
     details(
         Conversation,
         "accessAttribute",
@@ -434,49 +455,57 @@ pub static DIMENSIONS: &[Dimension] = &[
         "engagement.source",
         "What the customer clicked or came through.",
     ),
-    details(Segment, "exitReason", "flow.exit.reason", "Why the flow ended."),
-    details(Segment, "flowId", "flow.id", "The flow.").named("flow.name", Lookup::Flows),
-    details(Segment, "flowName", "flow.title", "The flow's name when it ran."),
+    details(Segment, "exitReason", "flow.exit.reason", "Why the flow ended.").of(Source::Flows),
+    details(Segment, "flowId", "flow.id", "The flow.")
+        .named("flow.name", Lookup::Flows)
+        .of(Source::Flows),
+    details(Segment, "flowName", "flow.title", "The flow's name when it ran.").of(Source::Flows),
     details(
         Segment,
         "flowOutcomeId",
         "flow.outcome.id",
         "An outcome the flow reported.",
     )
-    .many(),
+    .many()
+    .of(Source::Flows),
     details(
         Segment,
         "flowOutcome",
         "flow.outcome.name",
         "The name of an outcome the flow reported.",
     )
-    .many(),
+    .many()
+    .of(Source::Flows),
     details(
         Segment,
         "flowOutcomeValue",
         "flow.outcome.value",
         "Success or failure of an outcome.",
     )
-    .many(),
-    details(Segment, "flowVersion", "flow.version", "The flow's version."),
+    .many()
+    .of(Source::Flows),
+    details(Segment, "flowVersion", "flow.version", "The flow's version.").of(Source::Flows),
     details(
         Segment,
         "transferTargetAddress",
         "flow.transfer.address",
         "The address the flow transferred to.",
-    ),
+    )
+    .of(Source::Flows),
     details(
         Segment,
         "transferTargetName",
         "flow.transfer.name",
         "The name of what the flow transferred to.",
-    ),
+    )
+    .of(Source::Flows),
     details(
         Segment,
         "transferType",
         "flow.transfer.type",
         "How the flow transferred.",
-    ),
+    )
+    .of(Source::Flows),
     details(
         Segment,
         "protocolCallId",
@@ -530,21 +559,214 @@ pub static DIMENSIONS: &[Dimension] = &[
     ),
     details(Segment, "subject", "segment.subject", "The subject of an e-mail."),
     details(Segment, "wrapUpNote", "wrapup.note", "The agent's note at wrap-up."),
+    only(
+        Source::Flows,
+        "entryReason",
+        "flow.entry.reason",
+        "What brought the interaction to the flow, such as the address dialled.",
+    ),
+    only(
+        Source::Flows,
+        "entryType",
+        "flow.entry.type",
+        "How the interaction came to the flow.",
+    ),
+    only(
+        Source::Flows,
+        "endingLanguage",
+        "flow.language.ending",
+        "The language a flow ended in.",
+    ),
+    only(
+        Source::Flows,
+        "startingLanguage",
+        "flow.language.starting",
+        "The language a flow started in.",
+    ),
+    only(
+        Source::Flows,
+        "flowMilestoneId",
+        "flow.milestone.id",
+        "A milestone reached in a flow.",
+    )
+    .many(),
+    only(
+        Source::Flows,
+        "recognitionFailureReason",
+        "flow.recognition.failure",
+        "Why speech or text was not recognised.",
+    ),
+    only(Source::Flows, "flowSubType", "flow.subtype", "The subtype of a flow."),
+    only(
+        Source::Flows,
+        "flowType",
+        "flow.type",
+        "The type of a flow, such as inboundcall.",
+    ),
+    only(
+        Source::Evaluations,
+        "assigneeApplicable",
+        "evaluation.assignee.applicable",
+        "Whether the evaluation is assigned to somebody: true or false.",
+    ),
+    only(
+        Source::Evaluations,
+        "assigneeId",
+        "evaluation.assignee.id",
+        "The user the evaluation is assigned to.",
+    )
+    .named("evaluation.assignee.name", Lookup::Users),
+    only(
+        Source::Evaluations,
+        "calibrationId",
+        "evaluation.calibration.id",
+        "The calibration the evaluation is part of.",
+    ),
+    only(
+        Source::Evaluations,
+        "evaluationContextId",
+        "evaluation.context.id",
+        "The evaluation, whatever its version.",
+    ),
+    only(
+        Source::Evaluations,
+        "evaluatorId",
+        "evaluation.evaluator.id",
+        "The user who evaluated.",
+    )
+    .named("evaluation.evaluator.name", Lookup::Users),
+    only(
+        Source::Evaluations,
+        "contextId",
+        "evaluation.form.context.id",
+        "The evaluation form, whatever its version (contextId).",
+    ),
+    only(
+        Source::Evaluations,
+        "formId",
+        "evaluation.form.id",
+        "The version of the evaluation form.",
+    ),
+    only(Source::Evaluations, "evaluationId", "evaluation.id", "The evaluation."),
+    only(
+        Source::Evaluations,
+        "released",
+        "evaluation.released",
+        "Whether the agent can see the evaluation: true or false.",
+    ),
+    only(
+        Source::Evaluations,
+        "rescored",
+        "evaluation.rescored",
+        "Whether the evaluation was scored again: true or false.",
+    ),
+    only(
+        Source::Evaluations,
+        "systemSubmitted",
+        "evaluation.system.submitted",
+        "Whether the system submitted the evaluation: true or false.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyAnswerId",
+        "survey.answer.id",
+        "The answer chosen.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyErrorReason",
+        "survey.error.reason",
+        "Why a survey failed.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyFormContextId",
+        "survey.form.context.id",
+        "The survey form, whatever its version.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyFormId",
+        "survey.form.id",
+        "The version of the survey form.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyFormName",
+        "survey.form.name",
+        "The name of the survey form.",
+    ),
+    only(Source::Surveys, "surveyId", "survey.id", "The survey."),
+    only(
+        Source::Surveys,
+        "surveyPartialResponse",
+        "survey.partial",
+        "Whether only a part was answered: true or false.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyPromoterScore",
+        "survey.promoter.score",
+        "How likely the customer recommends: 0 to 10.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyQuestionGroupId",
+        "survey.question.group.id",
+        "The group of questions.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyQuestionId",
+        "survey.question.id",
+        "The question.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyStatus",
+        "survey.status.current",
+        "The status of the survey.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyPreviousStatus",
+        "survey.status.previous",
+        "The status the survey had before.",
+    ),
+    only(
+        Source::Surveys,
+        "surveyType",
+        "survey.type",
+        "How the survey was made: Voice or Web.",
+    ),
 ];
 
+/// Of conversations and of flows, which share most dimensions.
 const fn aggregate(upstream: &'static str, name: &'static str, meaning: &'static str) -> Dimension {
+    let families = Families::NONE.with(Source::Conversations).with(Source::Flows);
     Dimension {
         name,
         upstream,
         named: None,
         multi_valued: false,
-        groupable: true,
-        filterable: true,
+        groupable: families,
+        filterable: families,
         details: None,
         meaning,
     }
 }
 
+/// Of one family.
+const fn only(source: Source, upstream: &'static str, name: &'static str, meaning: &'static str) -> Dimension {
+    let families = Families::NONE.with(source);
+    Dimension {
+        groupable: families,
+        filterable: families,
+        ..aggregate(upstream, name, meaning)
+    }
+}
+
+/// Of the details query.
 const fn details(
     level: super::DetailsLevel,
     upstream: &'static str,
@@ -552,8 +774,8 @@ const fn details(
     meaning: &'static str,
 ) -> Dimension {
     Dimension {
-        groupable: false,
-        filterable: false,
+        groupable: Families::NONE,
+        filterable: Families::NONE,
         ..aggregate(upstream, name, meaning).details(level)
     }
 }
@@ -573,9 +795,26 @@ impl Dimension {
         }
     }
 
+    /// Also of this family.
+    const fn of(self, source: Source) -> Self {
+        Self {
+            groupable: self.groupable.with(source),
+            filterable: self.filterable.with(source),
+            ..self
+        }
+    }
+
+    const fn not_of(self, source: Source) -> Self {
+        Self {
+            groupable: self.groupable.without(source),
+            filterable: self.filterable.without(source),
+            ..self
+        }
+    }
+
     const fn only_filterable(self) -> Self {
         Self {
-            groupable: false,
+            groupable: Families::NONE,
             ..self
         }
     }

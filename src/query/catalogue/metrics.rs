@@ -1,6 +1,7 @@
-//! The metrics of conversation aggregates. In the order of the upstream's names.
+//! The metrics of all families: those of conversations first. Within a family in the order of the upstream's names.
 
-use super::{Metric, Rollup, Side, Statistic, Unit};
+use super::{Metric, Qualifier, Rollup, Side, Statistic, Unit};
+use crate::query::Source;
 
 /// Every metric.
 ///
@@ -326,11 +327,246 @@ pub static METRICS: &[Metric] = &[
     ),
     timer("tVoicemail", "voicemail.time", "Time leaving a voicemail."),
     timer("tWait", "wait.time", "Time waited in a queue, however it ended.").of_queue(),
+    // ---- users: sums only; the parts of a bucket that a user spent in each state
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Any,
+        "routing.status.time",
+        "Time in any routing status.",
+    ),
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Is("COMMUNICATING"),
+        "routing.communicating.time",
+        "Time on a call outside of queues while on queue.",
+    ),
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Is("IDLE"),
+        "routing.idle.time",
+        "Time on queue, waiting for an interaction.",
+    ),
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Is("INTERACTING"),
+        "routing.interacting.time",
+        "Time on queue with an interaction, after-call work included.",
+    ),
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Is("NOT_RESPONDING"),
+        "routing.not.responding.time",
+        "Time on queue after an alert was not answered.",
+    ),
+    status(
+        "tAgentRoutingStatus",
+        Qualifier::Is("OFF_QUEUE"),
+        "routing.off.queue.time",
+        "Time off queue.",
+    ),
+    status(
+        "tOrganizationPresence",
+        Qualifier::Any,
+        "presence.organization.time",
+        "Time in any of the organisation's own presences, which are not told apart here.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Any,
+        "presence.time",
+        "Time in any presence: with OFFLINE, all of it.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("AVAILABLE"),
+        "presence.available.time",
+        "Time available, off queue.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("AWAY"),
+        "presence.away.time",
+        "Time away.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("BREAK"),
+        "presence.break.time",
+        "Time on a break.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("BUSY"),
+        "presence.busy.time",
+        "Time busy.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("IDLE"),
+        "presence.idle.time",
+        "Time without activity at the computer, off queue.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("MEAL"),
+        "presence.meal.time",
+        "Time at a meal.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("MEETING"),
+        "presence.meeting.time",
+        "Time in a meeting.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("OFFLINE"),
+        "presence.offline.time",
+        "Time logged out.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("ON_QUEUE"),
+        "presence.on.queue.time",
+        "Time on queue.",
+    ),
+    status(
+        "tSystemPresence",
+        Qualifier::Is("TRAINING"),
+        "presence.training.time",
+        "Time in training.",
+    ),
+    // ---- flows
+    counter("nFlow", "flow.count", "Flows entered.").of_flows(),
+    counter("nFlowMilestone", "flow.milestone.count", "Milestones reached.").of_flows(),
+    counter(
+        "nFlowOutcome",
+        "flow.outcome.count",
+        "Outcomes reached, whether they succeeded or failed.",
+    )
+    .of_flows(),
+    counter("nFlowOutcomeFailed", "flow.outcome.failed", "Outcomes that failed.").of_flows(),
+    Metric {
+        rollup: Rollup::None,
+        ..measure(
+            "oFlowMilestone",
+            "flow.milestone.order",
+            "Milestones as they were reached.",
+        )
+        .of_flows()
+    },
+    timer("tFlow", "flow.time", "Time in flows.").of_flows(),
+    timer(
+        "tFlowDisconnect",
+        "flow.disconnect.time",
+        "Time in flows that ended by a disconnect; its count is how many.",
+    )
+    .of_flows(),
+    timer(
+        "tFlowExit",
+        "flow.exit.time",
+        "Time in flows that were left for elsewhere; its count is how many.",
+    )
+    .of_flows(),
+    timer(
+        "tFlowOutcome",
+        "flow.outcome.time",
+        "Time from the start of an outcome to its end.",
+    )
+    .of_flows(),
+    // ---- evaluations
+    counter("nEvaluations", "evaluation.count", "Evaluations.").of(Source::Evaluations),
+    counter("nEvaluationsDeleted", "evaluation.deleted", "Evaluations deleted.").of(Source::Evaluations),
+    counter(
+        "nEvaluationsRescored",
+        "evaluation.rescores",
+        "Evaluations scored again.",
+    )
+    .of(Source::Evaluations),
+    score(
+        "oTotalCriticalScore",
+        "evaluation.score.critical",
+        "The score of an evaluation's critical questions.",
+    )
+    .of(Source::Evaluations),
+    score("oTotalScore", "evaluation.score.total", "The score of an evaluation.").of(Source::Evaluations),
+    // ---- surveys
+    counter("nSurveyErrors", "survey.errors", "Surveys that failed.").of(Source::Surveys),
+    counter(
+        "nSurveyFullResponses",
+        "survey.responses.full",
+        "Surveys answered wholly.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyNpsDetractors",
+        "survey.nps.detractors",
+        "Customers who would not recommend: 0 to 6.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyNpsPromoters",
+        "survey.nps.promoters",
+        "Customers who would recommend: 9 or 10.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyNpsResponses",
+        "survey.nps.responses",
+        "Answers to the question whether the customer would recommend.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyPartialResponses",
+        "survey.responses.partial",
+        "Surveys answered in part.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyQuestionGroupResponses",
+        "survey.question.group.responses",
+        "Groups of questions answered.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyQuestionResponses",
+        "survey.question.responses",
+        "Questions answered.",
+    )
+    .of(Source::Surveys),
+    counter(
+        "nSurveyResponses",
+        "survey.responses.all",
+        "Surveys answered, wholly or in part.",
+    )
+    .of(Source::Surveys),
+    counter("nSurveysAbandoned", "survey.abandoned", "Surveys begun and left.").of(Source::Surveys),
+    counter("nSurveysDeleted", "survey.deleted", "Surveys deleted.").of(Source::Surveys),
+    counter("nSurveysExpired", "survey.expired", "Surveys that expired unanswered.").of(Source::Surveys),
+    counter("nSurveysSent", "survey.sent", "Surveys sent.").of(Source::Surveys),
+    counter("nSurveysStarted", "survey.started", "Surveys begun.").of(Source::Surveys),
+    counter("nVoiceSurveys", "survey.voice", "Surveys by voice.").of(Source::Surveys),
+    counter("nWebSurveys", "survey.web", "Surveys on the web.").of(Source::Surveys),
+    score(
+        "oSurveyQuestionGroupScore",
+        "survey.question.group.score",
+        "The score of a group of questions.",
+    )
+    .of(Source::Surveys),
+    score(
+        "oSurveyQuestionScore",
+        "survey.question.score",
+        "The score of a question.",
+    )
+    .of(Source::Surveys),
+    score("oSurveyTotalScore", "survey.score.total", "The score of a survey.").of(Source::Surveys),
 ];
 
 const fn counter(upstream: &'static str, name: &'static str, meaning: &'static str) -> Metric {
     Metric {
+        source: Source::Conversations,
         upstream,
+        qualifier: Qualifier::None,
         name,
         aliases: &[],
         rollup: Rollup::Counter,
@@ -372,6 +608,24 @@ const fn measure(upstream: &'static str, name: &'static str, meaning: &'static s
     }
 }
 
+/// Time of users in one state.
+const fn status(upstream: &'static str, qualifier: Qualifier, name: &'static str, meaning: &'static str) -> Metric {
+    Metric {
+        qualifier,
+        rollup: Rollup::Timer,
+        unit: Unit::Milliseconds,
+        statistics: &[Statistic::Sum],
+        ..counter(upstream, name, meaning).of(Source::Users)
+    }
+}
+
+const fn score(upstream: &'static str, name: &'static str, meaning: &'static str) -> Metric {
+    Metric {
+        unit: Unit::Points,
+        ..measure(upstream, name, meaning)
+    }
+}
+
 const fn ratio(
     upstream: &'static str,
     name: &'static str,
@@ -395,6 +649,15 @@ const fn ratio(
 impl Metric {
     const fn also(self, aliases: &'static [(&'static str, Statistic)]) -> Self {
         Self { aliases, ..self }
+    }
+
+    const fn of(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Flows run before an agent is involved.
+    const fn of_flows(self) -> Self {
+        self.of(Source::Flows).of_queue()
     }
 
     const fn of_queue(self) -> Self {

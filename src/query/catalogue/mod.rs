@@ -15,9 +15,9 @@ mod metrics;
 pub use dimensions::DIMENSIONS;
 pub use metrics::METRICS;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use super::ColumnValue;
+use super::{ColumnValue, Families, Source};
 
 /// The columns that say which bucket a row is about, and what each shows. The last two are the same in two columns,
 /// for tools that cannot take `start/end` apart.
@@ -46,7 +46,7 @@ pub fn column(name: &str) -> Option<ColumnValue> {
     }
     let of_dimension = DIMENSIONS
         .iter()
-        .filter(|dimension| dimension.groupable)
+        .filter(|dimension| dimension.groupable != Families::NONE)
         .find_map(|dimension| {
             let is_name = dimension.named.is_some_and(|(named, _)| named == name);
             (dimension.goes_by(name))
@@ -62,7 +62,11 @@ pub fn column(name: &str) -> Option<ColumnValue> {
 
 /// Every name [`column()`] knows, friendly ones first; some twice.
 pub fn column_names() -> impl Iterator<Item = String> {
-    let groupable = || DIMENSIONS.iter().filter(|dimension| dimension.groupable);
+    let groupable = || {
+        DIMENSIONS
+            .iter()
+            .filter(|dimension| dimension.groupable != Families::NONE)
+    };
     let friendly = groupable().flat_map(|dimension| {
         let named = dimension.named.map(|(named, _)| named);
         [Some(dimension.name), named].into_iter().flatten().map(str::to_owned)
@@ -75,7 +79,7 @@ pub fn column_names() -> impl Iterator<Item = String> {
     let friendly_statistics = statistics().map(|(metric, statistic)| metric.friendly(statistic));
     let plain_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.name, statistic));
     let upstream = groupable().map(|dimension| dimension.upstream.to_owned());
-    let upstream_statistics = statistics().map(|(metric, statistic)| metric.spelled(metric.upstream, statistic));
+    let upstream_statistics = statistics().map(|(metric, statistic)| metric.spelled(&metric.qualified(), statistic));
     let buckets = BUCKETS.iter().map(|(name, ..)| (*name).to_owned());
     buckets
         .chain(friendly)
@@ -110,7 +114,7 @@ pub(crate) fn metric(upstream: &str) -> &'static Metric {
     named.expect("a test names a metric that exists")
 }
 
-/// A dimension of conversation events.
+/// A dimension of events.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dimension {
     /// The friendly dotted name of its value, such as `routing.queue.id` or `media.type`.
@@ -121,10 +125,10 @@ pub struct Dimension {
     pub named: Option<(&'static str, Lookup)>,
     /// Whether one event can carry several values, so that groups overlap.
     pub multi_valued: bool,
-    /// Whether aggregates can be grouped by it.
-    pub groupable: bool,
-    /// Whether aggregates can be filtered on it.
-    pub filterable: bool,
+    /// The families whose aggregates can be grouped by it.
+    pub groupable: Families,
+    /// The families whose aggregates can be filtered on it.
+    pub filterable: Families,
     /// Where the details query filters on it; `None` where it cannot.
     pub details: Option<DetailsLevel>,
     /// What it is, in one sentence.
@@ -217,11 +221,15 @@ impl fmt::Display for Lookup {
     }
 }
 
-/// A metric of conversation aggregates.
+/// A metric of one family of aggregates.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Metric {
+    /// The family it belongs to.
+    pub source: Source,
     /// The upstream's spelling, such as `tHandle`.
     pub upstream: &'static str,
+    /// Which of the parts the upstream tells apart by a qualifier.
+    pub qualifier: Qualifier,
     /// The friendly dotted name, such as `handle.time`; statistics are appended when there are several.
     pub name: &'static str,
     /// Further friendly names of single statistics, such as `conversation.answered` for a count.
@@ -266,12 +274,10 @@ impl Metric {
     pub fn columns(&self, statistic: Statistic) -> Vec<String> {
         let aliases = self.aliases.iter().filter(|(_, aliased)| *aliased == statistic);
         let mut names: Vec<String> = aliases.map(|(alias, _)| (*alias).to_owned()).collect();
-        names.extend([
-            self.spelled(self.name, statistic),
-            self.spelled(self.upstream, statistic),
-        ]);
+        let upstream = self.qualified();
+        names.extend([self.spelled(self.name, statistic), self.spelled(&upstream, statistic)]);
         if self.statistics.len() == 1 {
-            names.push(format!("{}.{}", self.upstream, statistic.suffix()));
+            names.push(format!("{upstream}.{}", statistic.suffix()));
         }
         names
     }
@@ -312,17 +318,26 @@ impl Metric {
         }
     }
 
+    /// The upstream's spelling and, where it tells parts apart, the qualifier: `tSystemPresence:ON_QUEUE`.
+    pub fn qualified(&self) -> Cow<'static, str> {
+        match self.qualifier {
+            Qualifier::None | Qualifier::Any => Cow::Borrowed(self.upstream),
+            Qualifier::Is(part) => Cow::Owned(format!("{}:{part}", self.upstream)),
+        }
+    }
+
     fn statistic_named(&self, name: &str) -> Option<Statistic> {
         if let Some((_, statistic)) = self.aliases.iter().find(|(alias, _)| *alias == name) {
             return Some(*statistic);
         }
+        let upstream = self.qualified();
         let rest = name
             .strip_prefix(self.name)
-            .or_else(|| name.strip_prefix(self.upstream))?;
+            .or_else(|| name.strip_prefix(upstream.as_ref()))?;
         match (rest.strip_prefix('.'), self.statistics) {
             (None, [only]) if rest.is_empty() => Some(*only),
             // The bare friendly name is the one spelling of a single statistic; the upstream's own takes both.
-            (Some(suffix), [only]) if name.starts_with(self.upstream) && only.suffix() == suffix => Some(*only),
+            (Some(suffix), [only]) if name.starts_with(upstream.as_ref()) && only.suffix() == suffix => Some(*only),
             (Some(suffix), [_, _, ..]) => self.statistics.iter().copied().find(|each| each.suffix() == suffix),
             _ => None,
         }
@@ -334,6 +349,17 @@ impl Metric {
             _ => format!("{name}.{}", statistic.suffix()),
         }
     }
+}
+
+/// Which of the parts the upstream tells apart by a qualifier a metric is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Qualifier {
+    /// There are no parts.
+    None,
+    /// The one of that name.
+    Is(&'static str),
+    /// All of them together.
+    Any,
 }
 
 /// How a metric's statistics combine.
@@ -377,6 +403,8 @@ pub enum Unit {
     Milliseconds,
     /// A share between 0 and 1, or a goal in that unit.
     Ratio,
+    /// The points of a form, as the form's authors gave them.
+    Points,
 }
 
 /// Which participant of a conversation a metric's events belong to.
@@ -466,20 +494,35 @@ mod tests {
 
     #[test]
     fn the_tables_hold_what_the_upstream_schema_holds() {
-        let metrics: BTreeSet<_> = METRICS.iter().map(|metric| metric.upstream.to_owned()).collect();
-        assert_eq!(metrics, upstream_enum("ConversationAggregationQuery", "metrics"));
-        assert_eq!(metrics.len(), 82);
-
-        let groupable = dimensions(|dimension| dimension.groupable);
-        assert_eq!(groupable, upstream_enum("ConversationAggregationQuery", "groupBy"));
-        assert_eq!(groupable.len(), 83);
-
-        let filterable = dimensions(|dimension| dimension.filterable);
-        assert_eq!(
-            filterable,
-            upstream_enum("ConversationAggregateQueryPredicate", "dimension")
-        );
-        assert_eq!(filterable.len(), 84);
+        for (source, definition, by_range, counts) in [
+            (Source::Conversations, "Conversation", &[][..], [82, 83, 84]),
+            (Source::Users, "User", &[], [3, 1, 1]),
+            (Source::Flows, "Flow", &[], [9, 100, 101]),
+            (
+                Source::Evaluations,
+                "Evaluation",
+                &["conversationStart", "evaluationCreatedDate", "evaluationReleaseDate"],
+                [5, 17, 17],
+            ),
+            (Source::Surveys, "Survey", &["surveyCreatedDate"], [19, 23, 23]),
+        ] {
+            let of_source = METRICS.iter().filter(|metric| metric.source == source);
+            let metrics: BTreeSet<_> = of_source.map(|metric| metric.upstream.to_owned()).collect();
+            let groupable = dimensions(|dimension| dimension.groupable.contain(source));
+            let mut filterable = dimensions(|dimension| dimension.filterable.contain(source));
+            assert_eq!([metrics.len(), groupable.len(), filterable.len()], counts);
+            assert_eq!(
+                metrics,
+                upstream_enum(&format!("{definition}AggregationQuery"), "metrics")
+            );
+            assert_eq!(
+                groupable,
+                upstream_enum(&format!("{definition}AggregationQuery"), "groupBy")
+            );
+            filterable.extend(by_range.iter().map(|name| (*name).to_owned()));
+            let filtered_on = format!("{definition}AggregateQueryPredicate");
+            assert_eq!(filterable, upstream_enum(&filtered_on, "dimension"));
+        }
 
         for (level, predicate, by_range) in [
             (
@@ -517,7 +560,10 @@ mod tests {
             for &statistic in metric.statistics {
                 let expected = Some(ColumnValue::Metric(metric, statistic));
                 assert_eq!(column(&metric.friendly(statistic)), expected);
-                assert_eq!(column(&format!("{}.{}", metric.upstream, statistic.suffix())), expected);
+                assert_eq!(
+                    column(&format!("{}.{}", metric.qualified(), statistic.suffix())),
+                    expected
+                );
             }
         }
         for dimension in DIMENSIONS {

@@ -1,0 +1,116 @@
+//! The families of figures, each with its own endpoint, metrics and dimensions.
+
+/// The family a query is about (the contract's `source`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Conversation aggregates.
+    Conversations,
+    /// How long users were in which presence and routing status.
+    Users,
+    /// Flow aggregates: bots, menus and other Architect flows.
+    Flows,
+    /// Quality evaluations.
+    Evaluations,
+    /// Customer surveys.
+    Surveys,
+}
+
+impl Source {
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::Conversations,
+        Self::Users,
+        Self::Flows,
+        Self::Evaluations,
+        Self::Surveys,
+    ];
+
+    /// Its name, as in `source=users`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversations => "conversations",
+            Self::Users => "users",
+            Self::Flows => "flows",
+            Self::Evaluations => "evaluations",
+            Self::Surveys => "surveys",
+        }
+    }
+
+    /// The family of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.name() == name)
+    }
+
+    /// What is counted when nothing is selected.
+    pub const fn default_metric(self) -> &'static str {
+        match self {
+            Self::Conversations => "conversation.count",
+            Self::Users => "presence.on.queue.time",
+            Self::Flows => "flow.count",
+            Self::Evaluations => "evaluation.count",
+            Self::Surveys => "survey.sent",
+        }
+    }
+
+    /// Whether the upstream may tell rows apart by media type unasked, so that they are folded again.
+    pub const fn tells_media_types_apart(self) -> bool {
+        match self {
+            Self::Conversations | Self::Flows => true,
+            Self::Users | Self::Evaluations | Self::Surveys => false,
+        }
+    }
+}
+
+/// A set of families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Families(u8);
+
+impl Families {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// These and that one.
+    #[must_use]
+    pub const fn with(self, source: Source) -> Self {
+        Self(self.0 | 1 << source as u8)
+    }
+
+    /// These without that one.
+    #[must_use]
+    pub const fn without(self, source: Source) -> Self {
+        Self(self.0 & !(1 << source as u8))
+    }
+
+    /// Whether it is one of them.
+    pub const fn contain(self, source: Source) -> bool {
+        self.0 & 1 << source as u8 != 0
+    }
+
+    /// Each of them.
+    pub fn each(self) -> impl Iterator<Item = Source> {
+        Source::ALL.into_iter().filter(move |source| self.contain(*source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let some = Families::NONE
+            .with(Source::Flows)
+            .with(Source::Surveys)
+            .with(Source::Users);
+        let some = some.without(Source::Users).without(Source::Evaluations);
+        assert_eq!(some.each().collect::<Vec<_>>(), [Source::Flows, Source::Surveys]);
+    }
+
+    #[test]
+    fn every_family_goes_by_its_name() {
+        for source in Source::ALL {
+            assert_eq!(Source::named(source.name()), Some(source));
+        }
+        assert_eq!(Source::named("agents"), None);
+    }
+}
