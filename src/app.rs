@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{
         self, auth::Keys, catalog::CatalogApi, conversations::ConversationsApi, limits::Admission, lookups::LookupsApi,
-        query::QueryApi, service::ServiceApi,
+        now::NowApi, query::QueryApi, service::ServiceApi,
     },
     clock::Clock,
     config::Settings,
@@ -76,6 +76,11 @@ impl App {
                 stream_timeout: server.stream_timeout,
             },
             catalog: CatalogApi::default(),
+            now: NowApi {
+                reports: reports.clone(),
+                clock: clock.clone(),
+                limits: Limits::default(),
+            },
             lookups: LookupsApi {
                 reports: reports.clone(),
                 clock,

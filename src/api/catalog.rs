@@ -14,7 +14,9 @@ use crate::{
     config::Scope,
     query::{
         Dimension, Families, Metric, Source, Statistic,
-        catalogue::{self, Combination, DetailsLevel, Lookup, Qualifier, Rollup, Side, Unit},
+        catalogue::{
+            self, Combination, DetailsLevel, Lookup, Observation, Observed, Qualifier, Rollup, Shows, Side, Unit,
+        },
     },
 };
 
@@ -67,6 +69,30 @@ pub(super) struct Catalog {
     metrics: Vec<CatalogMetric>,
     /// What it is told apart by.
     dimensions: Vec<CatalogDimension>,
+    /// What can be observed of queues at this moment, by `/v1/now/queues`.
+    observations: Vec<CatalogObservation>,
+}
+
+/// One figure of a queue, as it is now; it has no past.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "name": "agents.routing.idle", "upstream": "oUserRoutingStatuses", "qualifier": "IDLE", "byMediaType": false,
+    "unit": "count", "meaning": "Agents who wait for an interaction."
+}))]
+struct CatalogObservation {
+    /// The friendly name.
+    name: &'static str,
+    /// Genesys Cloud's own name.
+    upstream: &'static str,
+    /// Which of the parts that Genesys Cloud tells apart under that name; null where there are none or it is all.
+    qualifier: Option<&'static str>,
+    /// Whether it can be told apart by media type: interactions can, agents cannot.
+    by_media_type: bool,
+    /// What it is a number of; null for an instant.
+    unit: Option<CatalogUnit>,
+    /// What it counts or measures.
+    meaning: &'static str,
 }
 
 /// A column that says which bucket a row is about.
@@ -224,6 +250,27 @@ impl Catalog {
                 .collect(),
             metrics: catalogue::METRICS.iter().map(CatalogMetric::new).collect(),
             dimensions: catalogue::DIMENSIONS.iter().map(CatalogDimension::new).collect(),
+            observations: catalogue::OBSERVATIONS.iter().map(CatalogObservation::new).collect(),
+        }
+    }
+}
+
+impl CatalogObservation {
+    fn new(observation: &Observation) -> Self {
+        Self {
+            name: observation.name,
+            upstream: observation.upstream,
+            qualifier: observation.qualifier,
+            by_media_type: match observation.of {
+                Observed::Interactions => true,
+                Observed::Agents => false,
+            },
+            unit: match observation.shows {
+                Shows::Count => Some(CatalogUnit::Count),
+                Shows::Lasting => Some(CatalogUnit::Milliseconds),
+                Shows::Since => None,
+            },
+            meaning: observation.meaning,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod conversations;
 pub mod format;
 pub mod limits;
 pub mod lookups;
+pub mod now;
 pub mod observe;
 pub mod openapi;
 pub mod page;
@@ -43,6 +44,7 @@ use self::{
     conversations::ConversationsApi,
     limits::Admission,
     lookups::LookupsApi,
+    now::NowApi,
     problem::{Problem, ProblemKind},
     query::QueryApi,
     service::ServiceApi,
@@ -56,6 +58,8 @@ pub struct Parts {
     pub conversations: ConversationsApi,
     /// `/v1/catalog`
     pub catalog: CatalogApi,
+    /// `/v1/now`
+    pub now: NowApi,
     /// `/v1/lookups`
     pub lookups: LookupsApi,
     /// Health, metrics, documents.
@@ -88,6 +92,7 @@ pub fn router(parts: Parts) -> Router {
                 .0
                 .with_state(parts.conversations),
         )
+        .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
     // Health, metrics and documents answer whatever the load, and need no credential.
@@ -148,6 +153,7 @@ fn wrap(routes: Router, cors_origins: &[String]) -> Router {
 pub fn document() -> Value {
     let mut routes = query_routes().into_openapi();
     routes.merge(conversation_routes().into_openapi());
+    routes.merge(now_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
@@ -160,6 +166,10 @@ fn query_routes() -> OpenApiRouter<QueryApi> {
 
 fn conversation_routes() -> OpenApiRouter<ConversationsApi> {
     OpenApiRouter::new().routes(routes!(conversations::get, conversations::post))
+}
+
+fn now_routes() -> OpenApiRouter<NowApi> {
+    OpenApiRouter::new().routes(routes!(now::queues))
 }
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {

@@ -11,7 +11,7 @@ use super::{
     format::Format,
     problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
 };
-use crate::query::{ConversationRequest, NamesRequest, QueryRequest, catalogue::Lookup};
+use crate::query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, catalogue::Lookup};
 
 /// What no route says of itself.
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::query::{ConversationRequest, NamesRequest, QueryRequest, catalogue::L
     tags(
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
+        (name = "Now", description = "Queues as they are at this moment"),
         (name = "Lookups", description = "Ids and names"),
         (name = "Service", description = "About this service itself"),
     ),
@@ -71,6 +72,7 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
                 parameters.push(lookup_parameter());
                 parameters.extend(get_form(&schema_of::<NamesRequest>()));
             }
+            ("/v1/now/queues", "get") => parameters.extend(get_form(&schema_of::<NowRequest>())),
             _ => {}
         }
         if let Some(offered) = formats_of(path) {

@@ -5,6 +5,7 @@
 //! | has not ended | open | 30 s | 5 min more |
 //! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more |
 //! | ended longer ago | settled | 30 days | 24 h more |
+//! | none: queues as they are now | | 5 s | 1 min more |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
 //!
 //! The settle window is how long after a range's end its figures still move: after-call work, evaluations and
@@ -27,6 +28,8 @@ const SETTLED_FOR: Duration = Duration::from_hours(30 * 24);
 const STALE_OPEN: Duration = Duration::from_mins(5);
 const STALE_CLOSED: Duration = Duration::from_hours(24);
 const NAMES_FOR: Duration = Duration::from_hours(1);
+const NOW_FOR: Duration = Duration::from_secs(5);
+const STALE_NOW: Duration = Duration::from_mins(1);
 const STALE_NAMES: Duration = Duration::from_hours(7 * 24);
 
 /// An answer younger than this satisfies every caller, whatever age they ask for: asking for `max_age=0`
@@ -54,6 +57,8 @@ pub(super) enum Covers {
     },
     /// What things are called; belongs to no range.
     Names,
+    /// How things are at the moment they are asked for.
+    Now,
 }
 
 /// Whether a held answer may be given, and for how long.
@@ -73,6 +78,7 @@ enum State {
     Warm(Duration),
     Settled,
     Names,
+    Now,
 }
 
 impl Dated {
@@ -88,6 +94,7 @@ impl Dated {
             State::Open => STALE_OPEN,
             State::Warm(_) | State::Settled => STALE_CLOSED,
             State::Names => STALE_NAMES,
+            State::Now => STALE_NOW,
         };
         if age <= lifetime + wish.max_stale.map_or(bound, |asked| asked.min(bound)) {
             Verdict::Stale
@@ -103,6 +110,7 @@ impl Dated {
             State::Warm(since_end) => (since_end / 10).clamp(WARM_AT_LEAST, WARM_AT_MOST),
             State::Settled => SETTLED_FOR,
             State::Names => NAMES_FOR,
+            State::Now => NOW_FOR,
         }
     }
 
@@ -113,8 +121,8 @@ impl Dated {
 
     /// Whether its figures have settled.
     pub(super) fn complete(&self) -> bool {
-        // Names have nothing that settles: a listing is whole when it is there.
-        matches!(self.state(), State::Settled | State::Names)
+        // Names and observations have nothing that settles: they are whole when they are there.
+        matches!(self.state(), State::Settled | State::Names | State::Now)
     }
 
     /// The instant up to which its figures no longer change, within its range.
@@ -122,13 +130,15 @@ impl Dated {
         let settled = self.fetched_at - SETTLE_WINDOW;
         match self.covers {
             Covers::Figures { range, .. } => settled.clamp(range.start, range.end),
-            Covers::Names => self.fetched_at,
+            Covers::Names | Covers::Now => self.fetched_at,
         }
     }
 
     fn state(&self) -> State {
-        let Covers::Figures { range, unfinished } = self.covers else {
-            return State::Names;
+        let (range, unfinished) = match self.covers {
+            Covers::Figures { range, unfinished } => (range, unfinished),
+            Covers::Names => return State::Names,
+            Covers::Now => return State::Now,
         };
         let since_end = self.fetched_at.duration_since(range.end);
         match Duration::try_from(since_end) {

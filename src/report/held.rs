@@ -1,6 +1,6 @@
 //! What has been fetched, in memory, bounded by its bytes. Whether it may still be given is not decided here.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use moka::future::Cache;
@@ -9,6 +9,7 @@ use super::freshness::Dated;
 use crate::{
     query::{AggregateQuery, ConversationQuery, NamesById, catalogue::Lookup},
     table::SliceRow,
+    upstream::ObservedRow,
 };
 
 /// What was asked of the upstream, canonically; nothing of how a caller wants to see it.
@@ -20,6 +21,8 @@ pub(super) enum Key {
     Conversations(ConversationQuery),
     /// A listing of names.
     Names(Lookup),
+    /// Queues as they are now.
+    QueuesNow(BTreeSet<Arc<str>>),
 }
 
 /// What one fetch brought.
@@ -35,6 +38,7 @@ pub(super) enum Payload {
     Slice(Vec<SliceRow>),
     Listing(Listing),
     Names(Arc<NamesById>),
+    Observed(Vec<ObservedRow>),
 }
 
 /// Conversations by start, then id, as the upstream wrote them.
@@ -83,6 +87,10 @@ impl Held {
                 .iter()
                 .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))
                 .sum(),
+            Payload::Observed(rows) => {
+                let each = |row: &ObservedRow| size_of::<ObservedRow>() + row.queue.len() + size_of_val(&*row.values);
+                rows.iter().map(each).sum()
+            }
         };
         (BOOKKEEPING + payload) as u64
     }

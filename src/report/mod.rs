@@ -9,6 +9,7 @@ mod flights;
 mod freshness;
 mod held;
 mod merge;
+mod observations;
 mod rows;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,8 +27,8 @@ use self::{
 use crate::{
     clock::Clock,
     query::{
-        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesById, NamesByLookup, NamesQuery, Query, Range,
-        catalogue::Lookup,
+        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesById, NamesByLookup, NamesQuery, NowQuery, Query,
+        Range, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, Table},
     upstream::{Client, Conversation, ConversationPage, UpstreamError},
@@ -200,6 +201,33 @@ impl Reports {
         })
     }
 
+    /// Observes queues, by name; all there are unless the query names some.
+    pub async fn queues_now(
+        &self,
+        query: &NowQuery,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Answer, ReportError> {
+        let wanted = BTreeSet::from([Lookup::Queues]);
+        let (names, calls_for_names) = self.names_by_lookup(wanted, freshness, deadline).await?;
+        let names = names.get(&Lookup::Queues).ok_or(ReportError::Internal)?;
+        let queues: BTreeSet<Arc<str>> = match query.queues() {
+            Some(asked) => asked.iter().map(|queue| Arc::from(queue.as_str())).collect(),
+            None => names.keys().cloned().collect(),
+        };
+        let given = self.give(&Key::QueuesNow(queues.clone()), freshness, deadline).await?;
+        let Payload::Observed(rows) = &given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        let (table, total) = observations::table(query, rows, queues, names, given.held.dated.fetched_at);
+        Ok(Answer {
+            table,
+            total,
+            fresh_for: given.fresh_for,
+            provenance: given.provenance(calls_for_names),
+        })
+    }
+
     /// Whole listings of names, and what they cost upstream. A name may be old, so a bound on age is passed over.
     pub async fn names_by_lookup(
         &self,
@@ -324,6 +352,7 @@ impl Reports {
             Key::Aggregates(query) => self.fetch_aggregates(query, deadline).await,
             Key::Conversations(query) => self.fetch_listing(query, deadline).await,
             Key::Names(lookup) => self.fetch_names(*lookup, deadline).await,
+            Key::QueuesNow(queues) => self.fetch_observations(queues, deadline).await,
         };
         let held = Arc::new(fetched?);
         self.0.held.insert(key, Arc::clone(&held)).await;
@@ -363,6 +392,18 @@ impl Reports {
             },
             upstream_calls: names.upstream_calls,
             payload: Payload::Names(Arc::new(names.by_id)),
+        })
+    }
+
+    async fn fetch_observations(&self, queues: &BTreeSet<Arc<str>>, deadline: Instant) -> Result<Held, ReportError> {
+        let observed = self.0.client.queue_observations(queues, deadline).await?;
+        Ok(Held {
+            dated: Dated {
+                fetched_at: observed.fetched_at.unwrap_or_else(|| self.now()),
+                covers: Covers::Now,
+            },
+            upstream_calls: observed.upstream_calls,
+            payload: Payload::Observed(observed.rows),
         })
     }
 
@@ -417,7 +458,7 @@ impl Given {
     fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
         match &self.held.payload {
             Payload::Names(names) => Ok(names),
-            Payload::Slice(_) | Payload::Listing(_) => Err(ReportError::Internal),
+            Payload::Slice(_) | Payload::Listing(_) | Payload::Observed(_) => Err(ReportError::Internal),
         }
     }
 

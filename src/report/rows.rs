@@ -220,7 +220,7 @@ fn rank(a: &Cell, b: &Cell) -> Ordering {
     }
 }
 
-fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
+pub(super) fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
     let size = page.size as usize;
     let before = (page.number as usize - 1).saturating_mul(size);
     rows.into_iter().skip(before).take(size).collect()

@@ -23,7 +23,7 @@ pub use error::{Told, UpstreamError};
 pub use token::TokenState;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     pin::Pin,
     sync::{
         Arc,
@@ -95,6 +95,31 @@ impl Client {
     /// Reads a whole listing.
     pub async fn names(&self, lookup: Lookup, deadline: Instant) -> Result<Names, UpstreamError> {
         names::read(self, lookup, deadline).await
+    }
+
+    /// Observes queues as they are now, as many at once as one request may name.
+    pub async fn queue_observations(
+        &self,
+        queues: &BTreeSet<Arc<str>>,
+        deadline: Instant,
+    ) -> Result<Observations, UpstreamError> {
+        let queues: Vec<&str> = queues.iter().map(AsRef::as_ref).collect();
+        let asked = queues.chunks(wire::QUEUES_AT_ONCE).map(async |queues| {
+            let sent = Sent::default();
+            let call = wire::queue_observations(queues);
+            let answered = self
+                .start(call, deadline, &sent, |body| wire::read_observations(body))
+                .await?;
+            Ok::<_, UpstreamError>((answered, sent.take()))
+        });
+        let mut observations = Observations::default();
+        for (answered, calls) in futures_util::future::try_join_all(asked).await? {
+            observations.rows.extend(answered.value);
+            observations.upstream_calls += calls;
+            let sent_at = answered.sent_at;
+            observations.fetched_at = Some(observations.fetched_at.map_or(sent_at, |oldest| oldest.min(sent_at)));
+        }
+        Ok(observations)
     }
 
     /// Tries what this client may do, at the cost of one small request per endpoint, one after the other.
@@ -322,6 +347,29 @@ pub struct Credentials {
 
 /// A source of numbers evenly spread over `[0, 1)`.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// Queues as they were when they were asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    /// One per queue with the figures of its agents, one per queue and media type with those of its interactions.
+    pub rows: Vec<ObservedRow>,
+    /// When the first request that brought them was sent; `None` when no queue was asked about.
+    pub fetched_at: Option<Timestamp>,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
+}
+
+/// The figures of a queue, or of one media type in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedRow {
+    /// Its id.
+    pub queue: Arc<str>,
+    /// The media type; `None` for the figures of agents.
+    pub media_type: Option<Arc<str>>,
+    /// In the order of [`OBSERVATIONS`](crate::query::catalogue::OBSERVATIONS), as the upstream gives them: counts, and
+    /// instants in milliseconds since the epoch. `None` where it says nothing.
+    pub values: Vec<Option<f64>>,
+}
 
 /// A page's worth of conversations not seen before in the same query.
 #[derive(Clone, Debug)]

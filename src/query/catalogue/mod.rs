@@ -11,9 +11,11 @@
 
 mod dimensions;
 mod metrics;
+mod observations;
 
 pub use dimensions::DIMENSIONS;
 pub use metrics::METRICS;
+pub use observations::{OBSERVATIONS, Observation, Observed, Shows};
 
 use std::{borrow::Cow, fmt};
 
@@ -523,6 +525,9 @@ mod tests {
             let filtered_on = format!("{definition}AggregateQueryPredicate");
             assert_eq!(filterable, upstream_enum(&filtered_on, "dimension"));
         }
+
+        let observed: BTreeSet<_> = OBSERVATIONS.iter().map(|one| one.upstream.to_owned()).collect();
+        assert_eq!(observed, upstream_enum("QueueObservationQuery", "metrics"));
 
         for (level, predicate, by_range) in [
             (
