@@ -268,6 +268,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words!(Direction { Inbound = "inbound", Outbound = "outbound" });
 
 words!(Media {
