@@ -67,6 +67,9 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/users/aggregates/query", |call| {
         analytics(call, Organisation::user_aggregates)
     }),
+    endpoint("POST", "/api/v2/analytics/queues/observations/query", |call| {
+        analytics(call, Organisation::queue_observations)
+    }),
     endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
     endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {

@@ -16,10 +16,11 @@ mod filter;
 mod generation;
 mod injection;
 mod listings;
+mod queue_observations;
 mod timeline;
 mod user_aggregates;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -147,6 +148,45 @@ impl Organisation {
             question.wants(user, &self.directory)
         });
         Ok(question.answer(&timelines, &self.directory, switches))
+    }
+
+    /// `POST /api/v2/analytics/queues/observations/query`.
+    pub fn queue_observations(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        let question = queue_observations::Question::parse(body, switches)?;
+        let queues = question.queues(&self.directory);
+        let serves = |user: usize| {
+            let mut members = queues.iter().flat_map(|queue| &self.directory.queues[*queue].members);
+            members.any(|member| usize::from(*member) == user)
+        };
+        let users = self.users_now(now, question.wants_users_in_detail(), serves);
+        let now = now.as_millisecond();
+        Ok(question.answer(self.days_emitting(now, now + 1), &users, &self.directory, now))
+    }
+
+    /// What the users that `wanted` takes are at `now`: the period that holds it, cut after it. With `since` it begins
+    /// where it really began; otherwise it may be cut before as well.
+    fn users_now(
+        &self,
+        now: Timestamp,
+        since: bool,
+        wanted: impl Fn(usize) -> bool,
+    ) -> BTreeMap<usize, timeline::Period> {
+        let next = timestamp(now.as_millisecond() + 1);
+        let beginning = self.first_day() * DAY_MS;
+        let mut days_back = 0;
+        loop {
+            let start = (now.as_millisecond() - days_back * DAY_MS).max(beginning);
+            let timelines = self.timelines(start..next.as_millisecond(), next, &wanted);
+            let last = timelines
+                .into_iter()
+                .filter_map(|(user, mut periods)| Some((user, periods.pop()?)));
+            let users: BTreeMap<_, _> = last.collect();
+            let cut = users.values().any(|period| period.span.start == start);
+            if !since || !cut || start == beginning {
+                return users;
+            }
+            days_back = days_back * 2 + 4;
+        }
     }
 
     /// One page of a listing such as `GET /api/v2/routing/queues`, with `path` in its links.

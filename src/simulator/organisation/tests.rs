@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod queues;
 mod users;
 
 const EARLIEST: &str = "2025-03-01T00:00:00Z";
