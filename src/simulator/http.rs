@@ -30,8 +30,10 @@ use super::{
     faults,
     journal::{Entry, Journal, Ticket},
     login::{self, TokenNumber},
-    organisation::Listing,
-    published, strict,
+    organisation::{Listing, Organisation, Switches},
+    published,
+    refusal::Refusal,
+    strict,
 };
 
 /// Login and API on one address.
@@ -56,8 +58,18 @@ pub(super) fn router(simulator: &Simulator) -> Router {
 
 /// Everything the API answers. Paths are spelled as the vendor publishes them.
 static ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/api/v2/analytics/conversations/aggregates/query", aggregates),
-    endpoint("POST", "/api/v2/analytics/conversations/details/query", details),
+    endpoint("POST", "/api/v2/analytics/conversations/aggregates/query", |call| {
+        analytics(call, Organisation::aggregates)
+    }),
+    endpoint("POST", "/api/v2/analytics/conversations/details/query", |call| {
+        analytics(call, Organisation::details)
+    }),
+    endpoint("POST", "/api/v2/analytics/users/aggregates/query", |call| {
+        analytics(call, Organisation::user_aggregates)
+    }),
+    endpoint("POST", "/api/v2/analytics/queues/observations/query", |call| {
+        analytics(call, Organisation::queue_observations)
+    }),
     endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
     endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {
@@ -164,15 +176,12 @@ struct Call<'a> {
     body: Value,
 }
 
-fn aggregates(call: &Call<'_>) -> Result<Answer, PlatformError> {
-    let organisation = call.simulator.organisation();
-    let answer = organisation.aggregates(&call.body, call.now, call.simulator.switches())?;
-    Ok(Answer::Json(answer))
-}
+/// A question about what happened in the organisation.
+type Question = fn(&Organisation, &Value, Timestamp, &Switches) -> Result<Value, Refusal>;
 
-fn details(call: &Call<'_>) -> Result<Answer, PlatformError> {
+fn analytics(call: &Call<'_>, question: Question) -> Result<Answer, PlatformError> {
     let organisation = call.simulator.organisation();
-    let answer = organisation.details(&call.body, call.now, call.simulator.switches())?;
+    let answer = question(organisation, &call.body, call.now, call.simulator.switches())?;
     Ok(Answer::Json(answer))
 }
 

@@ -20,9 +20,7 @@ const VIEWS_AT_MOST: usize = 10;
 
 /// What a query asks for, read and checked.
 pub(super) struct Question<'q> {
-    /// The instants asked for, in milliseconds since the epoch.
-    pub(super) interval: Range<i64>,
-    edges: Vec<i64>,
+    pub(super) buckets: Buckets,
     /// Without the dimensions for which nothing here has a value.
     group_by: Vec<Dimension>,
     flatten: bool,
@@ -59,14 +57,6 @@ struct Ranking {
 impl<'q> Question<'q> {
     /// Reads a body of the right shape, or says what the platform would refuse in it.
     pub(super) fn parse(body: &'q Value, switches: &Switches) -> Result<Self, Refusal> {
-        let interval = calendar::interval(body["interval"].as_str().unwrap_or_default())?;
-        let granularity = body["granularity"].as_str().map(Granularity::parse).transpose()?;
-        let zone = calendar::zone(body["timeZone"].as_str())?;
-        let limit = switches
-            .max_aggregate_buckets
-            .unwrap_or(BUCKETS_AT_MOST)
-            .min(BUCKETS_AT_MOST);
-        let edges = calendar::edges(&interval, granularity, &zone, switches.buckets_from_start, limit)?;
         let mut group_by: Vec<_> = strings(&body["groupBy"]).filter_map(Dimension::parse).collect();
         if switches.media_type_in_every_group && !group_by.contains(&Dimension::MediaType) {
             group_by.push(Dimension::MediaType);
@@ -74,8 +64,7 @@ impl<'q> Question<'q> {
         let mut columns = columns(body)?;
         let ranking = ranking(body, &mut columns)?;
         Ok(Self {
-            interval,
-            edges,
+            buckets: Buckets::parse(body, switches)?,
             group_by,
             flatten: body["flattenMultivaluedDimensions"].as_bool().unwrap_or(false),
             filter: Filter::parse(&body["filter"], switches.values_ignore_case)?,
@@ -115,7 +104,7 @@ impl<'q> Question<'q> {
                 .queue
                 .map(|queue| directory.queues[usize::from(queue)].percentage);
             for emission in &session.emissions {
-                let inside = self.interval.contains(&emission.at) && session.visible_at(emission) <= now;
+                let inside = self.buckets.interval.contains(&emission.at) && session.visible_at(emission) <= now;
                 if !inside || !self.wants(emission.metric) {
                     continue;
                 }
@@ -127,7 +116,7 @@ impl<'q> Question<'q> {
                 };
                 let groups = groups[usize::from(wrapped)]
                     .get_or_insert_with(|| self.groups(conversation, place, directory, table));
-                let bucket = self.edges.partition_point(|edge| *edge <= emission.at) - 1;
+                let bucket = self.buckets.holding(emission.at);
                 for group in groups.iter() {
                     let group = &mut table.groups[*group];
                     self.add(
@@ -241,7 +230,7 @@ impl<'q> Question<'q> {
             return None;
         }
         let mut data = Map::new();
-        let interval = format!("{}/{}", iso(self.edges[bucket]), iso(self.edges[bucket + 1]));
+        let interval = self.buckets.printed(bucket);
         data.insert("interval".to_owned(), interval.into());
         data.insert("metrics".to_owned(), metrics.into());
         if !views.is_empty() {
@@ -251,7 +240,39 @@ impl<'q> Question<'q> {
     }
 }
 
-fn strings(list: &Value) -> impl Iterator<Item = &str> {
+/// The interval asked for, cut into buckets.
+pub(super) struct Buckets {
+    /// In milliseconds since the epoch.
+    pub(super) interval: Range<i64>,
+    /// Bucket `i` is `[edges[i], edges[i + 1])`.
+    pub(super) edges: Vec<i64>,
+}
+
+impl Buckets {
+    pub(super) fn parse(body: &Value, switches: &Switches) -> Result<Self, Refusal> {
+        let interval = calendar::interval(body["interval"].as_str().unwrap_or_default())?;
+        let granularity = body["granularity"].as_str().map(Granularity::parse).transpose()?;
+        let zone = calendar::zone(body["timeZone"].as_str())?;
+        let limit = switches
+            .max_aggregate_buckets
+            .unwrap_or(BUCKETS_AT_MOST)
+            .min(BUCKETS_AT_MOST);
+        let edges = calendar::edges(&interval, granularity, &zone, switches.buckets_from_start, limit)?;
+        Ok(Self { interval, edges })
+    }
+
+    /// The bucket that holds an instant of the interval.
+    pub(super) fn holding(&self, instant: i64) -> usize {
+        self.edges.partition_point(|edge| *edge <= instant) - 1
+    }
+
+    /// The bucket as the platform prints it.
+    pub(super) fn printed(&self, bucket: usize) -> String {
+        format!("{}/{}", iso(self.edges[bucket]), iso(self.edges[bucket + 1]))
+    }
+}
+
+pub(super) fn strings(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 

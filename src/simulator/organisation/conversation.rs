@@ -268,6 +268,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words!(Direction { Inbound = "inbound", Outbound = "outbound" });
 
 words!(Media {
@@ -279,6 +281,9 @@ words!(Media {
 });
 
 impl Media {
+    /// Every medium of the organisation.
+    pub(super) const ALL: [Self; 5] = [Self::Voice, Self::Chat, Self::Email, Self::Message, Self::Callback];
+
     /// The platform's name of the component that carries the medium.
     pub(super) fn provider(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::conversation::Media;
 use super::dice::Dice;
+use super::timeline::SystemPresence;
 
 /// The organisation's people and things. Conversations point into these lists by index.
 pub(super) struct Directory {
@@ -17,6 +18,7 @@ pub(super) struct Directory {
     pub(super) languages: Vec<Named>,
     pub(super) flows: Vec<Flow>,
     pub(super) customers: Vec<Customer>,
+    pub(super) presences: Vec<Presence>,
 }
 
 pub(super) struct Named {
@@ -93,6 +95,13 @@ pub(super) struct Flow {
     pub(super) kind: &'static str,
 }
 
+/// A presence the organisation offers its users.
+pub(super) struct Presence {
+    pub(super) id: Uuid,
+    /// The platform's presence it is a kind of.
+    pub(super) system: SystemPresence,
+}
+
 pub(super) struct Customer {
     pub(super) contact_id: Uuid,
     pub(super) name: String,
@@ -161,7 +170,14 @@ impl Directory {
             languages: named("language", &["English", "German", "French"]),
             flows: flows(&id),
             customers: customers(&id),
+            presences: presences(&id),
         }
+    }
+
+    /// Position of the organisation's first presence of that kind.
+    pub(super) fn presence(&self, system: SystemPresence) -> usize {
+        let position = self.presences.iter().position(|presence| presence.system == system);
+        position.expect("every kind of presence is in the list")
     }
 }
 
@@ -259,4 +275,26 @@ fn customers(id: &impl Fn(&str, usize) -> Uuid) -> Vec<Customer> {
         }
     };
     (0..CUSTOMERS).map(customer).collect()
+}
+
+/// One for each of the platform's, and a second kind of meeting: one to one.
+const PRESENCES: [SystemPresence; 10] = [
+    SystemPresence::Available,
+    SystemPresence::Away,
+    SystemPresence::Break,
+    SystemPresence::Busy,
+    SystemPresence::Meal,
+    SystemPresence::Meeting,
+    SystemPresence::Meeting,
+    SystemPresence::Offline,
+    SystemPresence::OnQueue,
+    SystemPresence::Training,
+];
+
+fn presences(id: &impl Fn(&str, usize) -> Uuid) -> Vec<Presence> {
+    let presence = |(index, system): (usize, &SystemPresence)| Presence {
+        id: id("presence", index),
+        system: *system,
+    };
+    PRESENCES.iter().enumerate().map(presence).collect()
 }

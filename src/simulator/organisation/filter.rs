@@ -40,6 +40,14 @@ impl Filter {
         self.predicates.iter().any(&mut *judge) || self.clauses.iter().any(|clause| clause.holds(judge))
     }
 
+    /// How many predicates, wherever they stand, are about the dimension.
+    pub(super) fn predicates_on(&self, dimension: Dimension) -> usize {
+        let about =
+            |predicate: &&Predicate| matches!(predicate.subject, Subject::Dimension(Some(one)) if one == dimension);
+        let within: usize = self.clauses.iter().map(|clause| clause.predicates_on(dimension)).sum();
+        self.predicates.iter().filter(about).count() + within
+    }
+
     /// Whether nothing is asked of anything.
     pub(super) fn is_empty(&self) -> bool {
         self.predicates.is_empty() && self.clauses.iter().all(Self::is_empty)

@@ -19,16 +19,16 @@ pub(super) const LONGEST_DAYS: i64 = 3;
 pub(super) const STRETCHED_DAYS: i64 = 62;
 
 pub(super) const DAY_MS: i64 = 24 * HOUR;
-const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
+pub(super) const SECOND: i64 = 1_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
 
 /// An abandon within this time is a short one.
 const SHORT_ABANDON_MS: i64 = 5 * SECOND;
 /// What is late comes at most this much later.
 const LATEST_MS: i64 = 48 * HOUR;
 /// Where the organisation works.
-const OFFICE_ZONE: &str = "Europe/Berlin";
+pub(super) const OFFICE_ZONE: &str = "Europe/Berlin";
 
 /// How customers turn to the organisation, and how often in a hundred times.
 const MEDIA: [Media; 5] = [Media::Voice, Media::Chat, Media::Email, Media::Message, Media::Callback];

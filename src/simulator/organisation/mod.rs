@@ -16,13 +16,18 @@ mod filter;
 mod generation;
 mod injection;
 mod listings;
+mod queue_observations;
+mod timeline;
+mod user_aggregates;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::refusal::Refusal;
 use conversation::{Conversation, Dimension, Place};
@@ -31,6 +36,7 @@ use generation::{DAY_MS, LONGEST_DAYS, STRETCHED_DAYS};
 
 pub use injection::Injection;
 pub use listings::Listing;
+pub use timeline::UserPeriod;
 
 /// A deterministic organisation with everything that ever happened in it.
 pub struct Organisation {
@@ -122,8 +128,8 @@ impl Organisation {
     pub fn aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
         let question = aggregates::Question::parse(body, switches)?;
         let days = self.days_emitting(
-            question.interval.start,
-            question.interval.end.min(now.as_millisecond() + 1),
+            question.buckets.interval.start,
+            question.buckets.interval.end.min(now.as_millisecond() + 1),
         );
         Ok(question.answer(days, &self.directory, now.as_millisecond(), switches))
     }
@@ -133,6 +139,54 @@ impl Organisation {
         let question = details::Question::parse(body, switches)?;
         let days: Vec<_> = question.days().filter_map(|day| self.day(day)).collect();
         Ok(question.answer(&days, &self.directory, now.as_millisecond(), switches))
+    }
+
+    /// `POST /api/v2/analytics/users/aggregates/query`.
+    pub fn user_aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        let question = user_aggregates::Question::parse(body, switches)?;
+        let timelines = self.timelines(question.interval().clone(), now, |user| {
+            question.wants(user, &self.directory)
+        });
+        Ok(question.answer(&timelines, &self.directory, switches))
+    }
+
+    /// `POST /api/v2/analytics/queues/observations/query`.
+    pub fn queue_observations(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        let question = queue_observations::Question::parse(body, switches)?;
+        let queues = question.queues(&self.directory);
+        let serves = |user: usize| {
+            let mut members = queues.iter().flat_map(|queue| &self.directory.queues[*queue].members);
+            members.any(|member| usize::from(*member) == user)
+        };
+        let users = self.users_now(now, question.wants_users_in_detail(), serves);
+        let now = now.as_millisecond();
+        Ok(question.answer(self.days_emitting(now, now + 1), &users, &self.directory, now))
+    }
+
+    /// What the users that `wanted` takes are at `now`: the period that holds it, cut after it. With `since` it begins
+    /// where it really began; otherwise it may be cut before as well.
+    fn users_now(
+        &self,
+        now: Timestamp,
+        since: bool,
+        wanted: impl Fn(usize) -> bool,
+    ) -> BTreeMap<usize, timeline::Period> {
+        let next = timestamp(now.as_millisecond() + 1);
+        let beginning = self.first_day() * DAY_MS;
+        let mut days_back = 0;
+        loop {
+            let start = (now.as_millisecond() - days_back * DAY_MS).max(beginning);
+            let timelines = self.timelines(start..next.as_millisecond(), next, &wanted);
+            let last = timelines
+                .into_iter()
+                .filter_map(|(user, mut periods)| Some((user, periods.pop()?)));
+            let users: BTreeMap<_, _> = last.collect();
+            let cut = users.values().any(|period| period.span.start == start);
+            if !since || !cut || start == beginning {
+                return users;
+            }
+            days_back = days_back * 2 + 4;
+        }
     }
 
     /// One page of a listing such as `GET /api/v2/routing/queues`, with `path` in its links.
@@ -168,6 +222,24 @@ impl Organisation {
         events
     }
 
+    /// What the user did in `[start, end)` as far as can be seen at `now`, in order and without gap: what user
+    /// aggregates are sums of. Empty when there is no such user.
+    pub fn user_periods(&self, user_id: &str, start: Timestamp, end: Timestamp, now: Timestamp) -> Vec<UserPeriod> {
+        let id = Uuid::try_parse(user_id).ok();
+        let range = start.as_millisecond()..end.as_millisecond();
+        let timelines = self.timelines(range, now, |user| Some(self.directory.users[user].id) == id);
+        let periods = timelines.into_iter().flat_map(|(_, periods)| periods);
+        periods
+            .map(|period| UserPeriod {
+                start: timestamp(period.span.start),
+                end: timestamp(period.span.end),
+                system_presence: self.directory.presences[period.presence].system.word(),
+                organization_presence_id: self.directory.presences[period.presence].id,
+                routing_status: period.status.word(),
+            })
+            .collect()
+    }
+
     /// The conversations that started in `[start, end)` and can be seen at `now`, in order of their start: id, start,
     /// and end unless still running.
     pub fn conversations_started(
@@ -187,6 +259,21 @@ impl Organisation {
             started.extend(seen.map(|told| (told.id.to_string(), timestamp(told.start), told.end(now).map(timestamp))));
         }
         started
+    }
+
+    /// What the users that `wanted` takes did in the range, from the organisation's beginning and before `now`.
+    fn timelines(
+        &self,
+        range: Range<i64>,
+        now: Timestamp,
+        wanted: impl FnMut(usize) -> bool,
+    ) -> Vec<(usize, Vec<timeline::Period>)> {
+        let range = range.start.max(self.first_day() * DAY_MS)..range.end.min(now.as_millisecond());
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let days = self.days_emitting(range.start - timeline::LINGERING_MS, range.end);
+        timeline::timelines(self.options.seed, &self.directory, days, &range, wanted)
     }
 
     /// The days whose conversations can have emitted something in `[start, end)`, earliest first.

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod queues;
+mod users;
+
 const EARLIEST: &str = "2025-03-01T00:00:00Z";
 /// A few days before the clocks in Berlin change.
 const FROM: &str = "2025-03-27T00:00:00Z";
