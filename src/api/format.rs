@@ -34,8 +34,8 @@ impl Format {
         Self::Arrow,
         Self::Parquet,
     ];
-    /// What documents that are all different can be written in, the preferred first.
-    pub const OF_DOCUMENTS: &[Self] = &[Self::Json, Self::Ndjson];
+    /// What conversations can be written in, the preferred first: as the documents they are, then as rows.
+    pub const OF_CONVERSATIONS: &[Self] = &[Self::Json, Self::Ndjson, Self::Csv, Self::Arrow, Self::Parquet];
     /// What a single document is written in.
     pub const OF_ONE_DOCUMENT: &[Self] = &[Self::Json];
 
@@ -250,11 +250,17 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_not_chosen() {
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv, */*;q=0.1"))]);
-        assert_eq!(Format::negotiate(&headers, Format::OF_DOCUMENTS).unwrap(), Format::Json);
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv"))]);
-        assert!(Format::negotiate(&headers, Format::OF_DOCUMENTS).is_err());
-        assert_eq!(Format::named("csv", Format::OF_DOCUMENTS), None);
+        let headers = HeaderMap::from_iter([(
+            header::ACCEPT,
+            HeaderValue::from_static("application/vnd.genesys-reports.table+json, */*;q=0.1"),
+        )]);
+        assert_eq!(
+            Format::negotiate(&headers, Format::OF_CONVERSATIONS).unwrap(),
+            Format::Json
+        );
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html"))]);
+        assert!(Format::negotiate(&headers, Format::OF_CONVERSATIONS).is_err());
+        assert_eq!(Format::named("xlsx", Format::OF_CONVERSATIONS), None);
         assert_eq!(Format::named("csv", Format::OF_ROWS), Some(Format::Csv));
     }
 

@@ -8,5 +8,6 @@ pub mod csv;
 pub mod json;
 pub mod ndjson;
 pub mod parquet;
+pub mod pieces;
 pub mod table;
 pub mod xlsx;

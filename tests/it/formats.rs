@@ -66,7 +66,7 @@ async fn every_format_holds_the_same_rows() {
     assert_eq!(service.upstream_calls(), 2, "one for the figures, one for the names");
 }
 
-/// pyarrow reads them; DuckDB, which knows nothing of Arrow, finds the same in the Parquet file.
+/// pyarrow reads them; `DuckDB`, which knows nothing of Arrow, finds the same in the Parquet file.
 #[tokio::test(start_paused = true)]
 async fn arrow_and_parquet_have_the_same_rows_with_types_units_and_provenance() {
     let service = Service::start().await;
@@ -247,11 +247,7 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
     }
     for (path, accept, exists) in [
         (question, "text/html", "text/csv"),
-        (
-            "/v1/conversations?dateFrom=yesterday",
-            "text/csv",
-            "application/x-ndjson",
-        ),
+        ("/v1/conversations?dateFrom=yesterday", XLSX, "application/x-ndjson"),
     ] {
         let request = service.request(reqwest::Method::GET, path).header("accept", accept);
         let answer = service.send(request).await;
@@ -265,7 +261,10 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
     }
     let wrong = service.get("/v1/conversations?dateFrom=yesterday&format=xlsx").await;
     assert_eq!(wrong.status, 422);
-    assert_eq!(wrong.json()["errors"][0]["detail"], "must be `json` or `ndjson`");
+    assert_eq!(
+        wrong.json()["errors"][0]["detail"],
+        "must be `json`, `ndjson`, `csv`, `arrow` or `parquet`"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +357,7 @@ pub(crate) fn columnar(format: &str, answer: &Answer) -> Value {
     python(&script.replace("OPEN", open), answer)
 }
 
-/// What DuckDB answers when asked about the body as a file.
+/// What `DuckDB` answers when asked about the body as a file.
 pub(crate) fn duckdb(question: &str, answer: &Answer) -> Value {
     let script = "import json, sys, tempfile, duckdb\n\
          file = tempfile.NamedTemporaryFile()\n\
