@@ -81,6 +81,9 @@ struct Simulate {
     /// Days of data before today.
     #[arg(long, default_value_t = 90)]
     days: u32,
+    /// Conversations on a typical weekday.
+    #[arg(long, default_value_t = 1_000)]
+    conversations_per_day: u32,
     /// What every answer takes at least, in milliseconds.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
@@ -227,6 +230,7 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
     let mut options = Options::new(Clock::system());
     options.seed = wanted.seed;
     options.days = wanted.days;
+    options.conversations_per_day = wanted.conversations_per_day;
     options.latency = Duration::from_millis(wanted.latency_ms);
     options.rate_limit = wanted.rate_limit;
     if let Some(path) = &wanted.faults {

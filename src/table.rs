@@ -94,8 +94,8 @@ pub enum ColumnKind {
     Milliseconds,
     /// A share between 0 and 1, or a goal in that unit.
     Ratio,
-    /// A number that may have a fraction: an average of counts, the points of a form.
-    Number,
+    /// A number that may have a fraction and has no unit: a score, a mean of counts.
+    Quantity,
 }
 
 /// One value.

@@ -1,5 +1,5 @@
 //! `/v1/conversations`: single conversations. Pages for people, from one consistent snapshot; the whole range
-//! as a stream of lines for machines.
+//! as a stream for machines, of the documents as they are or of rows.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -22,12 +22,14 @@ use super::{
     page::{self, Meta, PageHead},
     params::{Delivery, JsonBody, QueryString, beside_body},
     problem::Problem,
+    rows,
 };
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named},
-    report::{Conversations, ReportError, Reports},
+    encode::pieces::PieceWriter,
+    query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
+    report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
 };
 
 /// What the routes need.
@@ -45,8 +47,9 @@ pub struct ConversationsApi {
 
 /// List conversations by query-string parameters
 ///
-/// Exactly the conversations that *started* in the range, by start. JSON gives a page; NDJSON streams all of
-/// them as they come in, and ends visibly broken when it cannot be finished.
+/// Exactly the conversations that *started* in the range, by start. JSON gives a page of them; NDJSON streams the
+/// same documents, all of them; CSV, Arrow and Parquet stream a row for each, with columns that never change. A
+/// stream that cannot be finished ends visibly broken.
 #[utoipa::path(
     get,
     path = "/v1/conversations",
@@ -55,6 +58,9 @@ pub struct ConversationsApi {
     responses((status = 200, description = "The conversations", content(
         (ConversationsAnswer = "application/json"),
         (String = "application/x-ndjson"),
+        (String = "text/csv"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn get(
@@ -67,12 +73,13 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let parse =
         |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_DOCUMENTS)
+    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_CONVERSATIONS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     caller.require(scope_of(delivery.format))?;
-    let (_, question) = parse(&question).map_err(Problem::invalid)?;
+    let (request, question) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked {
         question,
+        time_zone: zone_of(&request),
         get_form: Some(query_string.pairs),
     };
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -80,8 +87,9 @@ pub async fn get(
 
 /// List conversations by a JSON body
 ///
-/// Exactly the conversations that *started* in the range, by start. JSON gives a page; NDJSON streams all of
-/// them as they come in, and ends visibly broken when it cannot be finished.
+/// Exactly the conversations that *started* in the range, by start. JSON gives a page of them; NDJSON streams the
+/// same documents, all of them; CSV, Arrow and Parquet stream a row for each, with columns that never change. A
+/// stream that cannot be finished ends visibly broken.
 #[utoipa::path(
     post,
     path = "/v1/conversations",
@@ -91,6 +99,9 @@ pub async fn get(
     responses((status = 200, description = "The conversations", content(
         (ConversationsAnswer = "application/json"),
         (String = "application/x-ndjson"),
+        (String = "text/csv"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn post(
@@ -103,10 +114,14 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
-    let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_DOCUMENTS, parsed)?;
+    let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_CONVERSATIONS, parsed)?;
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
-    let asked = Asked { question, get_form };
+    let asked = Asked {
+        question,
+        time_zone: zone_of(&request),
+        get_form,
+    };
     api.answer(asked, delivery, deadline, &method, &headers).await
 }
 
@@ -115,12 +130,20 @@ fn scope_of(format: Format) -> Scope {
     if format.is_paged() { Scope::Read } else { Scope::Export }
 }
 
+/// The zone of a question that has been checked.
+fn zone_of(request: &ConversationRequest) -> Zone {
+    let named = request.time_zone.as_deref().and_then(Zone::named);
+    named.unwrap_or_else(Zone::utc)
+}
+
 /// Which conversations, and which of them to show.
 type Question = Named<(ConversationQuery, Listing)>;
 
 /// A question, whichever way it came.
 struct Asked {
     question: Question,
+    /// Where rows show their instants.
+    time_zone: Zone,
     /// The question as parameters, where that can be written.
     get_form: Option<Vec<(String, String)>>,
 }
@@ -146,7 +169,14 @@ impl ConversationsApi {
             let documents = self
                 .reports
                 .conversation_stream(&query, delivery.freshness, deadline, whole_by);
-            return stream(documents).await;
+            let [first, last] = query.range.days(&asked.time_zone);
+            let filename = format!("conversations-{first}-{last}");
+            let writer = Writer::new(delivery.format, asked.time_zone)?;
+            let mut response = streamed(documents, delivery.format, writer).await?;
+            let disposition = rows::disposition(&filename, delivery.format);
+            let disposition = disposition.map(|value| (header::CONTENT_DISPOSITION, value));
+            response.headers_mut().extend(disposition);
+            return Ok(response);
         }
         let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;
         found.provenance.upstream_calls += calls;
@@ -186,21 +216,26 @@ fn shown(documents: &[Bytes], listing: Listing) -> impl Iterator<Item = &Bytes> 
     (skipped.min(count)..skipped.saturating_add(size).min(count)).map(move |index| &documents[nth(index)])
 }
 
-/// Waits for the first document, so that a question that fails at once is answered with its failure; sends the
+/// How many conversations are written at a time: they take a thread aside for a few milliseconds.
+const AT_A_TIME: usize = 500;
+
+/// Waits for the first conversations, so that a question that fails at once is answered with its failure; sends the
 /// rest as it comes in. A later failure breaks the body off without the end its framing calls for.
-async fn stream(
+async fn streamed(
     documents: impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static,
+    format: Format,
+    writer: Writer,
 ) -> Result<Response, Problem> {
-    let mut documents = Box::pin(documents);
-    let first = documents.next().await.transpose()?;
-    let rest = documents.inspect(log_break(tracing::Span::current()));
-    let lines = futures_util::stream::iter(first.map(Ok))
-        .chain(rest)
-        .map(|document| document.map(|bytes| line(&bytes)));
-    let mut response = Response::new(Body::from_stream(lines));
+    let mut pieces = Box::pin(pieces(documents, writer));
+    let first = pieces.next().await.transpose()?;
+    let rest = pieces.inspect(log_break(tracing::Span::current()));
+    let body = stream::iter(first.map(Ok)).chain(rest);
+    // A piece without bytes would say nothing.
+    let body = body.try_filter(|piece| std::future::ready(!piece.is_empty()));
+    let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_TYPE, Format::Ndjson.media_type()),
+        (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, "no-store"),
         (CACHE_STATUS, "genesys-reports; fwd=bypass"),
     ] {
@@ -209,18 +244,103 @@ async fn stream(
     Ok(response)
 }
 
+/// What there is to send, as it comes in: with the first conversations what stands before them, after the last what
+/// ends them.
+fn pieces(
+    documents: impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static,
+    writer: Writer,
+) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
+    // Whatever is there already, and never waiting for more.
+    let documents = documents.ready_chunks(AT_A_TIME).boxed();
+    stream::try_unfold(Some((documents, writer)), async |state| {
+        let Some((mut documents, writer)) = state else {
+            return Ok(None);
+        };
+        let Some(came) = documents.next().await else {
+            return Ok(Some((writer.finish().await?, None)));
+        };
+        let came = came.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let (piece, writer) = writer.write(came).await?;
+        Ok(Some((piece, Some((documents, writer)))))
+    })
+}
+
+/// Writes conversations in a format, some at a time.
+enum Writer {
+    /// The documents, a line each.
+    Lines,
+    /// A row each.
+    Rows(Box<PieceWriter>, Zone),
+}
+
+impl Writer {
+    fn new(format: Format, zone: Zone) -> Result<Self, Problem> {
+        let columns = conversation_columns();
+        let pieces = match format {
+            Format::Csv => Ok(PieceWriter::csv(columns)),
+            Format::Arrow => PieceWriter::arrow(&columns, zone.name()),
+            Format::Parquet => PieceWriter::parquet(&columns, zone.name()),
+            // Workbooks and tables are not among the formats of conversations, pages are no stream.
+            Format::Json | Format::Table | Format::Ndjson | Format::Xlsx => return Ok(Self::Lines),
+        };
+        let pieces = pieces.map_err(|error| defect(&error))?;
+        Ok(Self::Rows(Box::new(pieces), zone))
+    }
+
+    async fn write(self, documents: Vec<Bytes>) -> Result<(Bytes, Self), ReportError> {
+        match self {
+            Self::Lines => Ok((lines(&documents), self)),
+            Self::Rows(mut pieces, zone) => {
+                aside(move || {
+                    let rows = conversation_rows(&documents, &zone)?;
+                    let piece = pieces.write(rows).map_err(|error| defect(&error))?;
+                    Ok((piece.into(), Self::Rows(pieces, zone)))
+                })
+                .await
+            }
+        }
+    }
+
+    async fn finish(self) -> Result<Bytes, ReportError> {
+        match self {
+            Self::Lines => Ok(Bytes::new()),
+            Self::Rows(pieces, _) => {
+                aside(move || pieces.finish().map(Bytes::from).map_err(|error| defect(&error))).await
+            }
+        }
+    }
+}
+
+/// Where nobody else has to wait for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, ReportError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(defect(&error)))
+}
+
+fn defect(error: &impl std::error::Error) -> ReportError {
+    tracing::error!(%error, "conversations cannot be encoded");
+    ReportError::Internal
+}
+
 /// The body is sent after the request's span has closed, so the span comes along for the one line that matters.
 fn log_break(span: tracing::Span) -> impl FnMut(&Result<Bytes, ReportError>) {
-    move |document| {
-        if let Err(error) = document {
+    move |piece| {
+        if let Err(error) = piece {
             span.in_scope(|| tracing::warn!(%error, "a stream broke off"));
         }
     }
 }
 
-/// The document, which is on one line already, and the line's end.
-fn line(document: &[u8]) -> Bytes {
-    [document, b"\n"].concat().into()
+/// The documents, which are on one line each already, and the lines' ends.
+fn lines(documents: &[Bytes]) -> Bytes {
+    let mut lines = Vec::with_capacity(documents.iter().map(|document| document.len() + 1).sum());
+    for document in documents {
+        lines.extend_from_slice(document);
+        lines.push(b'\n');
+    }
+    lines.into()
 }
 
 /// A page of conversations.
@@ -265,29 +385,63 @@ mod tests {
         }
     }
 
+    const STREAMED: [Format; 4] = [Format::Ndjson, Format::Csv, Format::Arrow, Format::Parquet];
+
+    async fn answer(format: Format, documents: Vec<Result<Bytes, ReportError>>) -> Result<Response, Problem> {
+        let writer = Writer::new(format, Zone::utc())?;
+        streamed(stream::iter(documents), format, writer).await
+    }
+
+    fn document(id: &str) -> Bytes {
+        format!("{{\"conversationId\":\"{id}\",\"conversationStart\":\"2026-03-01T10:00:00Z\"}}").into()
+    }
+
+    async fn whole(response: Response) -> Result<Vec<u8>, axum::Error> {
+        Ok(response.into_body().collect().await?.to_bytes().into())
+    }
+
     #[tokio::test]
     async fn a_failure_before_the_first_document_is_the_answer() {
-        let failing = futures_util::stream::iter([Err(ReportError::Internal)]);
-        assert!(stream(failing).await.is_err());
+        for format in STREAMED {
+            assert!(
+                answer(format, vec![Err(ReportError::Internal)]).await.is_err(),
+                "{format:?}"
+            );
+        }
     }
 
     #[tokio::test]
     async fn a_later_failure_breaks_the_body() {
-        let broken = futures_util::stream::iter([Ok(Bytes::from("{}")), Err(ReportError::Internal)]);
-        let body = stream(broken).await.unwrap().into_body();
-        assert!(body.collect().await.is_err(), "never a shorter valid body");
+        for format in STREAMED {
+            let mut documents: Vec<_> = (0..AT_A_TIME).map(|id| Ok(document(&id.to_string()))).collect();
+            documents.push(Err(ReportError::Internal));
+            let response = answer(format, documents).await.unwrap();
+            assert!(whole(response).await.is_err(), "{format:?}: never a shorter valid body");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_that_cannot_be_read_breaks_rows_and_not_lines() {
+        for format in STREAMED {
+            let documents = (0..AT_A_TIME).map(|id| Ok(document(&id.to_string())));
+            let documents = documents.chain([Ok(Bytes::from("{}"))]).collect();
+            let response = answer(format, documents).await.unwrap();
+            assert_eq!(whole(response).await.is_ok(), format == Format::Ndjson, "{format:?}");
+        }
     }
 
     #[tokio::test]
     async fn every_document_is_a_line() {
-        let documents = futures_util::stream::iter([Ok(Bytes::from("{}")), Ok(Bytes::from("[1]"))]);
-        let body = stream(documents).await.unwrap().into_body();
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "{}\n[1]\n");
+        let documents = vec![Ok(Bytes::from("{}")), Ok(Bytes::from("[1]"))];
+        let response = answer(Format::Ndjson, documents).await.unwrap();
+        assert_eq!(whole(response).await.unwrap(), b"{}\n[1]\n");
     }
 
     #[tokio::test]
-    async fn an_empty_range_is_an_empty_body() {
-        let body = stream(futures_util::stream::empty()).await.unwrap().into_body();
-        assert!(body.collect().await.unwrap().to_bytes().is_empty());
+    async fn an_empty_range_is_an_empty_body_or_the_columns_alone() {
+        for format in STREAMED {
+            let body = whole(answer(format, Vec::new()).await.unwrap()).await.unwrap();
+            assert_eq!(body.is_empty(), format == Format::Ndjson, "{format:?}");
+        }
     }
 }

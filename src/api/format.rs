@@ -17,13 +17,25 @@ pub enum Format {
     Csv,
     /// A workbook.
     Xlsx,
+    /// Arrow record batches, as an IPC stream.
+    Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 impl Format {
     /// What rows and columns can be written in, the preferred first.
-    pub const OF_ROWS: &[Self] = &[Self::Json, Self::Table, Self::Ndjson, Self::Csv, Self::Xlsx];
-    /// What documents that are all different can be written in, the preferred first.
-    pub const OF_DOCUMENTS: &[Self] = &[Self::Json, Self::Ndjson];
+    pub const OF_ROWS: &[Self] = &[
+        Self::Json,
+        Self::Table,
+        Self::Ndjson,
+        Self::Csv,
+        Self::Xlsx,
+        Self::Arrow,
+        Self::Parquet,
+    ];
+    /// What conversations can be written in, the preferred first: as the documents they are, then as rows.
+    pub const OF_CONVERSATIONS: &[Self] = &[Self::Json, Self::Ndjson, Self::Csv, Self::Arrow, Self::Parquet];
     /// What a single document is written in.
     pub const OF_ONE_DOCUMENT: &[Self] = &[Self::Json];
 
@@ -35,6 +47,8 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
             Self::Xlsx => "xlsx",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -46,6 +60,8 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
             Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 
@@ -53,15 +69,19 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::Json | Self::Table | Self::Ndjson | Self::Xlsx => self.media_type(),
+            Self::Json | Self::Table | Self::Ndjson | Self::Xlsx | Self::Arrow | Self::Parquet => self.media_type(),
         }
     }
 
-    /// Whether it is a file to be kept rather than an answer to be looked at.
-    pub const fn is_file(self) -> bool {
+    /// What its files' names end in, if it is a file to be kept rather than an answer to be looked at.
+    pub const fn file_extension(self) -> Option<&'static str> {
         match self {
-            Self::Csv | Self::Xlsx => true,
-            Self::Json | Self::Table | Self::Ndjson => false,
+            Self::Csv => Some("csv"),
+            Self::Xlsx => Some("xlsx"),
+            // Registered for the streaming format; `arrow` is the one with a footer.
+            Self::Arrow => Some("arrows"),
+            Self::Parquet => Some("parquet"),
+            Self::Json | Self::Table | Self::Ndjson => None,
         }
     }
 
@@ -70,7 +90,7 @@ impl Format {
     pub const fn is_paged(self) -> bool {
         match self {
             Self::Json => true,
-            Self::Table | Self::Ndjson | Self::Csv | Self::Xlsx => false,
+            Self::Table | Self::Ndjson | Self::Csv | Self::Xlsx | Self::Arrow | Self::Parquet => false,
         }
     }
 
@@ -165,6 +185,8 @@ fn quality_of(format: Format, ranges: &[MediaRange]) -> u16 {
         Format::Csv => &[("text", "csv")],
         Format::Xlsx => &[("application", "vnd.openxmlformats-officedocument.spreadsheetml.sheet")],
         Format::Ndjson => &[("application", "x-ndjson"), ("application", "ndjson")],
+        Format::Arrow => &[("application", "vnd.apache.arrow.stream")],
+        Format::Parquet => &[("application", "vnd.apache.parquet")],
     };
     let matches = ranges.iter().filter_map(|range| {
         let closest = names
@@ -202,6 +224,8 @@ mod tests {
                 "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
                 Some(Format::Xlsx),
             ),
+            ("application/vnd.apache.arrow.stream", Some(Format::Arrow)),
+            ("application/vnd.apache.parquet, text/csv;q=0.9", Some(Format::Parquet)),
             (
                 "application/json;q=0.5, application/x-ndjson;q=0.8",
                 Some(Format::Ndjson),
@@ -226,11 +250,17 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_not_chosen() {
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv, */*;q=0.1"))]);
-        assert_eq!(Format::negotiate(&headers, Format::OF_DOCUMENTS).unwrap(), Format::Json);
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv"))]);
-        assert!(Format::negotiate(&headers, Format::OF_DOCUMENTS).is_err());
-        assert_eq!(Format::named("csv", Format::OF_DOCUMENTS), None);
+        let headers = HeaderMap::from_iter([(
+            header::ACCEPT,
+            HeaderValue::from_static("application/vnd.genesys-reports.table+json, */*;q=0.1"),
+        )]);
+        assert_eq!(
+            Format::negotiate(&headers, Format::OF_CONVERSATIONS).unwrap(),
+            Format::Json
+        );
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html"))]);
+        assert!(Format::negotiate(&headers, Format::OF_CONVERSATIONS).is_err());
+        assert_eq!(Format::named("xlsx", Format::OF_CONVERSATIONS), None);
         assert_eq!(Format::named("csv", Format::OF_ROWS), Some(Format::Csv));
     }
 

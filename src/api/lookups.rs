@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{Complaint, Limits, Named, NamesQuery, NamesRequest, catalogue::Lookup},
+    query::{Complaint, Limits, Named, NamesQuery, NamesRequest, Zone, catalogue::Lookup},
     report::{Freshness, Reports},
 };
 
@@ -51,6 +51,8 @@ pub struct LookupsApi {
         (String = "application/x-ndjson"),
         (String = "text/csv"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn get(
@@ -78,6 +80,8 @@ pub async fn get(
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),
         filename: lookup.name().to_owned(),
+        // There are no instants among names.
+        time_zone: Zone::utc(),
     };
     rows.respond(delivery.format, api.clock.now(), &method, &headers).await
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{Complaint, Limits, Named, NowQuery, NowRequest},
+    query::{Complaint, Limits, Named, NowQuery, NowRequest, Zone},
     report::Reports,
 };
 
@@ -50,6 +50,8 @@ pub struct NowApi {
         (String = "application/x-ndjson"),
         (String = "text/csv"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn queues(
@@ -77,6 +79,7 @@ pub async fn queues(
         path: "/v1/now/queues",
         question: Some(&query_string.pairs),
         filename: "queues-now".to_owned(),
+        time_zone: Zone::utc(),
     };
     rows.respond(delivery.format, api.clock.now(), &method, &headers).await
 }

@@ -159,7 +159,7 @@ const LOOKUP: &str = "/v1/lookups/{lookup}";
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
         "/v1/catalog" => None,
-        "/v1/conversations" => Some(Format::OF_DOCUMENTS),
+        "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
 }

@@ -320,7 +320,7 @@ impl From<ReportError> for Problem {
                 .detail("the query goes on and its answer will be held for a while: ask again"),
             ReportError::TooLarge { limit_bytes } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
                 "more than {limit_bytes} bytes of conversations match: narrow the range or the filter, or stream them \
-                 with `format=ndjson`"
+                 with `format=ndjson`, `csv`, `arrow` or `parquet`"
             )),
             ReportError::TooManyRows { rows, limit } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
                 "{rows} rows answer this, and {limit} is the most: ask for a shorter range, a longer interval or fewer \

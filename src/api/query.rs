@@ -51,6 +51,8 @@ pub struct QueryApi {
         (String = "application/x-ndjson"),
         (String = "text/csv"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn get(
@@ -87,6 +89,8 @@ pub async fn get(
         (String = "application/x-ndjson"),
         (String = "text/csv"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
 )]
 pub async fn post(
@@ -151,6 +155,7 @@ impl QueryApi {
             path: "/v1/query",
             question: asked.get_form.as_deref(),
             filename: filename(&query.aggregate),
+            time_zone: query.aggregate.time_zone,
         };
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }

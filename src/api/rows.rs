@@ -1,5 +1,7 @@
 //! Rows and columns on their way out, in whichever format the caller wants.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderValue, Method, header},
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     encode,
-    query::Page,
+    query::{Page, Zone},
     report::Answer,
     table::{Provenance, Table},
 };
@@ -38,6 +40,8 @@ pub struct Rows<'a> {
     pub path: &'a str,
     /// … by these parameters, if it can be asked by parameters.
     pub question: Option<&'a [(String, String)]>,
+    /// The zone that instants are shown in.
+    pub time_zone: Zone,
     /// What a file of them is called, without its ending: letters, digits, dots and dashes.
     pub filename: String,
 }
@@ -51,7 +55,7 @@ impl Rows<'_> {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let disposition = format.is_file().then(|| disposition(&self.filename, format));
+        let disposition = disposition(&self.filename, format);
         let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
         let (body, answer_bytes) = self.encode(format).await?;
         let representation = Representation {
@@ -78,6 +82,18 @@ impl Rows<'_> {
             Format::Ndjson => Ok(written(|body| encode::ndjson::write_lines(table, body))),
             Format::Csv => Ok(written(|body| encode::csv::write_records(table, body))),
             Format::Xlsx => workbook(self.answer.table, &self.answer.provenance).await,
+            Format::Arrow => {
+                let (about, table) = (about(provenance), self.answer.table);
+                made_aside(move || {
+                    let mut body = Vec::new();
+                    encode::arrow::write_stream(&table, self.time_zone.name(), about, &mut body).map(|()| body)
+                })
+                .await
+            }
+            Format::Parquet => {
+                let (about, table) = (about(provenance), self.answer.table);
+                made_aside(move || encode::parquet::file(&table, self.time_zone.name(), about)).await
+            }
         }
     }
 
@@ -97,7 +113,6 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     (body.into(), answer_bytes)
 }
 
-/// Compressing takes long enough that others should not have to wait for it.
 async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize), Problem> {
     let rows = table.rows.len() as u64;
     if rows > encode::xlsx::MAX_ROWS {
@@ -107,8 +122,14 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize
         )));
     }
     let created = provenance.as_of;
-    let made = tokio::task::spawn_blocking(move || encode::xlsx::workbook(&table, created)).await;
-    match made {
+    made_aside(move || encode::xlsx::workbook(&table, created)).await
+}
+
+/// Compressing takes long enough that others should not have to wait for it.
+async fn made_aside<E: std::error::Error + Send + 'static>(
+    make: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
+) -> Result<(Bytes, usize), Problem> {
+    match tokio::task::spawn_blocking(make).await {
         Ok(Ok(bytes)) => {
             let answer_bytes = bytes.len();
             Ok((bytes.into(), answer_bytes))
@@ -119,13 +140,27 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize
 }
 
 fn defect(error: &impl std::error::Error) -> Problem {
-    tracing::error!(%error, "a workbook cannot be written");
+    tracing::error!(%error, "an answer cannot be encoded");
     Problem::new(ProblemKind::Internal)
 }
 
-fn disposition(filename: &str, format: Format) -> HeaderValue {
-    let text = format!("attachment; filename=\"{filename}.{}\"", format.name());
-    HeaderValue::try_from(text).expect("letters, digits, dots and dashes")
+/// Where the figures came from, for files that are read far from the response's header fields. Only what stays
+/// the same for as long as the figures do: the entity tag is made from the file.
+fn about(provenance: &Provenance) -> BTreeMap<String, String> {
+    [
+        ("asOf", format!("{:.3}", provenance.as_of)),
+        ("complete", provenance.complete.to_string()),
+        ("settledThrough", format!("{:.3}", provenance.settled_through)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// What to call the file, of formats that are files. `filename` is letters, digits, dots and dashes.
+pub(super) fn disposition(filename: &str, format: Format) -> Option<HeaderValue> {
+    let extension = format.file_extension()?;
+    let text = format!("attachment; filename=\"{filename}.{extension}\"");
+    Some(HeaderValue::try_from(text).expect("letters, digits, dots and dashes"))
 }
 
 /// A table.

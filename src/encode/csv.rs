@@ -8,19 +8,31 @@
 use std::borrow::Cow;
 
 use super::json::write_number;
-use crate::table::{Cell, Table};
+use crate::table::{Cell, Table, TableColumn};
 
 /// Writes a header and the rows. What is empty is an empty field; buckets are `start/end` in UTC, their
 /// edges (`interval.start`, `interval.end`) have the offset of the query's zone.
 pub fn write_records(table: &Table, out: &mut Vec<u8>) {
-    try_write(table, out).expect("writing to memory does not fail, and all records have the header's length");
+    write_header(&table.columns, out);
+    write_rows(table, out);
 }
 
-fn try_write(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(out);
-    writer.write_record(table.columns.iter().map(|column| column.name.as_bytes()))?;
+pub(super) fn write_header(columns: &[TableColumn], out: &mut Vec<u8>) {
+    let names = columns.iter().map(|column| column.name.as_bytes());
+    let mut writer = writer(out);
+    let written = writer.write_record(names);
+    written.and_then(|()| Ok(writer.flush()?)).expect(MEMORY);
+}
+
+/// Without the header.
+pub(super) fn write_rows(table: &Table, out: &mut Vec<u8>) {
+    try_write_rows(table, out).expect(MEMORY);
+}
+
+const MEMORY: &str = "writing to memory does not fail, and all records have the header's length";
+
+fn try_write_rows(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
+    let mut writer = writer(out);
     for row in &table.rows {
         for index in 0..table.columns.len() {
             writer.write_field(field(row.get(index).unwrap_or(&Cell::Empty)))?;
@@ -29,6 +41,12 @@ fn try_write(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
     }
     writer.flush()?;
     Ok(())
+}
+
+fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
+    csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out)
 }
 
 fn field(cell: &Cell) -> Cow<'_, [u8]> {

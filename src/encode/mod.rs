@@ -3,8 +3,11 @@
 //! Encoders know columns and cells and nothing else: not where the numbers came from, and nothing of HTTP.
 //! They write into a buffer they are given, without building a tree of the answer first.
 
+pub mod arrow;
 pub mod csv;
 pub mod json;
 pub mod ndjson;
+pub mod parquet;
+pub mod pieces;
 pub mod table;
 pub mod xlsx;

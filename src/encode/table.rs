@@ -38,7 +38,7 @@ pub fn write_rows(table: &Table, out: &mut Vec<u8>) {
 }
 
 /// Type and unit. Ratios and averages have fractions, and averages are of milliseconds; counts never have.
-const fn describe(kind: ColumnKind) -> (&'static str, Option<&'static str>) {
+pub(super) const fn describe(kind: ColumnKind) -> (&'static str, Option<&'static str>) {
     match kind {
         ColumnKind::Interval => ("interval", None),
         ColumnKind::Instant => ("instant", None),
@@ -46,7 +46,7 @@ const fn describe(kind: ColumnKind) -> (&'static str, Option<&'static str>) {
         ColumnKind::Count => ("number", Some("count")),
         ColumnKind::Milliseconds => ("number", Some("milliseconds")),
         ColumnKind::Ratio => ("number", Some("ratio")),
-        ColumnKind::Number => ("number", None),
+        ColumnKind::Quantity => ("number", None),
     }
 }
 

@@ -98,9 +98,11 @@ fn shortened(text: &str) -> String {
 
 fn format_of(kind: ColumnKind) -> Format {
     match kind {
-        ColumnKind::Interval | ColumnKind::Text | ColumnKind::Count | ColumnKind::Milliseconds | ColumnKind::Number => {
-            Format::new()
-        }
+        ColumnKind::Interval
+        | ColumnKind::Text
+        | ColumnKind::Count
+        | ColumnKind::Milliseconds
+        | ColumnKind::Quantity => Format::new(),
         ColumnKind::Instant => Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"),
         ColumnKind::Ratio => Format::new().set_num_format("0.0%"),
     }
@@ -111,9 +113,11 @@ const fn width_of(kind: ColumnKind) -> f64 {
     match kind {
         ColumnKind::Interval => 52.0,
         ColumnKind::Text => 38.0,
-        ColumnKind::Instant | ColumnKind::Count | ColumnKind::Milliseconds | ColumnKind::Ratio | ColumnKind::Number => {
-            20.0
-        }
+        ColumnKind::Instant
+        | ColumnKind::Count
+        | ColumnKind::Milliseconds
+        | ColumnKind::Ratio
+        | ColumnKind::Quantity => 20.0,
     }
 }
 

@@ -5,6 +5,7 @@
 //! allows (`freshness`); if it fails, a held answer within its bound may stand in. Rows are then made from
 //! what was held: `merge` and `rows` are pure.
 
+mod flat;
 mod flights;
 mod freshness;
 mod held;
@@ -34,6 +35,7 @@ use crate::{
     upstream::{Client, Conversation, ConversationPage, UpstreamError},
 };
 
+pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::SETTLE_WINDOW;
 pub use rows::MAX_ROWS;
 

@@ -78,12 +78,20 @@ fn columns(query: &Query) -> Vec<TableColumn> {
 
 fn kind_of(metric: &Metric, statistic: Statistic) -> ColumnKind {
     match metric.unit_of(statistic) {
-        Unit::Count if statistic == Statistic::Average => ColumnKind::Number,
+        // What is counted is whole; the sums, extremes and means of a measure need not be.
+        Unit::Count if !counts(statistic) => ColumnKind::Quantity,
         Unit::Count => ColumnKind::Count,
         Unit::Milliseconds => ColumnKind::Milliseconds,
         Unit::Ratio => ColumnKind::Ratio,
-        Unit::Points => ColumnKind::Number,
+        Unit::Points => ColumnKind::Quantity,
     }
+}
+
+const fn counts(statistic: Statistic) -> bool {
+    matches!(
+        statistic,
+        Statistic::Count | Statistic::Numerator | Statistic::Denominator
+    )
 }
 
 fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod budget;
+pub mod document;
 pub mod error;
 pub mod meters;
 mod names;

@@ -75,7 +75,8 @@ struct Pager {
     expected: usize,
     /// Still to be read, in order.
     windows: VecDeque<Range>,
-    /// Ids handed on already.
+    /// Ids of the window being read that have been handed on. Windows share no conversation, as each is told of only
+    /// by the window it started in: a range of any length needs the memory of its busiest window.
     seen: HashSet<Arc<str>>,
     /// The window being read.
     sweep: Option<Sweep>,
@@ -118,6 +119,7 @@ impl Pager {
             }
             None if estimate > MOST_PAGES => Err(too_deep(&first)),
             _ => {
+                self.seen.clear();
                 self.expected += first.value.total_hits.unwrap_or(0);
                 self.begin(Sweep::new(window, self.source.is_moving(window)), first)
                     .map(Some)
@@ -158,8 +160,9 @@ impl Pager {
         sweep.note(&page);
         let Answered { value, sent_at } = page.answered;
         let conversations = value.conversations.into_iter();
+        let window = sweep.pages.window;
         let unseen = conversations.filter(|conversation| {
-            let unseen = self.seen.insert(Arc::clone(&conversation.id));
+            let unseen = window.contains(conversation.start) && self.seen.insert(Arc::clone(&conversation.id));
             sweep.news |= unseen
                 && sweep
                     .earlier_reached

@@ -914,7 +914,7 @@ fn granularity(granularity: Granularity) -> String {
 }
 
 /// The parser's own message may quote the text; its kind and place do not.
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsense> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsense> {
     serde_json::from_slice(body).map_err(|error| {
         Nonsense(format!(
             "{:?} error in the answer's JSON at line {}, column {}",

@@ -66,6 +66,80 @@ async fn every_format_holds_the_same_rows() {
     assert_eq!(service.upstream_calls(), 2, "one for the figures, one for the names");
 }
 
+/// pyarrow reads them; `DuckDB`, which knows nothing of Arrow, finds the same in the Parquet file.
+#[tokio::test(start_paused = true)]
+async fn arrow_and_parquet_have_the_same_rows_with_types_units_and_provenance() {
+    let service = Service::start().await;
+    let question = QUESTION.replace("select=", "select=interval,");
+    let table = service.get(&format!("{question}&format=table")).await.json();
+    // The bucket is its edges, which were asked for: each is there once.
+    let expected: Vec<Value> = table["rows"].as_array().unwrap().iter().map(typed).collect();
+    let fields = json!([
+        ["interval.start", "timestamp[ms, tz=Europe/Berlin]", null],
+        ["interval.end", "timestamp[ms, tz=Europe/Berlin]", null],
+        ["routing.queue.id", "string", null],
+        ["routing.queue.name", "string", null],
+        ["conversation.count", "int64", "count"],
+        ["handle.time.average", "double", "milliseconds"],
+        ["service.level", "double", "ratio"],
+    ]);
+    for (format, extension) in [("arrow", "arrows"), ("parquet", "parquet")] {
+        let answer = service.get(&format!("{question}&format={format}")).await;
+        assert_eq!(
+            answer.header("content-disposition"),
+            format!("attachment; filename=\"conversations-2023-11-20-2023-11-26.{extension}\"")
+        );
+        let read = columnar(format, &answer);
+        assert_eq!(read["fields"], fields, "{format}");
+        assert_eq!(read["rows"], json!(expected), "{format}");
+        let about = &read["about"];
+        assert_eq!(about["asOf"], answer.header("x-data-as-of"), "{format}");
+        assert_eq!(about["complete"], answer.header("x-data-complete"), "{format}");
+        assert_eq!(about["settledThrough"], table["meta"]["settledThrough"], "{format}");
+
+        let nothing = service
+            .get(&format!("{question}&filter=ani:nobody&format={format}"))
+            .await;
+        let nothing = columnar(format, &nothing);
+        assert_eq!(
+            (&nothing["fields"], &nothing["rows"]),
+            (&fields, &json!([])),
+            "{format}"
+        );
+
+        let bucket = "/v1/query?dateFrom=yesterday&interval=P1D&select=interval,conversation.count";
+        let bucket = service.get(&format!("{bucket}&format={format}")).await;
+        assert_eq!(
+            columnar(format, &bucket)["rows"][0].as_array().unwrap()[..2],
+            [json!("2023-11-30T00:00:00+00:00"), json!("2023-12-01T00:00:00+00:00")],
+            "{format}"
+        );
+    }
+    let parquet = service.get(&format!("{question}&format=parquet")).await;
+    let sums = duckdb(
+        "select count(*), sum(\"conversation.count\"), epoch_ms(min(\"interval.start\")) from read_parquet(FILE)",
+        &parquet,
+    );
+    let count: u64 = expected.iter().filter_map(|row| row[4].as_u64()).sum();
+    assert_eq!(sums, json!([[expected.len(), count, 1_700_434_800_000_u64]]));
+}
+
+/// Names come as files too: they have no instants, and an id is a text.
+#[tokio::test(start_paused = true)]
+async fn lookups_come_as_arrow_and_parquet_too() {
+    let service = Service::start().await;
+    let table = service.get("/v1/lookups/queues?format=table").await.json();
+    for format in ["arrow", "parquet"] {
+        let answer = service.get(&format!("/v1/lookups/queues?format={format}")).await;
+        let read = columnar(format, &answer);
+        assert_eq!(
+            read["fields"],
+            json!([["id", "string", null], ["name", "string", null]])
+        );
+        assert_eq!(read["rows"], table["rows"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_workbook_has_a_header_that_stays_and_typed_cells() {
     let service = Service::start().await;
@@ -133,6 +207,8 @@ async fn when_nothing_matches_the_schema_is_the_same() {
 #[tokio::test(start_paused = true)]
 async fn the_format_is_chosen_by_accept_and_by_parameter() {
     const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    const ARROW: &str = "application/vnd.apache.arrow.stream";
+    const PARQUET: &str = "application/vnd.apache.parquet";
     const TABLE: &str = "application/vnd.genesys-reports.table+json";
     let service = Service::start().await;
     let question = "/v1/query?dateFrom=yesterday";
@@ -147,6 +223,8 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
             "text/csv; charset=utf-8; header=present",
         ),
         (XLSX, "", XLSX),
+        (ARROW, "", ARROW),
+        (PARQUET, "", PARQUET),
         (TABLE, "", TABLE),
         ("application/x-ndjson", "", "application/x-ndjson"),
         ("text/html", "&format=xlsx", XLSX),
@@ -159,7 +237,7 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
             (200, expected),
             "{accept} {format}"
         );
-        let is_file = expected == XLSX || expected.starts_with("text/csv");
+        let is_file = [XLSX, ARROW, PARQUET].contains(&expected) || expected.starts_with("text/csv");
         assert_eq!(answer.headers.contains_key("content-disposition"), is_file);
         let held = service
             .request(reqwest::Method::GET, &format!("{question}{format}"))
@@ -169,11 +247,7 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
     }
     for (path, accept, exists) in [
         (question, "text/html", "text/csv"),
-        (
-            "/v1/conversations?dateFrom=yesterday",
-            "text/csv",
-            "application/x-ndjson",
-        ),
+        ("/v1/conversations?dateFrom=yesterday", XLSX, "application/x-ndjson"),
     ] {
         let request = service.request(reqwest::Method::GET, path).header("accept", accept);
         let answer = service.send(request).await;
@@ -187,7 +261,10 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
     }
     let wrong = service.get("/v1/conversations?dateFrom=yesterday&format=xlsx").await;
     assert_eq!(wrong.status, 422);
-    assert_eq!(wrong.json()["errors"][0]["detail"], "must be `json` or `ndjson`");
+    assert_eq!(
+        wrong.json()["errors"][0]["detail"],
+        "must be `json`, `ndjson`, `csv`, `arrow` or `parquet`"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,6 +326,48 @@ fn as_field(cell: &Value) -> String {
     }
 }
 
+/// A row of a table that begins with a bucket, as pyarrow reads it: without the bucket, whose edges follow it.
+fn typed(row: &Value) -> Value {
+    let cells = row.as_array().unwrap().iter().skip(1);
+    let typed = cells.map(|cell| match cell.as_str() {
+        Some(text) => json!(text.replace(".000+", "+")),
+        None => cell.clone(),
+    });
+    typed.collect()
+}
+
+/// What pyarrow finds: name, type and unit of every field, what the file says of itself, and the rows.
+pub(crate) fn columnar(format: &str, answer: &Answer) -> Value {
+    let open = match format {
+        "arrow" => "pyarrow.ipc.open_stream(body).read_all()",
+        _ => "pyarrow.parquet.read_table(pyarrow.BufferReader(body))",
+    };
+    let script = "import json, sys, pyarrow, pyarrow.ipc, pyarrow.parquet\n\
+         body = sys.stdin.buffer.read()\n\
+         table = OPEN\n\
+         table.validate(full=True)\n\
+         text = lambda pairs: {key.decode(): value.decode() for key, value in (pairs or {}).items()}\n\
+         shown = lambda value: value.isoformat() if hasattr(value, 'isoformat') else (\n\
+         int(value) if isinstance(value, float) and value.is_integer() else value)\n\
+         json.dump({\n\
+         'fields': [[field.name, str(field.type), text(field.metadata).get('unit')] for field in table.schema],\n\
+         'about': text(table.schema.metadata),\n\
+         'rows': [[shown(value) for value in row.values()] for row in table.to_pylist()],\n\
+         }, sys.stdout)";
+    python(&script.replace("OPEN", open), answer)
+}
+
+/// What `DuckDB` answers when asked about the body as a file.
+pub(crate) fn duckdb(question: &str, answer: &Answer) -> Value {
+    let script = "import json, sys, tempfile, duckdb\n\
+         file = tempfile.NamedTemporaryFile()\n\
+         file.write(sys.stdin.buffer.read())\n\
+         file.flush()\n\
+         found = duckdb.sql('''QUESTION'''.replace('FILE', repr(file.name))).fetchall()\n\
+         json.dump(found, sys.stdout, default=int)";
+    python(&script.replace("QUESTION", question), answer)
+}
+
 /// What openpyxl finds: the header, the rows as pairs of type and value, and how the sheet looks.
 fn workbook(answer: &Answer) -> Value {
     python(
@@ -271,7 +390,7 @@ fn workbook(answer: &Answer) -> Value {
 }
 
 /// Runs a script over the body of an answer; what it prints is JSON.
-fn python(script: &str, answer: &Answer) -> Value {
+pub(crate) fn python(script: &str, answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let interpreter = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let mut child = Command::new(&interpreter)

@@ -11,6 +11,7 @@ mod catalogue;
 mod command_line;
 mod conditional;
 mod conformance;
+mod exports;
 mod failures;
 mod families;
 mod formats;

@@ -1,0 +1,213 @@
+//! Whole ranges of conversations as rows: the same in every format, read back by other people's software.
+
+use genesys_reports::simulator::faults::{Effect, Fault};
+use serde_json::{Value, json};
+
+use crate::{
+    formats::{columnar, duckdb, python},
+    support::service::{Answer, Service, Setup},
+};
+
+const RANGE: &str = "dateFrom=2023-11-20&dateTo=2023-11-27&timeZone=Europe/Berlin";
+
+fn path(format: &str) -> String {
+    format!("/v1/conversations?{RANGE}&format={format}")
+}
+
+/// Records as Python's csv module reads them, each an object.
+fn records(answer: &Answer) -> Vec<Value> {
+    let read = python(
+        "import csv, io, json, sys\n\
+         rows = csv.DictReader(io.StringIO(sys.stdin.buffer.read().decode('utf-8'), newline=''), strict=True)\n\
+         json.dump([row for row in rows], sys.stdout)",
+        answer,
+    );
+    read.as_array().unwrap().clone()
+}
+
+fn number(record: &Value, name: &str) -> f64 {
+    let text = record[name].as_str().unwrap();
+    if text.is_empty() { 0.0 } else { text.parse().unwrap() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_say_what_the_documents_say() {
+    let service = Service::start().await;
+    let lines = service.get(&path("ndjson")).await;
+    let documents: Vec<Value> = lines
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(documents.len() > 400, "{}", documents.len());
+    let csv = service.get(&path("csv")).await;
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        csv.header("content-disposition"),
+        "attachment; filename=\"conversations-2023-11-20-2023-11-26.csv\""
+    );
+    let records = records(&csv);
+    assert_eq!(records.len(), documents.len());
+    let every = |document: &Value, of: &str| -> Vec<Value> {
+        let participants = document["participants"].as_array().unwrap().iter();
+        let sessions = participants.flat_map(|participant| participant["sessions"].as_array().unwrap());
+        let lists = sessions.filter_map(|session| session[of].as_array());
+        lists.flatten().cloned().collect()
+    };
+    for (record, document) in records.iter().zip(&documents) {
+        assert_eq!(record["conversation.id"], document["conversationId"]);
+        assert_eq!(record["conversation.direction"], document["originatingDirection"]);
+        for (name, metric) in [
+            ("handle.time", "tHandle"),
+            ("talk.time", "tTalkComplete"),
+            ("acw.time", "tAcw"),
+            ("acd.time", "tAcd"),
+            ("conversation.offered", "nOffered"),
+            ("conversation.transferred", "nTransferred"),
+        ] {
+            let metrics = every(document, "metrics");
+            let emitted = metrics.iter().filter(|emitted| emitted["name"] == metric);
+            let expected: f64 = emitted.map(|emitted| emitted["value"].as_f64().unwrap()).sum();
+            assert!((number(record, name) - expected).abs() < 0.5, "{name} of {document}");
+        }
+        for segment in every(document, "segments") {
+            if let Some(queue) = segment["queueId"].as_str() {
+                assert!(record["routing.queue.id"].as_str().unwrap().contains(queue));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_format_of_rows_holds_the_same() {
+    let service = Service::start().await;
+    let csv = service.get(&path("csv")).await;
+    let records = records(&csv);
+    let header = csv.text().lines().next().unwrap().to_owned();
+    let names: Vec<&str> = header.split(',').collect();
+    let handled: f64 = records.iter().map(|record| number(record, "handle.time")).sum();
+    for format in ["arrow", "parquet"] {
+        let answer = service.get(&path(format)).await;
+        let read = columnar(format, &answer);
+        let fields = read["fields"].as_array().unwrap();
+        let of = |name: &str| fields.iter().find(|field| field[0] == name).unwrap().clone();
+        assert_eq!(
+            fields
+                .iter()
+                .map(|field| field[0].as_str().unwrap())
+                .collect::<Vec<_>>(),
+            names
+        );
+        assert_eq!(of("conversation.start")[1], "timestamp[ms, tz=Europe/Berlin]");
+        assert_eq!(of("agent.id")[1], "string");
+        assert_eq!(of("handle.time"), json!(["handle.time", "double", "milliseconds"]));
+        assert_eq!(of("participant.count"), json!(["participant.count", "int64", "count"]));
+        assert_eq!(of("mos"), json!(["mos", "double", null]));
+        let rows = read["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), records.len(), "{format}");
+        for (row, record) in rows.iter().zip(&records) {
+            for ((cell, name), field) in row.as_array().unwrap().iter().zip(&names).zip(fields) {
+                let expected = record[*name].as_str().unwrap();
+                match cell {
+                    Value::Null => assert_eq!(expected, "", "{name}"),
+                    Value::Number(number) => assert_eq!(number.as_f64(), expected.parse().ok(), "{name}"),
+                    // CSV puts an apostrophe in front of what could start a formula.
+                    text if field[1] == "string" => {
+                        assert_eq!(text.as_str().unwrap(), expected.trim_start_matches('\''))
+                    }
+                    // pyarrow leaves out milliseconds that are none.
+                    text => assert_eq!(text.as_str().unwrap()[..19], expected[..19], "{name}"),
+                }
+            }
+        }
+
+        let nothing = service.get(&format!("{}&filter=ani:nobody", path(format))).await;
+        let nothing = columnar(format, &nothing);
+        assert_eq!((&nothing["fields"], &nothing["rows"]), (&read["fields"], &json!([])));
+    }
+    let nothing = service.get(&format!("{}&filter=ani:nobody", path("csv"))).await;
+    assert_eq!(nothing.text(), format!("{header}\r\n"));
+
+    let found = duckdb(
+        "select count(*), count(distinct \"conversation.id\"), sum(\"handle.time\") from read_parquet(FILE)",
+        &service.get(&path("parquet")).await,
+    );
+    assert_eq!(found[0][0], records.len());
+    assert_eq!(found[0][1], records.len());
+    assert_eq!(found[0][2].as_f64(), Some(handled));
+    let found = duckdb(
+        "select count(*), count(distinct conversationId) from read_json(FILE, format = 'newline_delimited')",
+        &service.get(&path("ndjson")).await,
+    );
+    assert_eq!(found, json!([[records.len(), records.len()]]));
+}
+
+/// Five conversations were on the pages before; whatever the format, nobody takes them for the whole.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_is_visibly_broken_in_every_format() {
+    for format in ["ndjson", "csv", "arrow", "parquet"] {
+        let service = Service::start().await;
+        service.fault(Fault::new(Effect::status(503)).on_body("/paging/pageNumber", 3));
+        let mut response = service
+            .request(reqwest::Method::GET, &path(format))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{format}: the first page has come");
+        let mut received = Vec::new();
+        let broken_off = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => received.extend_from_slice(&chunk),
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        };
+        assert!(broken_off, "{format}: {} bytes look like the whole", received.len());
+        assert!(!received.is_empty(), "{format}");
+        assert!(format != "parquet" || !received.ends_with(b"PAR1"), "a footer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_fails_at_once_is_answered_with_its_failure() {
+    for format in ["csv", "arrow", "parquet"] {
+        let service = Service::start().await;
+        service.fault(Fault::new(Effect::status(503)).on_body("/paging/pageNumber", 1));
+        let answer = service.get(&path(format)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem().as_str()),
+            (502, "upstream-unavailable")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_ranges_are_for_those_who_may_take_data_away() {
+    let (setup, reader) = Setup::new().key("\"read\"", "");
+    let (setup, exporter) = setup.key("\"read\", \"export\"", "");
+    let service = setup.start().await;
+    for (key, format, status) in [
+        (&reader, "json", 200),
+        (&reader, "csv", 403),
+        (&reader, "arrow", 403),
+        (&reader, "parquet", 403),
+        (&exporter, "parquet", 200),
+    ] {
+        let request = service.request(reqwest::Method::GET, &path(format)).bearer_auth(key);
+        assert_eq!(service.send(request).await.status, status, "{format}");
+    }
+}
+
+/// As separate processes, so that the memory is the service's alone; the same script measures a million.
+#[test]
+fn memory_does_not_grow_with_the_range() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new(root.join(".venv/bin/python"))
+        .arg(root.join("tests/tools/export-million"))
+        .arg(env!("CARGO_BIN_EXE_genesys-reports"))
+        .args(["--conversations", "50000", "--formats", "ndjson,csv,parquet"])
+        .output()
+        .expect("./test has installed what the tests need");
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "{}\n{}", said[0], said[1]);
+}
