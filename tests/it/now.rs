@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::service::Service;
+use crate::support::service::{Service, Setup};
 use genesys_reports::simulator::organisation::Switches;
 
 const ALL: &str = "/v1/now/queues";
@@ -36,7 +36,9 @@ async fn everybody_who_looks_within_five_seconds_costs_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn figures_are_those_of_the_queue() {
-    let service = Service::start().await;
+    let mut setup = Setup::new();
+    setup.simulator.conversations_per_day = 3_000;
+    let service = setup.start().await;
     let answer = service.get(ALL).await.json();
     assert_eq!(answer["total"], 8);
     let mut interactions = 0.0;
