@@ -139,7 +139,7 @@ async fn unknown_names_are_all_named_with_what_was_meant() {
     {
       "errors": [
         {
-          "detail": "must be `json`, `table`, `ndjson`, `csv` or `xlsx`",
+          "detail": "must be `json`, `table`, `ndjson`, `csv`, `xlsx`, `arrow` or `parquet`",
           "pointer": "/format"
         },
         {
@@ -456,7 +456,7 @@ async fn media_types_that_are_not_spoken_here() {
     406 Not Acceptable
 
     {
-      "detail": "what exists: application/json, application/vnd.genesys-reports.table+json, application/x-ndjson, text/csv, application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+      "detail": "what exists: application/json, application/vnd.genesys-reports.table+json, application/x-ndjson, text/csv, application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
       "requestId": "[uuid]",
       "status": 406,
       "title": "No acceptable format exists",

@@ -84,9 +84,7 @@ async fn what_cannot_be_listed_is_told() {
     let unknown = service.get("/v1/lookups/cues").await;
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("queues, users"), "{}", unknown.text());
-    let wrong = service
-        .get("/v1/lookups/queues?serch=a&pageSize=5000&format=parquet")
-        .await;
+    let wrong = service.get("/v1/lookups/queues?serch=a&pageSize=5000&format=pdf").await;
     assert_eq!(wrong.status, 422);
     let pointers: Vec<_> = wrong.json()["errors"]
         .as_array()
