@@ -70,6 +70,15 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/queues/observations/query", |call| {
         analytics(call, Organisation::queue_observations)
     }),
+    endpoint("POST", "/api/v2/analytics/flows/aggregates/query", |call| {
+        analytics(call, Organisation::flow_aggregates)
+    }),
+    endpoint("POST", "/api/v2/analytics/evaluations/aggregates/query", |call| {
+        analytics(call, Organisation::evaluation_aggregates)
+    }),
+    endpoint("POST", "/api/v2/analytics/surveys/aggregates/query", |call| {
+        analytics(call, Organisation::survey_aggregates)
+    }),
     endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
     endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {

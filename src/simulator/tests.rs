@@ -342,6 +342,39 @@ mod refusals {
                 200,
             ),
             (
+                "/api/v2/analytics/users/aggregates/query",
+                sample!("composed/user-aggregates-request-pt30m.json"),
+                200,
+            ),
+            (
+                "/api/v2/analytics/users/aggregates/query",
+                sample!("invalid-requests/user-aggregates-conversation-metrics.json"),
+                400,
+            ),
+            (
+                "/api/v2/analytics/queues/observations/query",
+                sample!("queue-observations/request.json"),
+                200,
+            ),
+            (
+                "/api/v2/analytics/flows/aggregates/query",
+                sample!("flow-aggregates/request.json"),
+                200,
+            ),
+            (
+                "/api/v2/analytics/evaluations/aggregates/query",
+                json!({ "interval": "2025-12-01T00:00:00Z/2025-12-02T00:00:00Z", "metrics": ["oTotalScore"] }),
+                200,
+            ),
+            (
+                "/api/v2/analytics/surveys/aggregates/query",
+                json!({
+                    "interval": "2025-12-01T00:00:00Z/2025-12-02T00:00:00Z", "metrics": ["nSurveysSent"],
+                    "alternateTimeDimension": "conversationStart",
+                }),
+                400,
+            ),
+            (
                 DETAILS,
                 sample!("invalid-requests/details-wrong-filter-dimension.json"),
                 400,

@@ -1,4 +1,5 @@
-//! `POST conversations/aggregates/query`: sums over metric events by the instant they were emitted.
+//! `POST <family>/aggregates/query` of conversations, flows, evaluations and surveys: sums over metric events by the
+//! instant they were emitted, or by another instant of evaluations and surveys.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -6,10 +7,12 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::assessments::{self, ASSESSED_DAYS, Assessment};
 use super::calendar::{self, Granularity, iso};
-use super::conversation::{Atom, Conversation, Dimension, Emission, Metric, Place};
+use super::conversation::{Atom, Conversation, Dimension, Emission, Family, Metric, Place};
 use super::directory::Directory;
 use super::filter::{Filter, Predicate, Subject};
+use super::generation::Shape;
 use super::{Day, Switches};
 use crate::simulator::refusal::Refusal;
 
@@ -20,6 +23,8 @@ const VIEWS_AT_MOST: usize = 10;
 
 /// What a query asks for, read and checked.
 pub(super) struct Question<'q> {
+    family: Family,
+    time: Time,
     pub(super) buckets: Buckets,
     /// Without the dimensions for which nothing here has a value.
     group_by: Vec<Dimension>,
@@ -29,6 +34,30 @@ pub(super) struct Question<'q> {
     /// By the metric's position: which columns its events count in.
     columns_of: Vec<Vec<usize>>,
     ranking: Option<Ranking>,
+}
+
+/// The instant that decides whether an event is in the interval, and in which bucket.
+#[derive(Clone, Copy)]
+enum Time {
+    Event,
+    ConversationStart,
+    Created,
+    Released,
+}
+
+impl Time {
+    fn parse(name: Option<&str>) -> Result<Self, Refusal> {
+        match name {
+            None | Some("eventTime") => Ok(Self::Event),
+            Some("conversationStart") => Ok(Self::ConversationStart),
+            Some("evaluationCreatedDate" | "surveyCreatedDate") => Ok(Self::Created),
+            Some("evaluationReleaseDate") => Ok(Self::Released),
+            Some(name) => {
+                let sentence = format!("The alternateTimeDimension [{name}] is not supported.");
+                Err(Refusal::bad_request("general.bad.request", sentence))
+            }
+        }
+    }
 }
 
 /// One number wanted: a metric or a view of one.
@@ -56,14 +85,17 @@ struct Ranking {
 
 impl<'q> Question<'q> {
     /// Reads a body of the right shape, or says what the platform would refuse in it.
-    pub(super) fn parse(body: &'q Value, switches: &Switches) -> Result<Self, Refusal> {
+    pub(super) fn parse(family: Family, body: &'q Value, switches: &Switches) -> Result<Self, Refusal> {
         let mut group_by: Vec<_> = strings(&body["groupBy"]).filter_map(Dimension::parse).collect();
-        if switches.media_type_in_every_group && !group_by.contains(&Dimension::MediaType) {
+        let add_media_type = family == Family::Conversations && switches.media_type_in_every_group;
+        if add_media_type && !group_by.contains(&Dimension::MediaType) {
             group_by.push(Dimension::MediaType);
         }
         let mut columns = columns(body)?;
         let ranking = ranking(body, &mut columns)?;
         Ok(Self {
+            family,
+            time: Time::parse(body["alternateTimeDimension"].as_str())?,
             buckets: Buckets::parse(body, switches)?,
             group_by,
             flatten: body["flattenMultivaluedDimensions"].as_bool().unwrap_or(false),
@@ -74,18 +106,37 @@ impl<'q> Question<'q> {
         })
     }
 
+    /// How many days before the interval a conversation may have emitted its last event and still count.
+    pub(super) fn days_looked_back(&self) -> i64 {
+        match self.family {
+            Family::Conversations | Family::Flows => 0,
+            Family::Evaluations | Family::Surveys => ASSESSED_DAYS,
+        }
+    }
+
     /// The answer over days that include all that can have emitted anything in the interval.
     pub(super) fn answer(
         &self,
         days: impl Iterator<Item = impl AsRef<Day>>,
-        directory: &Directory,
+        shape: &Shape<'_>,
         now: i64,
         switches: &Switches,
     ) -> Value {
         let mut table = Table::default();
         for day in days {
             for conversation in &day.as_ref().conversations {
-                self.count(conversation, directory, now, &mut table);
+                let (seed, directory) = (shape.seed, shape.directory);
+                let assessment = match self.family {
+                    Family::Conversations | Family::Flows => {
+                        self.count(conversation, directory, now, &mut table);
+                        None
+                    }
+                    Family::Evaluations => assessments::evaluation(seed, directory, conversation),
+                    Family::Surveys => assessments::survey(seed, conversation),
+                };
+                if let Some(assessment) = assessment {
+                    self.count_assessment(conversation, &assessment, directory, now, &mut table);
+                }
             }
         }
         let results = self.results(table);
@@ -98,8 +149,8 @@ impl<'q> Question<'q> {
     /// Adds what a conversation emitted to the table.
     fn count<'d>(&self, conversation: &Conversation, directory: &'d Directory, now: i64, table: &mut Table<'d>) {
         for (position, session) in conversation.sessions.iter().enumerate() {
-            // All of a session's events share their groups, but for the wrap-up code.
-            let mut groups: [Option<Vec<usize>>; 2] = [None, None];
+            // All of a session's events about the same share their groups.
+            let mut groups: [Option<Vec<usize>>; 5] = [const { None }; 5];
             let target = session
                 .queue
                 .map(|queue| directory.queues[usize::from(queue)].percentage);
@@ -108,14 +159,18 @@ impl<'q> Question<'q> {
                 if !inside || !self.wants(emission.metric) {
                     continue;
                 }
-                let wrapped = emission.metric.after_wrap_up();
+                let about = emission.metric.about();
                 let place = Place {
                     session: position,
                     segment: None,
-                    wrapped,
+                    about,
                 };
-                let groups = groups[usize::from(wrapped)]
-                    .get_or_insert_with(|| self.groups(conversation, place, directory, table));
+                let groups = groups[about as usize].get_or_insert_with(|| {
+                    let values_of = |dimension, values: &mut Vec<Atom<'d>>| {
+                        conversation.values(dimension, place, directory, values);
+                    };
+                    self.groups(&values_of, table)
+                });
                 let bucket = self.buckets.holding(emission.at);
                 for group in groups.iter() {
                     let group = &mut table.groups[*group];
@@ -133,10 +188,41 @@ impl<'q> Question<'q> {
         }
     }
 
-    /// Whether any column counts such an event. `nConversations` counts them all, but those of the flow family.
+    /// Adds what happened to an evaluation or a survey to the table.
+    fn count_assessment<'d>(
+        &self,
+        conversation: &Conversation,
+        assessment: &Assessment,
+        directory: &'d Directory,
+        now: i64,
+        table: &mut Table<'d>,
+    ) {
+        for event in &assessment.events {
+            let at = match self.time {
+                Time::Event => Some(event.emission.at),
+                Time::ConversationStart => Some(conversation.start),
+                Time::Created => Some(assessment.created),
+                Time::Released => assessment.released,
+            };
+            let inside = at.filter(|at| self.buckets.interval.contains(at) && event.emission.at <= now);
+            let Some(at) = inside.filter(|_| self.wants(event.emission.metric)) else {
+                continue;
+            };
+            let values_of = |dimension, values: &mut Vec<Atom<'d>>| {
+                assessment.values(event, dimension, conversation, directory, values);
+            };
+            let bucket = self.buckets.holding(at);
+            for group in self.groups(&values_of, table) {
+                let cell = table.groups[group].buckets.entry(bucket).or_default();
+                self.add(conversation.id, &event.emission, None, cell);
+            }
+        }
+    }
+
+    /// Whether any column counts such an event. `nConversations` counts all of its family.
     fn wants(&self, metric: Metric) -> bool {
         let counted = !self.columns_of(Metric::NConversations).is_empty() || !self.columns_of(metric).is_empty();
-        counted && !metric.flow_only()
+        counted && metric.family() == self.family
     }
 
     /// Adds one event to the columns it counts in.
@@ -156,20 +242,14 @@ impl<'q> Question<'q> {
         self.columns_of.get(metric as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// The groups an event at this place counts in: none when the filter turns it away, several when a dimension
+    /// The groups an event with these values counts in: none when the filter turns it away, several when a dimension
     /// has several values.
-    fn groups<'d>(
-        &self,
-        conversation: &Conversation,
-        place: Place<'_>,
-        directory: &'d Directory,
-        table: &mut Table<'d>,
-    ) -> Vec<usize> {
+    fn groups<'d>(&self, values_of: &dyn Fn(Dimension, &mut Vec<Atom<'d>>), table: &mut Table<'d>) -> Vec<usize> {
         let mut values = Vec::new();
         let passes = self.filter.holds(&mut |predicate: &Predicate| {
             values.clear();
             match &predicate.subject {
-                Subject::Dimension(Some(dimension)) => conversation.values(*dimension, place, directory, &mut values),
+                Subject::Dimension(Some(dimension)) => values_of(*dimension, &mut values),
                 Subject::Dimension(None) | Subject::Metric(_) => {}
             }
             predicate.meets(&values)
@@ -180,7 +260,7 @@ impl<'q> Question<'q> {
         let mut keys: Vec<Key<'d>> = vec![Vec::with_capacity(self.group_by.len())];
         for dimension in &self.group_by {
             let mut values = Vec::new();
-            conversation.values(*dimension, place, directory, &mut values);
+            values_of(*dimension, &mut values);
             keys = match (values.as_slice(), self.flatten) {
                 ([], _) => extended(&keys, &[vec![]]),
                 (_, true) => extended(&keys, &[values]),

@@ -82,6 +82,20 @@ impl Session {
         segment.kind == SegmentKind::Wrapup && self.late_by > 0 && now < segment.end + i64::from(self.late_by)
     }
 
+    /// Whether there is such an event.
+    pub(super) fn emitted(&self, metric: Metric) -> bool {
+        self.emissions.iter().any(|emission| emission.metric == metric)
+    }
+
+    /// How the session's flow ended.
+    pub(super) fn exit_reason(&self) -> &'static str {
+        if self.emitted(Metric::TFlowExit) {
+            "TRANSFER"
+        } else {
+            "DISCONNECT"
+        }
+    }
+
     /// The division the session belongs to.
     pub(super) fn division(&self, directory: &Directory) -> u8 {
         match (self.queue, self.user) {
@@ -110,6 +124,45 @@ impl Conversation {
     /// The id of the participant at that position.
     pub(super) fn participant_id(&self, session: usize) -> Uuid {
         self.derived_id(session, 0x9A27)
+    }
+
+    /// What the session's flow has for a dimension; nothing for those of evaluations and surveys, which know them
+    /// themselves, and for the conversation's end, which depends on when one looks.
+    fn flow_value<'d>(
+        &self,
+        dimension: Dimension,
+        session: &Session,
+        about: About,
+        directory: &'d Directory,
+    ) -> Option<Atom<'d>> {
+        let flow = session.flow.map(|flow| &directory.flows[usize::from(flow)])?;
+        let text = |text: &'static str| Some(Atom::Text(text));
+        match (dimension, about) {
+            (Dimension::FlowId, _) => Some(Atom::Id(flow.id)),
+            (Dimension::FlowName, _) => text(flow.name),
+            (Dimension::FlowType, _) => text(flow.kind),
+            (Dimension::FlowVersion, _) => text(FLOW_VERSION),
+            (Dimension::EntryType, _) => text(FLOW_ENTRY_TYPE),
+            (Dimension::EntryReason, _) => text(SERVICE_NUMBER),
+            (Dimension::StartingLanguage, _) | (Dimension::EndingLanguage, About::FlowEnd) => text(FLOW_LANGUAGE),
+            (Dimension::ExitReason, About::FlowEnd) => text(session.exit_reason()),
+            (Dimension::TransferType, About::FlowEnd) if session.emitted(Metric::TFlowExit) => text(FLOW_TRANSFER_TYPE),
+            (Dimension::FlowOutcomeId, About::FlowOutcome) => {
+                Some(Atom::Id(directory.flow_outcomes[self.flow_outcome(directory)]))
+            }
+            (Dimension::FlowOutcomeValue, About::FlowOutcome) => {
+                let failed = session.emitted(Metric::NFlowOutcomeFailed);
+                text(if failed { "FAILURE" } else { "SUCCESS" })
+            }
+            (Dimension::FlowMilestoneId, About::FlowMilestone) => Some(Atom::Id(directory.flow_milestone)),
+            _ => None,
+        }
+    }
+
+    /// Position of the outcome its flow is after.
+    fn flow_outcome(&self, directory: &Directory) -> usize {
+        let (_, random) = self.id.as_u64_pair();
+        usize::try_from(random).unwrap_or(0) % directory.flow_outcomes.len()
     }
 
     fn derived_id(&self, position: usize, purpose: u64) -> Uuid {
@@ -156,7 +209,7 @@ impl Conversation {
             )),
             Dimension::WrapUpCode => session
                 .wrap_up
-                .filter(|_| place.wrapped)
+                .filter(|_| place.about == About::WrapUp)
                 .map(|code| Atom::Id(directory.wrap_up_codes[usize::from(code)].id)),
             Dimension::RequestedLanguageId => session
                 .language
@@ -170,10 +223,6 @@ impl Conversation {
             Dimension::RequestedRouting | Dimension::UsedRouting => routed.then_some(Atom::Text("Standard")),
             Dimension::MessageType => (session.media == Media::Message).then_some(Atom::Text("webmessaging")),
             Dimension::FlowOutType => session.flow_out.map(Atom::Text),
-            Dimension::FlowId => session.flow.map(|flow| Atom::Id(directory.flows[usize::from(flow)].id)),
-            Dimension::FlowName => session
-                .flow
-                .map(|flow| Atom::Text(directory.flows[usize::from(flow)].name)),
             Dimension::ExternalContactId => {
                 (session.purpose == Purpose::Customer).then_some(Atom::Id(customer.contact_id))
             }
@@ -192,12 +241,17 @@ impl Conversation {
             Dimension::SegmentEnd => place.segment.map(|segment| Atom::Instant(segment.end)),
             Dimension::Conference => place.segment.map(|_| Atom::Text("false")),
             Dimension::ConversationStart => Some(Atom::Instant(self.start)),
-            // Whether it has ended depends on when one looks; the details query knows.
-            Dimension::ConversationEnd => None,
+            _ => self.flow_value(dimension, session, place.about, directory),
         };
         values.extend(value);
     }
 }
+
+/// What all flows have in common.
+pub(super) const FLOW_VERSION: &str = "28.0";
+pub(super) const FLOW_ENTRY_TYPE: &str = "dnis";
+pub(super) const FLOW_LANGUAGE: &str = "en-us";
+pub(super) const FLOW_TRANSFER_TYPE: &str = "ACD";
 
 /// The organisation's telephone number and e-mail address.
 pub(super) const SERVICE_NUMBER: &str = "tel:+493023125999";
@@ -220,8 +274,19 @@ pub(super) struct Place<'c> {
     pub(super) session: usize,
     /// The segment, when segments are being filtered rather than events.
     pub(super) segment: Option<&'c Segment>,
-    /// Whether the wrap-up code is known there.
-    pub(super) wrapped: bool,
+    pub(super) about: About,
+}
+
+/// What an event or segment is about besides its session: some dimensions have values only there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    Session,
+    /// The wrap-up code is known.
+    WrapUp,
+    /// How the flow ended is known.
+    FlowEnd,
+    FlowOutcome,
+    FlowMilestone,
 }
 
 /// A dimension's value, borrowed where it is text.
@@ -339,16 +404,35 @@ words!(
         NConsultTransferred = "nConsultTransferred",
         NConversations = "nConversations",
         NError = "nError",
+        NEvaluations = "nEvaluations",
+        NEvaluationsRescored = "nEvaluationsRescored",
         NFlow = "nFlow",
+        NFlowMilestone = "nFlowMilestone",
+        NFlowOutcome = "nFlowOutcome",
+        NFlowOutcomeFailed = "nFlowOutcomeFailed",
         NOffered = "nOffered",
         NOutbound = "nOutbound",
         NOutboundAttempted = "nOutboundAttempted",
         NOutboundConnected = "nOutboundConnected",
         NOverSla = "nOverSla",
+        NSurveyFullResponses = "nSurveyFullResponses",
+        NSurveyNpsDetractors = "nSurveyNpsDetractors",
+        NSurveyNpsPromoters = "nSurveyNpsPromoters",
+        NSurveyNpsResponses = "nSurveyNpsResponses",
+        NSurveyPartialResponses = "nSurveyPartialResponses",
+        NSurveyResponses = "nSurveyResponses",
+        NSurveysAbandoned = "nSurveysAbandoned",
+        NSurveysExpired = "nSurveysExpired",
+        NSurveysSent = "nSurveysSent",
+        NSurveysStarted = "nSurveysStarted",
         NTransferred = "nTransferred",
+        NWebSurveys = "nWebSurveys",
         OMessageTurn = "oMessageTurn",
         OServiceLevel = "oServiceLevel",
         OServiceTarget = "oServiceTarget",
+        OSurveyTotalScore = "oSurveyTotalScore",
+        OTotalCriticalScore = "oTotalCriticalScore",
+        OTotalScore = "oTotalScore",
         TAbandon = "tAbandon",
         TAcd = "tAcd",
         TActiveCallback = "tActiveCallback",
@@ -364,6 +448,7 @@ words!(
         TFlowDisconnect = "tFlowDisconnect",
         TFlowExit = "tFlowExit",
         TFlowOut = "tFlowOut",
+        TFlowOutcome = "tFlowOutcome",
         THandle = "tHandle",
         THeld = "tHeld",
         THeldComplete = "tHeldComplete",
@@ -383,18 +468,62 @@ impl Metric {
         matches!(self, Self::TAcw | Self::THandle)
     }
 
-    /// Whether it belongs to the flow family only and is no event of the conversation family.
-    pub(super) fn flow_only(self) -> bool {
-        matches!(
-            self,
-            Self::NFlow | Self::TFlow | Self::TFlowDisconnect | Self::TFlowExit
-        )
+    /// Whose aggregates count it.
+    pub(super) fn family(self) -> Family {
+        match self {
+            Self::NFlow
+            | Self::NFlowMilestone
+            | Self::NFlowOutcome
+            | Self::NFlowOutcomeFailed
+            | Self::TFlow
+            | Self::TFlowDisconnect
+            | Self::TFlowExit
+            | Self::TFlowOutcome => Family::Flows,
+            Self::NEvaluations | Self::NEvaluationsRescored | Self::OTotalCriticalScore | Self::OTotalScore => {
+                Family::Evaluations
+            }
+            Self::NSurveyFullResponses
+            | Self::NSurveyNpsDetractors
+            | Self::NSurveyNpsPromoters
+            | Self::NSurveyNpsResponses
+            | Self::NSurveyPartialResponses
+            | Self::NSurveyResponses
+            | Self::NSurveysAbandoned
+            | Self::NSurveysExpired
+            | Self::NSurveysSent
+            | Self::NSurveysStarted
+            | Self::NWebSurveys
+            | Self::OSurveyTotalScore => Family::Surveys,
+            _ => Family::Conversations,
+        }
     }
 
-    /// Whether conversation details show it among a session's metrics.
-    pub(super) fn in_details(self) -> bool {
-        !matches!(self, Self::TWait | Self::OServiceLevel)
+    /// What its events are about besides their session.
+    pub(super) fn about(self) -> About {
+        match self {
+            Self::NFlowMilestone => About::FlowMilestone,
+            Self::NFlowOutcome | Self::NFlowOutcomeFailed | Self::TFlowOutcome => About::FlowOutcome,
+            Self::TFlow | Self::TFlowDisconnect | Self::TFlowExit => About::FlowEnd,
+            metric if metric.after_wrap_up() => About::WrapUp,
+            _ => About::Session,
+        }
     }
+
+    /// Whether conversation details show it among a session's metrics. Those of outcomes and milestones are shown in
+    /// flow aggregates only, as are the outcomes themselves.
+    pub(super) fn in_details(self) -> bool {
+        let flows = matches!(self.about(), About::FlowOutcome | About::FlowMilestone);
+        !flows && !matches!(self, Self::TWait | Self::OServiceLevel)
+    }
+}
+
+/// A family of aggregates: each counts metrics of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Conversations,
+    Flows,
+    Evaluations,
+    Surveys,
 }
 
 words!(
@@ -405,6 +534,7 @@ words!(
         Ani = "ani",
         CallbackNumber = "callbackNumber",
         Conference = "conference",
+        ContextId = "contextId",
         ConversationEnd = "conversationEnd",
         ConversationId = "conversationId",
         ConversationInitiator = "conversationInitiator",
@@ -414,10 +544,23 @@ words!(
         DisconnectType = "disconnectType",
         DivisionId = "divisionId",
         Dnis = "dnis",
+        EndingLanguage = "endingLanguage",
+        EntryReason = "entryReason",
+        EntryType = "entryType",
+        EvaluationContextId = "evaluationContextId",
+        EvaluationId = "evaluationId",
+        EvaluatorId = "evaluatorId",
+        ExitReason = "exitReason",
         ExternalContactId = "externalContactId",
         FlowId = "flowId",
+        FlowMilestoneId = "flowMilestoneId",
         FlowName = "flowName",
         FlowOutType = "flowOutType",
+        FlowOutcomeId = "flowOutcomeId",
+        FlowOutcomeValue = "flowOutcomeValue",
+        FlowType = "flowType",
+        FlowVersion = "flowVersion",
+        FormId = "formId",
         InteractionType = "interactionType",
         MediaType = "mediaType",
         MessageType = "messageType",
@@ -426,13 +569,26 @@ words!(
         Provider = "provider",
         Purpose = "purpose",
         QueueId = "queueId",
+        Released = "released",
         RequestedLanguageId = "requestedLanguageId",
         RequestedRouting = "requestedRouting",
         RequestedRoutingSkillId = "requestedRoutingSkillId",
+        Rescored = "rescored",
         SegmentEnd = "segmentEnd",
         SegmentStart = "segmentStart",
         SegmentType = "segmentType",
         SessionId = "sessionId",
+        StartingLanguage = "startingLanguage",
+        SurveyFormContextId = "surveyFormContextId",
+        SurveyFormId = "surveyFormId",
+        SurveyFormName = "surveyFormName",
+        SurveyId = "surveyId",
+        SurveyPartialResponse = "surveyPartialResponse",
+        SurveyPromoterScore = "surveyPromoterScore",
+        SurveyStatus = "surveyStatus",
+        SurveyType = "surveyType",
+        SystemSubmitted = "systemSubmitted",
+        TransferType = "transferType",
         UsedRouting = "usedRouting",
         UserId = "userId",
         WrapUpCode = "wrapUpCode",

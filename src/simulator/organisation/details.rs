@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::calendar::{self, iso};
 use super::conversation::{
-    Atom, Conversation, Dimension, Media, Metric, Place, Purpose, SERVICE_ADDRESS, SERVICE_NUMBER, Segment,
-    SegmentKind, Session, participant_name,
+    About, Atom, Conversation, Dimension, FLOW_ENTRY_TYPE, FLOW_LANGUAGE, FLOW_TRANSFER_TYPE, FLOW_VERSION, Media,
+    Metric, Place, Purpose, SERVICE_ADDRESS, SERVICE_NUMBER, Segment, SegmentKind, Session, participant_name,
 };
 use super::dice::scramble;
 use super::directory::Directory;
@@ -23,7 +23,7 @@ pub(super) struct Question<'q> {
     interval: Range<i64>,
     conversation_filters: Vec<Filter>,
     segment_filters: Vec<Filter>,
-    /// Asks about evaluations, surveys or resolutions, of which there are none.
+    /// Asks about evaluations, surveys or resolutions, of which details here tell none.
     unanswerable: bool,
     order_by: &'q str,
     order: &'q str,
@@ -266,7 +266,10 @@ impl<'a> Seen<'a> {
         let place = Place {
             session,
             segment,
-            wrapped: segment.is_some_and(|segment| segment.kind == SegmentKind::Wrapup),
+            about: match segment {
+                Some(segment) if segment.kind == SegmentKind::Wrapup => About::WrapUp,
+                _ => About::Session,
+            },
         };
         let mut values = Vec::new();
         self.conversation.values(dimension, place, self.directory, &mut values);
@@ -419,18 +422,15 @@ impl<'a> Seen<'a> {
         json.set("flowId", flow.id.to_string());
         json.set("flowName", flow.name);
         json.set("flowType", flow.kind);
-        json.set("flowVersion", "28.0");
+        json.set("flowVersion", FLOW_VERSION);
         json.set("entryReason", SERVICE_NUMBER);
-        json.set("entryType", "dnis");
-        json.set("startingLanguage", "en-us");
+        json.set("entryType", FLOW_ENTRY_TYPE);
+        json.set("startingLanguage", FLOW_LANGUAGE);
         if over {
-            let left = session
-                .emissions
-                .iter()
-                .any(|emission| emission.metric == Metric::TFlowExit);
-            json.set("endingLanguage", "en-us");
-            json.set("exitReason", if left { "TRANSFER" } else { "DISCONNECT" });
-            json.set_some("transferType", left.then_some("ACD"));
+            let left = session.emitted(Metric::TFlowExit);
+            json.set("endingLanguage", FLOW_LANGUAGE);
+            json.set("exitReason", session.exit_reason());
+            json.set_some("transferType", left.then_some(FLOW_TRANSFER_TYPE));
         }
         json.0.into()
     }

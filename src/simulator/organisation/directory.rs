@@ -17,6 +17,9 @@ pub(super) struct Directory {
     pub(super) skills: Vec<Named>,
     pub(super) languages: Vec<Named>,
     pub(super) flows: Vec<Flow>,
+    /// What flows try to achieve, and a place on the way.
+    pub(super) flow_outcomes: Vec<Uuid>,
+    pub(super) flow_milestone: Uuid,
     pub(super) customers: Vec<Customer>,
     pub(super) presences: Vec<Presence>,
 }
@@ -169,6 +172,8 @@ impl Directory {
             ),
             languages: named("language", &["English", "German", "French"]),
             flows: flows(&id),
+            flow_outcomes: (0..2).map(|index| id("flow outcome", index)).collect(),
+            flow_milestone: id("flow milestone", 0),
             customers: customers(&id),
             presences: presences(&id),
         }

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Weekday, tz::TimeZone};
 use super::conversation::{
     Conversation, Direction, Disconnect, Emission, Media, Metric, Purpose, Segment, SegmentKind, Session,
 };
-use super::dice::Dice;
+use super::dice::{Dice, scramble};
 use super::directory::{Directory, Queue};
 
 /// How many days after its first an ordinary conversation can still emit events.
@@ -261,6 +261,19 @@ impl<'s, 'd> Story<'s, 'd> {
             Metric::TFlowExit
         };
         ivr.emit(exit, end, end - start);
+        // Drawn from the id, so that the days stay what they were before there were outcomes.
+        let (random, _) = self.conversation.id.as_u64_pair();
+        let [outcome, failure, milestone] = [1, 2, 3].map(|draw| scramble(random ^ draw) % 100);
+        if outcome < 80 {
+            ivr.emit(Metric::NFlowOutcome, end, 1);
+            ivr.emit(Metric::TFlowOutcome, end, end - start);
+            if lost || failure < 12 {
+                ivr.emit(Metric::NFlowOutcomeFailed, end, 1);
+            }
+        }
+        if milestone < 70 {
+            ivr.emit(Metric::NFlowMilestone, start.midpoint(end), 1);
+        }
         self.sessions.push(ivr.done());
         (!lost).then_some(end)
     }

@@ -7,6 +7,7 @@
 //! Bodies are expected to have the schema's shape already; what a schema cannot decide is refused here.
 
 mod aggregates;
+mod assessments;
 mod calendar;
 mod conversation;
 mod details;
@@ -30,7 +31,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use conversation::{Conversation, Dimension, Place};
+use conversation::{About, Conversation, Dimension, Family, Place};
 use directory::Directory;
 use generation::{DAY_MS, LONGEST_DAYS, STRETCHED_DAYS};
 
@@ -126,12 +127,37 @@ impl Organisation {
 
     /// `POST /api/v2/analytics/conversations/aggregates/query`.
     pub fn aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
-        let question = aggregates::Question::parse(body, switches)?;
-        let days = self.days_emitting(
-            question.buckets.interval.start,
-            question.buckets.interval.end.min(now.as_millisecond() + 1),
-        );
-        Ok(question.answer(days, &self.directory, now.as_millisecond(), switches))
+        self.aggregates_of(Family::Conversations, body, now, switches)
+    }
+
+    /// `POST /api/v2/analytics/flows/aggregates/query`.
+    pub fn flow_aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        self.aggregates_of(Family::Flows, body, now, switches)
+    }
+
+    /// `POST /api/v2/analytics/evaluations/aggregates/query`.
+    pub fn evaluation_aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        self.aggregates_of(Family::Evaluations, body, now, switches)
+    }
+
+    /// `POST /api/v2/analytics/surveys/aggregates/query`.
+    pub fn survey_aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        self.aggregates_of(Family::Surveys, body, now, switches)
+    }
+
+    fn aggregates_of(
+        &self,
+        family: Family,
+        body: &Value,
+        now: Timestamp,
+        switches: &Switches,
+    ) -> Result<Value, Refusal> {
+        let question = aggregates::Question::parse(family, body, switches)?;
+        let now = now.as_millisecond();
+        let Range { start, end } = question.buckets.interval;
+        let start = start - question.days_looked_back() * DAY_MS;
+        let days = self.days_emitting(start, end.min(now + 1));
+        Ok(question.answer(days, &self.shape(), now, switches))
     }
 
     /// `POST /api/v2/analytics/conversations/details/query`.
@@ -205,14 +231,14 @@ impl Organisation {
                 for (session, part) in told.sessions.iter().enumerate() {
                     let seen = part.emissions.iter().filter(|emission| {
                         let inside = (start..end).contains(&emission.at) && part.visible_at(emission) <= now;
-                        inside && !emission.metric.flow_only()
+                        inside && emission.metric.family() == Family::Conversations
                     });
                     events.extend(seen.map(|emission| Event {
                         metric: emission.metric.word(),
                         value: emission.value,
                         emitted_at: timestamp(emission.at),
                         conversation_id: told.id.to_string(),
-                        wrapped: emission.metric.after_wrap_up(),
+                        about: emission.metric.about(),
                         place: (Arc::clone(&day), conversation, session),
                         directory: Arc::clone(&self.directory),
                     }));
@@ -352,7 +378,7 @@ pub struct Event {
     pub emitted_at: Timestamp,
     /// The conversation it belongs to.
     pub conversation_id: String,
-    wrapped: bool,
+    about: About,
     place: (Arc<Day>, usize, usize),
     directory: Arc<Directory>,
 }
@@ -364,7 +390,7 @@ impl Event {
         let place = Place {
             session: *session,
             segment: None,
-            wrapped: self.wrapped,
+            about: self.about,
         };
         let mut values = Vec::new();
         if let Some(dimension) = Dimension::parse(dimension) {

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::aggregates::strings;
 use super::calendar::iso;
-use super::conversation::{Atom, Conversation, Dimension, Media, Place, Purpose, SegmentKind};
+use super::conversation::{About, Atom, Conversation, Dimension, Media, Place, Purpose, SegmentKind};
 use super::directory::{Directory, UserState};
 use super::filter::{Filter, Predicate, Subject};
 use super::timeline::{Period, SystemPresence};
@@ -272,7 +272,7 @@ fn observation(conversation: &Conversation, session: usize, directory: &Director
     let place = Place {
         session,
         segment: None,
-        wrapped: false,
+        about: About::Session,
     };
     let values = |dimension| {
         let mut values = Vec::new();

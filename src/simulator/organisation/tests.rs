@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod families;
 mod queues;
 mod users;
 
