@@ -77,6 +77,7 @@ pub async fn get(
         page: query.page,
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),
+        formulas: None,
         filename: lookup.name().to_owned(),
     };
     rows.respond(delivery.format, api.clock.now(), &method, &headers).await

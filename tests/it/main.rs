@@ -14,6 +14,7 @@ mod conformance;
 mod failures;
 mod formats;
 mod harness;
+mod kpis;
 mod limits;
 mod logs;
 mod lookups;
