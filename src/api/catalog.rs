@@ -1,5 +1,7 @@
 //! `/v1/catalog`: what can be asked for, from the tables that validate it.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Bytes,
     extract::State,
@@ -13,7 +15,7 @@ use super::{auth::Caller, conditional, format::Format, problem::Problem};
 use crate::{
     config::Scope,
     query::{
-        Dimension, Families, Metric, Source, Statistic,
+        Dimension, Families, Kpi, Metric, Source, Statistic,
         catalogue::{
             self, Combination, DetailsLevel, Lookup, Observation, Observed, Qualifier, Rollup, Shows, Side, Unit,
         },
@@ -38,15 +40,15 @@ impl Default for CatalogApi {
 
 /// List what can be asked for
 ///
-/// Every metric, with its statistics and the names to select each by; every dimension, with what can be done with
-/// it. Figures are combined (over time, and over the media types that Genesys Cloud tells apart) only where that is
+/// Every metric, with its statistics and the names to select each by; every KPI, with its formula; every dimension,
+/// with what can be done with it. Figures are combined (over time, and over the media types that Genesys Cloud tells apart) only where that is
 /// exact; what `never` combines is asked of Genesys Cloud for the whole, or refused.
 #[utoipa::path(
     get,
     path = "/v1/catalog",
     operation_id = "getCatalog",
     tag = "Queries",
-    responses((status = 200, description = "Metrics and dimensions", body = Catalog)),
+    responses((status = 200, description = "Metrics, KPIs and dimensions", body = Catalog)),
 )]
 pub async fn get(
     State(api): State<CatalogApi>,
@@ -67,6 +69,8 @@ pub(super) struct Catalog {
     buckets: Vec<CatalogBucket>,
     /// What is counted and measured.
     metrics: Vec<CatalogMetric>,
+    /// What is worked out of statistics that add, after they have been added up.
+    kpis: Vec<CatalogKpi>,
     /// What it is told apart by.
     dimensions: Vec<CatalogDimension>,
     /// What can be observed of queues at this moment, by `/v1/now/queues`.
@@ -155,6 +159,53 @@ struct CatalogStatistic {
     over_media_types: CatalogCombination,
 }
 
+/// A figure worked out of statistics that add. Where it is a metric's own figure it has that column's name.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "name": "abandon.rate", "columns": ["abandon.rate"], "source": "conversations", "version": 1,
+    "formula": "tAbandon.count / nOffered.count",
+    "parts": [
+        {"metric": "tAbandon", "statistic": "count", "column": "conversation.abandoned"},
+        {"metric": "nOffered", "statistic": "count", "column": "conversation.offered"}
+    ],
+    "unit": "ratio", "meaning": "Abandon rate: share of the conversations offered that were given up.",
+    "differs": null, "byAgent": false
+}))]
+struct CatalogKpi {
+    /// The friendly name.
+    name: &'static str,
+    /// The names it is selected by: the friendly one and, if it has one, its abbreviation.
+    columns: Vec<&'static str>,
+    /// The family of figures it belongs to.
+    source: &'static str,
+    /// Which formula of that name this is: it is raised when the formula changes.
+    #[schema(minimum = 1)]
+    version: u32,
+    /// How it is worked out. What is divided by nothing is empty.
+    formula: String,
+    /// What it is worked out of.
+    parts: Vec<CatalogPart>,
+    /// What it is a number of.
+    unit: CatalogUnit,
+    /// What it says.
+    meaning: &'static str,
+    /// How Genesys Cloud itself is known to define a figure of that name otherwise.
+    differs: Option<&'static str>,
+    /// Whether it can be grouped by or filtered on an agent: not if a part belongs to the queue.
+    by_agent: bool,
+}
+
+/// A statistic a KPI is worked out of.
+#[derive(Serialize, ToSchema)]
+struct CatalogPart {
+    /// Genesys Cloud's own name of the metric.
+    metric: Cow<'static, str>,
+    statistic: &'static str,
+    /// The name it is selected by itself.
+    column: String,
+}
+
 /// A dimension.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -210,13 +261,17 @@ enum CatalogRollup {
     None,
 }
 
-/// What a number is a number of. A ratio lies between 0 and 1; points are those of a form.
-#[derive(Serialize, ToSchema)]
+/// What a number is a number of. A ratio is a share: 0.25 is a quarter; points are those of a form.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum CatalogUnit {
+pub enum CatalogUnit {
+    /// Things.
     Count,
+    /// Milliseconds.
     Milliseconds,
+    /// A share, or a goal in that unit.
     Ratio,
+    /// Points of a form.
     Points,
 }
 
@@ -249,6 +304,7 @@ impl Catalog {
                 .map(|(name, _, meaning)| CatalogBucket { name, meaning })
                 .collect(),
             metrics: catalogue::METRICS.iter().map(CatalogMetric::new).collect(),
+            kpis: catalogue::KPIS.iter().map(CatalogKpi::new).collect(),
             dimensions: catalogue::DIMENSIONS.iter().map(CatalogDimension::new).collect(),
             observations: catalogue::OBSERVATIONS.iter().map(CatalogObservation::new).collect(),
         }
@@ -310,15 +366,38 @@ impl CatalogStatistic {
     fn new(metric: &Metric, statistic: Statistic) -> Self {
         Self {
             statistic: statistic.suffix(),
-            unit: match metric.unit_of(statistic) {
-                Unit::Count => CatalogUnit::Count,
-                Unit::Milliseconds => CatalogUnit::Milliseconds,
-                Unit::Ratio => CatalogUnit::Ratio,
-                Unit::Points => CatalogUnit::Points,
-            },
+            unit: metric.unit_of(statistic).into(),
             columns: metric.columns(statistic),
             over_time: metric.over_time(statistic).into(),
             over_media_types: metric.over_media_types(statistic).into(),
+        }
+    }
+}
+
+impl CatalogKpi {
+    fn new(kpi: &Kpi) -> Self {
+        let mut parts: Vec<CatalogPart> = Vec::new();
+        for part in kpi.formula.parts() {
+            let column = part.metric.friendly(part.statistic);
+            if parts.iter().all(|earlier| earlier.column != column) {
+                parts.push(CatalogPart {
+                    metric: part.metric.qualified(),
+                    statistic: part.statistic.suffix(),
+                    column,
+                });
+            }
+        }
+        Self {
+            name: kpi.name,
+            columns: kpi.columns().collect(),
+            source: kpi.source().name(),
+            version: kpi.version,
+            formula: kpi.formula.to_string(),
+            parts,
+            unit: kpi.formula.unit().into(),
+            meaning: kpi.meaning,
+            differs: kpi.differs,
+            by_agent: kpi.by_agent(),
         }
     }
 }
@@ -348,6 +427,17 @@ impl CatalogDimension {
 
 fn names_of(families: Families) -> Vec<&'static str> {
     families.each().map(Source::name).collect()
+}
+
+impl From<Unit> for CatalogUnit {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Count => Self::Count,
+            Unit::Milliseconds => Self::Milliseconds,
+            Unit::Ratio => Self::Ratio,
+            Unit::Points => Self::Points,
+        }
+    }
 }
 
 impl From<Combination> for CatalogCombination {

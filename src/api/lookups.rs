@@ -79,6 +79,7 @@ pub async fn get(
         page: query.page,
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),
+        formulas: None,
         filename: lookup.name().to_owned(),
         // There are no instants among names.
         time_zone: Zone::utc(),

@@ -78,6 +78,7 @@ pub async fn queues(
         page: query.page,
         path: "/v1/now/queues",
         question: Some(&query_string.pairs),
+        formulas: None,
         filename: "queues-now".to_owned(),
         time_zone: Zone::utc(),
     };

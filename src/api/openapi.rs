@@ -78,6 +78,9 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         if let Some(offered) = formats_of(path) {
             parameters.extend(delivery_parameters(offered));
         }
+        if path == "/v1/query" {
+            parameters.push(explain_parameter());
+        }
         if method == "get" {
             parameters.push(json!({
                 "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
@@ -193,6 +196,15 @@ fn delivery_parameters(offered: &[Format]) -> [Value; 4] {
             "description": "If Genesys Cloud fails: a held answer, marked as stale, or the failure",
         }),
     ]
+}
+
+fn explain_parameter() -> Value {
+    json!({
+        "name": "explain", "in": "query", "required": false,
+        "schema": {"type": "string", "enum": super::params::Explain::NAMES},
+        "description": "Adds to `meta` how each column that is worked out comes about; with `format=json` or \
+            `format=table` only",
+    })
 }
 
 fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Value) {

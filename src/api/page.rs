@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::limits;
+use super::{catalog::CatalogUnit, limits};
 use crate::{
     encode,
-    query::Page,
+    query::{Column, Page, catalogue},
     table::{CacheUse, Provenance, Table},
 };
 
@@ -57,6 +57,46 @@ pub struct Meta {
     pub cache: &'static str,
     /// Requests to Genesys Cloud this answer cost.
     pub upstream_calls: u32,
+    /// With `explain=formula`: how each selected column that is worked out comes about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub formulas: Option<Vec<ColumnFormula>>,
+}
+
+/// How the figures of a column are worked out, after their parts have been added up.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "abandon.rate", "formula": "tAbandon.count / nOffered.count", "version": 1, "unit": "ratio", "differs": null
+}))]
+pub struct ColumnFormula {
+    /// The column, by the name it was asked for.
+    pub name: String,
+    /// The formula, in Genesys Cloud's names of metrics and statistics.
+    pub formula: String,
+    /// Which formula of that name this is: it is raised when the formula changes.
+    #[schema(minimum = 1)]
+    pub version: u32,
+    /// What the figure is a number of.
+    pub unit: CatalogUnit,
+    /// How Genesys Cloud itself is known to define a figure of that name otherwise.
+    pub differs: Option<&'static str>,
+}
+
+impl ColumnFormula {
+    /// Those of the columns that are worked out.
+    pub fn of(columns: &[Column]) -> Vec<Self> {
+        let formula = |column: &Column| {
+            let explanation = catalogue::explanation(&column.value)?;
+            Some(Self {
+                name: column.name.clone(),
+                formula: explanation.formula,
+                version: explanation.version,
+                unit: explanation.unit.into(),
+                differs: explanation.differs,
+            })
+        };
+        columns.iter().filter_map(formula).collect()
+    }
 }
 
 fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -88,6 +128,7 @@ impl From<&Provenance> for Meta {
                 CacheUse::Stale => "stale",
             },
             upstream_calls: provenance.upstream_calls,
+            formulas: None,
         }
     }
 }
@@ -125,16 +166,16 @@ fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<St
 
 /// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`; and how many of
 /// its bytes come before `meta`.
-pub fn document(head: &PageHead, provenance: &Provenance, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
-    around(head, provenance, |body| {
+pub fn document(head: &PageHead, meta: impl Into<Meta>, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+    around(head, &meta.into(), |body| {
         body.extend_from_slice(b"\"entities\":");
         write_entities(body);
     })
 }
 
 /// The same of a table: `columns` and `rows` take the place of `entities`.
-pub fn table_document(head: &PageHead, provenance: &Provenance, table: &Table) -> (Bytes, usize) {
-    around(head, provenance, |body| {
+pub fn table_document(head: &PageHead, meta: impl Into<Meta>, table: &Table) -> (Bytes, usize) {
+    around(head, &meta.into(), |body| {
         body.extend_from_slice(b"\"columns\":");
         encode::table::write_columns(table, body);
         body.extend_from_slice(b",\"rows\":");
@@ -142,14 +183,14 @@ pub fn table_document(head: &PageHead, provenance: &Provenance, table: &Table) -
     })
 }
 
-fn around(head: &PageHead, provenance: &Provenance, write_members: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+fn around(head: &PageHead, meta: &Meta, write_members: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
     body.pop();
     body.push(b',');
     write_members(&mut body);
     let answer_bytes = body.len();
     body.extend_from_slice(b",\"meta\":");
-    serde_json::to_writer(&mut body, &Meta::from(provenance)).expect("writing to memory does not fail");
+    serde_json::to_writer(&mut body, meta).expect("writing to memory does not fail");
     body.push(b'}');
     (body.into(), answer_bytes)
 }

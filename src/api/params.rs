@@ -1,7 +1,8 @@
 //! From a request's parts to what a handler wants: the fields of the question, and how to deliver the answer.
 //!
 //! The question itself is parsed in [`query`](crate::query); here it is only found (in the body or in the query
-//! string) and parted from `format`, `max_age`, `max_stale` and `on_error`, which every route takes alike.
+//! string) and parted from `format`, `max_age`, `max_stale` and `on_error`, which every route takes alike, and from
+//! `explain`, which some take.
 
 use std::time::Duration;
 
@@ -53,6 +54,51 @@ pub struct Delivery {
     pub format: Format,
     /// How fresh.
     pub freshness: Freshness,
+    /// What to explain beside the answer.
+    pub explain: Option<Explain>,
+}
+
+/// What can be explained beside an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explain {
+    /// How the columns that are worked out come about.
+    Formula,
+}
+
+impl Explain {
+    /// All there are, as `explain=` takes them.
+    pub const NAMES: [&str; 1] = ["formula"];
+
+    /// Only these formats have a place for it.
+    fn fits(format: Format) -> bool {
+        matches!(format, Format::Json | Format::Table)
+    }
+}
+
+/// What a route offers to choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Offered {
+    formats: &'static [Format],
+    explains: bool,
+}
+
+impl Offered {
+    /// Formats, and explanations beside those that have a place for them.
+    pub fn explained(formats: &'static [Format]) -> Self {
+        Self {
+            formats,
+            explains: true,
+        }
+    }
+}
+
+impl From<&'static [Format]> for Offered {
+    fn from(formats: &'static [Format]) -> Self {
+        Self {
+            formats,
+            explains: false,
+        }
+    }
 }
 
 impl Delivery {
@@ -61,8 +107,9 @@ impl Delivery {
     pub fn take(
         query: &QueryString,
         headers: &HeaderMap,
-        offered: &[Format],
+        offered: impl Into<Offered>,
     ) -> Result<(Self, Vec<(String, String)>), DeliveryError> {
+        let offered = offered.into();
         let mut taken = Taken::default();
         let mut rest = Vec::new();
         for (name, value) in &query.pairs {
@@ -70,20 +117,31 @@ impl Delivery {
                 rest.push((name.clone(), value.clone()));
             }
         }
+        let format = match taken.format {
+            Some(format) => Ok(format),
+            None => Format::negotiate(headers, offered.formats),
+        };
+        if taken.explain.is_some() && format.as_ref().is_ok_and(|format| !Explain::fits(*format)) {
+            taken
+                .complaints
+                .push(Complaint::at("/explain", "needs `format=json` or `format=table`"));
+        }
         if !taken.complaints.is_empty() {
             return Err(DeliveryError::Complaints(taken.complaints, rest));
         }
-        let format = match taken.format {
-            Some(format) => format,
-            None => Format::negotiate(headers, offered).map_err(DeliveryError::NotAcceptable)?,
-        };
+        let format = format.map_err(DeliveryError::NotAcceptable)?;
         let directives = freshness_of(headers);
         let freshness = Freshness {
             max_age: taken.max_age.or(directives.max_age),
             max_stale: taken.max_stale.or(directives.max_stale),
             on_error: taken.on_error.unwrap_or_default(),
         };
-        Ok((Self { format, freshness }, rest))
+        let delivery = Self {
+            format,
+            freshness,
+            explain: taken.explain,
+        };
+        Ok((delivery, rest))
     }
 }
 
@@ -114,7 +172,7 @@ impl DeliveryError {
 pub fn beside_body<T>(
     query: &QueryString,
     headers: &HeaderMap,
-    offered: &[Format],
+    offered: impl Into<Offered>,
     parsed: Result<T, Vec<Complaint>>,
 ) -> Result<(Delivery, T), Problem> {
     let (delivery, rest) = match Delivery::take(query, headers, offered) {
@@ -146,15 +204,17 @@ struct Taken {
     max_age: Option<Duration>,
     max_stale: Option<Duration>,
     on_error: Option<OnError>,
+    explain: Option<Explain>,
     complaints: Vec<Complaint>,
 }
 
 impl Taken {
     /// Whether the parameter is one about delivery.
-    fn take(&mut self, name: &str, value: &str, offered: &[Format]) -> bool {
+    fn take(&mut self, name: &str, value: &str, offered: Offered) -> bool {
+        let formats = offered.formats;
         let outcome = match name {
-            "format" => put(&mut self.format, Format::named(value, offered), || {
-                let names: Vec<_> = offered.iter().map(|format| format!("`{}`", format.name())).collect();
+            "format" => put(&mut self.format, Format::named(value, formats), || {
+                let names: Vec<_> = formats.iter().map(|format| format!("`{}`", format.name())).collect();
                 match names.as_slice() {
                     [others @ .., last] if !others.is_empty() => format!("must be {} or {last}", others.join(", ")),
                     names => format!("must be {}", names.concat()),
@@ -169,6 +229,10 @@ impl Taken {
                     _ => None,
                 };
                 put(&mut self.on_error, on_error, || "must be `stale` or `fail`".to_owned())
+            }
+            "explain" if offered.explains => {
+                let explain = Explain::NAMES.contains(&value).then_some(Explain::Formula);
+                put(&mut self.explain, explain, || "must be `formula`".to_owned())
             }
             _ => return false,
         };
@@ -336,6 +400,36 @@ mod tests {
         let pointers: Vec<&str> = complaints.iter().map(|complaint| complaint.pointer.as_str()).collect();
         assert_eq!(pointers, ["/format", "/max_age", "/max_stale", "/on_error", "/max_age"]);
         assert_eq!(rest.len(), 1);
+    }
+
+    #[test]
+    fn explanations_are_for_routes_and_formats_that_have_a_place_for_them() {
+        let rows = Offered::explained(Format::OF_ROWS);
+        for (text, expected) in [
+            ("", Ok(None)),
+            ("explain=formula", Ok(Some(Explain::Formula))),
+            ("explain=formula&format=table", Ok(Some(Explain::Formula))),
+            ("explain=formula&format=csv", Err("/explain")),
+            ("explain=formula&format=xml", Err("/format")),
+            ("explain=1", Err("/explain")),
+            ("explain=", Err("/explain")),
+            ("explain=formula&explain=formula", Err("/explain")),
+        ] {
+            let found = match Delivery::take(&query(text), &HeaderMap::new(), rows) {
+                Ok((delivery, _)) => Ok(delivery.explain),
+                Err(DeliveryError::Complaints(complaints, _)) => {
+                    Err(complaints.into_iter().map(|each| each.pointer).collect::<Vec<_>>())
+                }
+                Err(other) => panic!("{text}: {other:?}"),
+            };
+            let expected = expected.map_err(|pointer| vec![pointer.to_owned()]);
+            assert_eq!(found, expected, "{text}");
+        }
+        let csv = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/csv"))]);
+        assert!(Delivery::take(&query("explain=formula"), &csv, rows).is_err());
+        // Elsewhere it is a parameter like any other nobody knows.
+        let (delivery, rest) = Delivery::take(&query("explain=formula"), &HeaderMap::new(), Format::OF_ROWS).unwrap();
+        assert_eq!((delivery.explain, rest.len()), (None, 1));
     }
 
     #[test]

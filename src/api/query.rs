@@ -12,8 +12,8 @@ use super::{
     format::Format,
     limits::Deadline,
     lookups,
-    page::{self, Meta, PageHead},
-    params::{Delivery, JsonBody, QueryString, beside_body},
+    page::{self, ColumnFormula, Meta, PageHead},
+    params::{Delivery, Explain, JsonBody, Offered, QueryString, beside_body},
     problem::Problem,
     rows::{EVERYTHING, Rows, TableAnswer},
 };
@@ -65,7 +65,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
+    let (delivery, question) = Delivery::take(&query_string, &headers, Offered::explained(Format::OF_ROWS))
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked::new(&request, query, Some(query_string.pairs));
@@ -104,7 +104,8 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let parsed = QueryRequest::from_json(&body).meaning(|request| api.parse(request));
-    let (delivery, (request, query)) = beside_body(&query_string, &headers, Format::OF_ROWS, parsed)?;
+    let offered = Offered::explained(Format::OF_ROWS);
+    let (delivery, (request, query)) = beside_body(&query_string, &headers, offered, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -154,6 +155,9 @@ impl QueryApi {
             page: query.page,
             path: "/v1/query",
             question: asked.get_form.as_deref(),
+            formulas: delivery
+                .explain
+                .map(|Explain::Formula| ColumnFormula::of(&query.columns)),
             filename: filename(&query.aggregate),
             time_zone: query.aggregate.time_zone,
         };

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     conditional::{self, Representation},
     format::Format,
-    page::{self, Meta, PageHead},
+    page::{self, ColumnFormula, Meta, PageHead},
     problem::{Problem, ProblemKind},
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct Rows<'a> {
     pub question: Option<&'a [(String, String)]>,
     /// The zone that instants are shown in.
     pub time_zone: Zone,
+    /// How its columns come about, if that was asked.
+    pub formulas: Option<Vec<ColumnFormula>>,
     /// What a file of them is called, without its ending: letters, digits, dots and dashes.
     pub filename: String,
 }
@@ -72,13 +74,18 @@ impl Rows<'_> {
     }
 
     /// The body, and how many of its bytes come before what says how it came about.
-    async fn encode(self, format: Format) -> Result<(Bytes, usize), Problem> {
+    async fn encode(mut self, format: Format) -> Result<(Bytes, usize), Problem> {
+        let formulas = self.formulas.take();
         let (table, provenance) = (&self.answer.table, &self.answer.provenance);
+        let meta = || Meta {
+            formulas,
+            ..provenance.into()
+        };
         match format {
-            Format::Json => Ok(page::document(&self.head(), provenance, |body| {
+            Format::Json => Ok(page::document(&self.head(), meta(), |body| {
                 encode::json::write_entities(table, body);
             })),
-            Format::Table => Ok(page::table_document(&self.head(), provenance, table)),
+            Format::Table => Ok(page::table_document(&self.head(), meta(), table)),
             Format::Ndjson => Ok(written(|body| encode::ndjson::write_lines(table, body))),
             Format::Csv => Ok(written(|body| encode::csv::write_records(table, body))),
             Format::Xlsx => workbook(self.answer.table, &self.answer.provenance).await,
@@ -203,7 +210,7 @@ enum TableAnswerKind {
     Number,
 }
 
-/// What a number is a number of. A ratio lies between 0 and 1.
+/// What a number is a number of. A ratio is a share: 0.25 is a quarter.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "only its schema is used: answers are written straight to bytes")]

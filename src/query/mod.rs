@@ -17,7 +17,7 @@ pub mod request;
 pub mod source;
 mod suggest;
 
-pub use catalogue::{Dimension, Metric, Statistic};
+pub use catalogue::{Dimension, Kpi, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
 pub use interval::{Granularity, Range, Zone};
@@ -37,6 +37,8 @@ pub struct Query {
     pub columns: Vec<Column>,
     /// Sort keys, most significant first; empty means by interval, then by group.
     pub order_by: Vec<OrderBy>,
+    /// The most rows of the ordered answer, all pages together.
+    pub limit: Option<u32>,
     /// Which rows of the ordered answer to show.
     pub page: Page,
     /// What to do about buckets in which nothing happened.
@@ -89,6 +91,8 @@ pub enum ColumnValue {
     Name(&'static Dimension),
     /// One statistic of a metric.
     Metric(&'static Metric, Statistic),
+    /// A figure put together from several.
+    Kpi(&'static Kpi),
 }
 
 /// A sort key.

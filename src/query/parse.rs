@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     AggregateQuery, Column, ColumnValue, Dimension, Families, Fill, Filter, Granularity, Metric, OrderBy, Page, Query,
-    QueryRequest, Range, Source, Zone,
+    QueryRequest, Range, Source, Statistic, Zone,
     catalogue::{self, Combination, Side},
     moment::{self, NotAMoment},
     naming::{Named, NamedClause},
@@ -55,6 +55,7 @@ impl Query {
         let columns = with_interval(columns, granularity.is_some());
 
         let order_by = check.order_by(&request.order_by, &columns);
+        let limit = check.limit(request.limit);
         let page = check.page(request.page, request.page_size, limits.page_size);
         let fill = check.fill(request.fill.as_deref());
 
@@ -72,6 +73,7 @@ impl Query {
                     },
                     columns: columns.into_iter().map(|placed| placed.column).collect(),
                     order_by,
+                    limit,
                     page,
                     fill,
                 };
@@ -138,6 +140,7 @@ const MAX_FILTERS: usize = 50;
 const MAX_FILTER_VALUES: usize = 200;
 const MAX_FILTER_VALUE_CHARS: usize = 256;
 const MAX_ORDER_BY: usize = 20;
+const MAX_LIMIT: u32 = 250_000;
 const MAX_PAGE: u32 = 1_000_000;
 const DEFAULT_PAGE_SIZE: u32 = 100;
 
@@ -149,30 +152,34 @@ struct Placed {
 }
 
 impl Placed {
-    fn metric(&self) -> Option<(&'static Metric, super::Statistic)> {
+    /// The statistics it is made of: those of a KPI's formula, or its own.
+    fn statistics(&self) -> Vec<(&'static Metric, Statistic)> {
         match self.column.value {
-            ColumnValue::Metric(metric, statistic) => Some((metric, statistic)),
+            ColumnValue::Metric(metric, statistic) => vec![(metric, statistic)],
+            ColumnValue::Kpi(kpi) => kpi.formula.parts().map(|part| (part.metric, part.statistic)).collect(),
             ColumnValue::Interval
             | ColumnValue::IntervalStart
             | ColumnValue::IntervalEnd
             | ColumnValue::Dimension(_)
-            | ColumnValue::Name(_) => None,
+            | ColumnValue::Name(_) => Vec::new(),
         }
     }
 
     fn dimension(&self) -> Option<&'static Dimension> {
         match self.column.value {
             ColumnValue::Dimension(dimension) | ColumnValue::Name(dimension) => Some(dimension),
-            ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd | ColumnValue::Metric(..) => {
-                None
-            }
+            ColumnValue::Interval
+            | ColumnValue::IntervalStart
+            | ColumnValue::IntervalEnd
+            | ColumnValue::Metric(..)
+            | ColumnValue::Kpi(_) => None,
         }
     }
 
     fn is_bucket(&self) -> bool {
         match self.column.value {
             ColumnValue::Interval | ColumnValue::IntervalStart | ColumnValue::IntervalEnd => true,
-            ColumnValue::Dimension(_) | ColumnValue::Name(_) | ColumnValue::Metric(..) => false,
+            ColumnValue::Dimension(_) | ColumnValue::Name(_) | ColumnValue::Metric(..) | ColumnValue::Kpi(_) => false,
         }
     }
 }
@@ -184,7 +191,7 @@ fn dimensions_of(columns: &[Placed]) -> BTreeSet<&'static Dimension> {
 fn metrics_of(columns: &[Placed]) -> Vec<&'static Metric> {
     let metrics: BTreeSet<_> = columns
         .iter()
-        .filter_map(Placed::metric)
+        .flat_map(Placed::statistics)
         .map(|(metric, _)| metric)
         .collect();
     metrics.into_iter().collect()
@@ -384,7 +391,7 @@ impl Check {
                         "rows are always told apart by bucket; its length is the field interval",
                     );
                 }
-                Some(ColumnValue::Metric(..)) => {
+                Some(ColumnValue::Metric(..) | ColumnValue::Kpi(_)) => {
                     self.complain(pointer, "this is a metric; groups are made by dimension");
                 }
                 None => {
@@ -426,7 +433,7 @@ impl Check {
                 let usual = metric
                     .statistics
                     .iter()
-                    .find(|statistic| **statistic == super::Statistic::Average);
+                    .find(|statistic| **statistic == Statistic::Average);
                 self.advise(
                     pointer,
                     format!("this metric has several statistics: {}", statistics.join(", ")),
@@ -443,7 +450,7 @@ impl Check {
             }
         }
         let complete = columns.len() == names.len();
-        if complete && !names.is_empty() && !columns.iter().any(|placed: &Placed| placed.metric().is_some()) {
+        if complete && !names.is_empty() && columns.iter().all(|placed: &Placed| placed.statistics().is_empty()) {
             self.advise(
                 "/select",
                 "select at least one metric",
@@ -481,22 +488,23 @@ impl Check {
 
         for (index, placed) in columns.iter().enumerate() {
             let Placed { pointer, column } = placed;
-            if let Some((metric, statistic)) = placed.metric() {
-                if by_agent && metric.side == Side::Queue {
-                    self.complain(
-                        pointer,
-                        "this metric belongs to the queue and no agent is involved: grouped by or filtered on \
-                         agent.id it would always be empty",
-                    );
-                }
-                if !one_media_type && metric.over_media_types(statistic) == Combination::Never {
-                    self.advise(
-                        pointer,
-                        "this figure cannot be put together exactly from those of several media types: add \
-                         media.type to groupBy, or filter on one media type",
-                        "media.type".to_owned(),
-                    );
-                }
+            let statistics = placed.statistics();
+            if by_agent && statistics.iter().any(|(metric, _)| metric.side == Side::Queue) {
+                self.complain(
+                    pointer,
+                    "this figure belongs to the queue and no agent is involved: grouped by or filtered on agent.id it \
+                     would always be empty",
+                );
+            }
+            let cannot_fold =
+                |(metric, statistic): &(&Metric, _)| metric.over_media_types(*statistic) == Combination::Never;
+            if !one_media_type && statistics.iter().any(cannot_fold) {
+                self.advise(
+                    pointer,
+                    "this figure cannot be put together exactly from those of several media types: add media.type to \
+                     groupBy, or filter on one media type",
+                    "media.type".to_owned(),
+                );
             }
             for earlier in &columns[..index] {
                 if earlier.column.name == column.name {
@@ -625,6 +633,18 @@ impl Check {
         order_by
     }
 
+    fn limit(&mut self, limit: Option<u32>) -> Option<u32> {
+        let wrong = limit.filter(|limit| !(1..=MAX_LIMIT).contains(limit));
+        if let Some(wrong) = wrong {
+            self.advise(
+                "/limit",
+                format!("an answer has 1 to {MAX_LIMIT} rows"),
+                wrong.clamp(1, MAX_LIMIT).to_string(),
+            );
+        }
+        limit
+    }
+
     pub(super) fn page(&mut self, number: Option<u32>, size: Option<u32>, most: u32) -> Page {
         let number = number.unwrap_or(1);
         if !(1..=MAX_PAGE).contains(&number) {
@@ -702,6 +722,10 @@ fn foreign_to(source: Source, value: &ColumnValue) -> Option<String> {
         ColumnValue::Metric(metric, _) => (metric.source != source).then(|| {
             let own = metric.source.name();
             format!("this metric is of source={own}, the query of source={}", source.name())
+        }),
+        ColumnValue::Kpi(kpi) => (kpi.source() != source).then(|| {
+            let own = kpi.source().name();
+            format!("this KPI is of source={own}, the query of source={}", source.name())
         }),
     }
 }
@@ -847,6 +871,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kpi_asks_for_its_parts_once() {
+        let query = parse(&json!({
+            "select": ["abandon.net.rate", "conversation.offered", "aht", "tHandle.max"],
+            "orderBy": ["-handle.time.average", "abandon.net.rate"]
+        }))
+        .unwrap();
+        let metrics: Vec<_> = query.aggregate.metrics.iter().map(|metric| metric.upstream).collect();
+        assert_eq!(metrics, ["nOffered", "tAbandon", "tHandle", "tShortAbandon"]);
+        let keys: Vec<_> = query.order_by.iter().map(|key| (key.column, key.descending)).collect();
+        assert_eq!(keys, [(2, true), (0, false)]);
+    }
+
+    #[test]
     fn names_of_both_kinds_order_rows() {
         let query = parse(&json!({
             "select": ["queueId", "tHandle.average", "conversation.offered"],
@@ -884,6 +921,8 @@ mod tests {
             ),
             (json!({"source": "conversation"}), "/source", Some("conversations")),
             (json!({"fill": "zeros"}), "/fill", Some("zero")),
+            (json!({"limit": 0}), "/limit", Some("1")),
+            (json!({"limit": 250_001}), "/limit", Some("250000")),
             (json!({"page": 0}), "/page", None),
             (json!({"page": 1_000_001}), "/page", None),
             (json!({"pageSize": 0}), "/pageSize", Some("1")),
@@ -930,6 +969,14 @@ mod tests {
             (
                 json!({"select": ["service.level"], "filter": [{"dimension": "agent.id", "values": ["a"]}]}),
                 "/select/0",
+                None,
+            ),
+            (json!({"select": ["agent.id", "answer.rate"]}), "/select/1", None),
+            (json!({"groupBy": ["abandon.rate"]}), "/groupBy/0", None),
+            (json!({"select": ["abandn.rate"]}), "/select/0", Some("abandon.rate")),
+            (
+                json!({"select": ["abandon.rate"], "orderBy": ["aht"]}),
+                "/orderBy/0",
                 None,
             ),
             // Not to be put together from the media types the upstream tells apart.
@@ -1027,7 +1074,8 @@ mod tests {
             json!({"dateFrom": "now-400d"}),
             json!({"dateFrom": "now-400d", "interval": "PT30M"}),
             json!({"dateFrom": "now-300d", "timeZone": "Europe/Berlin", "interval": "P1D"}),
-            json!({"pageSize": 1000, "page": 1_000_000}),
+            json!({"pageSize": 1000, "page": 1_000_000, "limit": 250_000}),
+            json!({"select": ["agent.id", "transfer.rate", "over.sla.rate", "aht"]}),
             json!({"filter": [{"dimension": "ani", "values": ["é".repeat(256)]}]}),
             json!({"select": ["media.type", "handle.time.p95", "service.goal"]}),
             json!({"select": ["handle.time.p95"], "filter": [{"dimension": "media.type", "values": ["voice"]}]}),
@@ -1096,7 +1144,7 @@ mod tests {
             "dateFrom": "soon", "dateTo": "later", "interval": "P2D", "timeZone": "Mars/Olympus",
             "groupBy": ["queue"], "select": ["conversation.cuont", "nOffered", "agent.id"],
             "filter": [{"dimension": "colour", "values": []}],
-            "orderBy": ["-conversation.count", "nothing"], "page": 0, "pageSize": 5000,
+            "orderBy": ["-conversation.count", "nothing"], "limit": 0, "page": 0, "pageSize": 5000,
             "source": "weather", "fill": "ones"
         }))
         .unwrap_err();
@@ -1115,6 +1163,7 @@ mod tests {
                 "/select/0",
                 "/select/2",
                 "/orderBy/1",
+                "/limit",
                 "/page",
                 "/pageSize",
                 "/fill",
@@ -1198,7 +1247,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(
             texts in proptest::collection::vec(".{0,40}|(now|last|P|PT|-)[-+/0-9smhdwMyTDHW.é ]{0,12}|[a-z.]{0,12}", 12),
-            numbers in any::<(u32, u32)>(),
+            numbers in any::<(u32, u32, u32)>(),
         ) {
             let text = |index: usize| texts[index].clone();
             let request = QueryRequest {
@@ -1210,6 +1259,7 @@ mod tests {
                 select: Some(vec![text(5), text(6)]),
                 filter: vec![FilterRequest { dimension: text(7), values: vec![text(8)] }],
                 order_by: vec![text(9)],
+                limit: Some(numbers.2),
                 page: Some(numbers.0),
                 page_size: Some(numbers.1),
                 source: Some(text(10)),

@@ -56,6 +56,11 @@ pub struct QueryRequest {
     #[schema(max_items = 20, nullable, examples(json!(["-conversation.count"])))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order_by: Vec<String>,
+    /// The most rows of the ordered answer, all pages together: with `orderBy`, the top so many. `total` counts
+    /// within.
+    #[schema(minimum = 1, maximum = 250_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
     /// Which page of rows, from 1.
     #[schema(minimum = 1, maximum = 1_000_000, default = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +127,7 @@ const FIELDS: &Fields = &[
     ("select", Kind::Texts),
     ("filter", Kind::Filters),
     ("orderBy", Kind::Texts),
+    ("limit", Kind::Number),
     ("page", Kind::Number),
     ("pageSize", Kind::Number),
     ("source", Kind::Text),
@@ -150,6 +156,7 @@ impl QueryRequest {
             select: reader.texts("select"),
             filter: reader.filters("filter"),
             order_by: reader.texts("orderBy").unwrap_or_default(),
+            limit: reader.number("limit"),
             page: reader.number("page"),
             page_size: reader.number("pageSize"),
             source: reader.text("source"),
@@ -654,6 +661,10 @@ mod tests {
                     json!(1_000_001),
                     json!(-1),
                 ],
+            ),
+            (
+                "limit",
+                vec![json!(null), json!(0), json!(250_000), json!(250_001), json!("1")],
             ),
             (
                 "pageSize",

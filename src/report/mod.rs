@@ -426,7 +426,8 @@ fn lookup_of(value: &ColumnValue) -> Option<Lookup> {
         | ColumnValue::IntervalStart
         | ColumnValue::IntervalEnd
         | ColumnValue::Dimension(_)
-        | ColumnValue::Metric(..) => None,
+        | ColumnValue::Metric(..)
+        | ColumnValue::Kpi(_) => None,
     }
 }
 

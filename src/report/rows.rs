@@ -1,4 +1,4 @@
-//! From what the upstream said to the rows the caller reads: columns, empty buckets, order, page.
+//! From what the upstream said to the rows the caller reads: columns, KPIs, empty buckets, order, limit, page.
 
 use std::{
     cmp::Ordering,
@@ -29,6 +29,9 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
     let mut rows: Vec<Vec<Cell>> = rows.iter().map(|row| cells(query, row, names)).collect();
     // Stable: rows equal in every key stay in order of bucket and group.
     rows.sort_by(|a, b| compare(query, a, b));
+    if let Some(limit) = query.limit {
+        rows.truncate(limit as usize);
+    }
     let total = rows.len() as u64;
     let table = Table {
         columns: columns(query),
@@ -67,7 +70,12 @@ fn columns(query: &Query) -> Vec<TableColumn> {
         ColumnValue::Interval => ColumnKind::Interval,
         ColumnValue::IntervalStart | ColumnValue::IntervalEnd => ColumnKind::Instant,
         ColumnValue::Dimension(_) | ColumnValue::Name(_) => ColumnKind::Text,
-        ColumnValue::Metric(metric, statistic) => kind_of(metric, *statistic),
+        // What is counted is whole; the sums, extremes and means of a measure need not be.
+        ColumnValue::Metric(metric, statistic) if metric.unit == Unit::Count && !counts(*statistic) => {
+            ColumnKind::Quantity
+        }
+        ColumnValue::Metric(metric, statistic) => kind_of(metric.unit_of(*statistic)),
+        ColumnValue::Kpi(kpi) => kind_of(kpi.formula.unit()),
     };
     let column = |column: &crate::query::Column| TableColumn {
         name: column.name.clone(),
@@ -76,10 +84,8 @@ fn columns(query: &Query) -> Vec<TableColumn> {
     query.columns.iter().map(column).collect()
 }
 
-fn kind_of(metric: &Metric, statistic: Statistic) -> ColumnKind {
-    match metric.unit_of(statistic) {
-        // What is counted is whole; the sums, extremes and means of a measure need not be.
-        Unit::Count if !counts(statistic) => ColumnKind::Quantity,
+fn kind_of(unit: Unit) -> ColumnKind {
+    match unit {
         Unit::Count => ColumnKind::Count,
         Unit::Milliseconds => ColumnKind::Milliseconds,
         Unit::Ratio => ColumnKind::Ratio,
@@ -103,7 +109,7 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
             .position(|dimension| *dimension == wanted)?;
         row.group[place].clone()
     };
-    let of_metric = |wanted, statistic| {
+    let of_metric = |wanted: &Metric, statistic: Statistic| {
         let place = query.aggregate.metrics.iter().position(|metric| *metric == wanted)?;
         row.metrics[place]?.get(statistic)
     };
@@ -121,7 +127,12 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
             // What was deleted upstream keeps its rows but not its name: its id stands in.
             Cell::Text(known.cloned().unwrap_or(id))
         }),
-        ColumnValue::Metric(metric, statistic) => of_metric(*metric, *statistic).map_or(Cell::Empty, Cell::Number),
+        ColumnValue::Metric(metric, statistic) => of_metric(metric, *statistic).map_or(Cell::Empty, Cell::Number),
+        // Of a row that is whole: folded, and asked for by its own bucket.
+        ColumnValue::Kpi(kpi) => {
+            let figure = kpi.formula.value(|part| of_metric(part.metric, part.statistic));
+            figure.map_or(Cell::Empty, Cell::Number)
+        }
     };
     query.columns.iter().map(|column| cell(&column.value)).collect()
 }
@@ -239,15 +250,23 @@ pub(super) mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::query::{Limits, QueryRequest, catalogue::Lookup};
+    use crate::query::{
+        Limits, QueryRequest, Source,
+        catalogue::{Formula, KPIS, Lookup, column},
+    };
 
     /// Two hours in two buckets, grouped and measured as told, all columns selected.
     pub(in crate::report) fn query(group_by: &[&str], metrics: &[&str]) -> Query {
+        query_of(Source::Conversations, group_by, metrics)
+    }
+
+    fn query_of(source: Source, group_by: &[&str], metrics: &[&str]) -> Query {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let request = QueryRequest {
             date_from: "2026-03-01T00:00:00Z".to_owned(),
             date_to: Some("2026-03-01T02:00:00Z".to_owned()),
             interval: Some("PT1H".to_owned()),
+            source: Some(source.name().to_owned()),
             group_by: Some(owned(group_by)),
             select: Some(owned(&[group_by, metrics].concat())),
             ..QueryRequest::default()
@@ -340,6 +359,166 @@ pub(super) mod tests {
                 (expected.iter().map(ToString::to_string).collect(), 4)
             );
         }
+    }
+
+    #[test]
+    fn a_limit_keeps_the_first_of_the_ordered_rows_whatever_the_pages() {
+        let mut query = query(&["queueId"], &["nOffered"]);
+        query.order_by = vec![crate::query::OrderBy {
+            column: 2,
+            descending: true,
+        }];
+        for (limit, number, expected, expected_total) in [
+            (2, 1, vec!["00 a 7", "00 b 2"], 2),
+            (3, 1, vec!["00 a 7", "00 b 2"], 3),
+            (3, 2, vec!["01 b 1"], 3),
+            (9, 2, vec!["01 b 1", "01 a -"], 4),
+        ] {
+            query.limit = Some(limit);
+            query.page = Page { number, size: 2 };
+            let (table, total) = table(&query, &rows(), &NamesByLookup::new()).unwrap();
+            assert_eq!(
+                (printed(&table), total),
+                (expected.iter().map(ToString::to_string).collect(), expected_total),
+                "page {number} within {limit}"
+            );
+        }
+        query.fill = Fill::Zero;
+        query.limit = Some(3);
+        query.page = Page { number: 1, size: 9 };
+        query.order_by[0].descending = false;
+        let (table, _) = table(&query, &rows()[..3], &NamesByLookup::new()).unwrap();
+        assert_eq!(
+            printed(&table),
+            ["01 a 0", "01 b 1", "00 a 2"],
+            "zeros are filled in before"
+        );
+    }
+
+    /// A KPI and its version; what two media types brought, statistic by statistic; the figure worked out by hand.
+    type KpiCase = (&'static str, u32, [&'static [(&'static str, f64)]; 2], Option<f64>);
+
+    #[rustfmt::skip]
+    const KPI_CASES: &[KpiCase] = &[
+        ("conversation.offered", 1, [&[("nOffered", 30.0)], &[("nOffered", 10.0)]], Some(40.0)),
+        ("conversation.answered", 1, [&[("tAnswered.count", 20.0)], &[("tAnswered.count", 5.0)]], Some(25.0)),
+        ("conversation.abandoned", 1, [&[("tAbandon.count", 6.0)], &[("tAbandon.count", 2.0)]], Some(8.0)),
+        ("conversation.short.abandoned", 1, [&[("tShortAbandon.count", 3.0)], &[("tShortAbandon.count", 1.0)]], Some(4.0)),
+        ("conversation.flow.out", 1, [&[("tFlowOut.count", 4.0)], &[("tFlowOut.count", 3.0)]], Some(7.0)),
+        ("conversation.over.sla", 1, [&[("nOverSla", 5.0)], &[]], Some(5.0)),
+        // 25 of 40, not the mean of 2/3 and 1/2.
+        ("answer.rate", 1, [&[("tAnswered.count", 20.0), ("nOffered", 30.0)], &[("tAnswered.count", 5.0), ("nOffered", 10.0)]], Some(0.625)),
+        ("abandon.rate", 1, [&[("tAbandon.count", 6.0), ("nOffered", 30.0)], &[("tAbandon.count", 2.0), ("nOffered", 10.0)]], Some(0.2)),
+        // None gave up: none is reported, and that is a share.
+        ("abandon.rate", 1, [&[("nOffered", 30.0)], &[("nOffered", 10.0)]], Some(0.0)),
+        // They were offered in the bucket before.
+        ("abandon.rate", 1, [&[("tAbandon.count", 6.0)], &[]], None),
+        ("short.abandon.rate", 1, [&[("tShortAbandon.count", 3.0), ("nOffered", 30.0)], &[("tShortAbandon.count", 1.0), ("nOffered", 10.0)]], Some(0.1)),
+        ("abandon.net.count", 1, [&[("tAbandon.count", 6.0), ("tShortAbandon.count", 2.0)], &[("tAbandon.count", 2.0)]], Some(6.0)),
+        ("abandon.net.rate", 1, [&[("tAbandon.count", 6.0), ("tShortAbandon.count", 4.0), ("nOffered", 30.0)], &[("tAbandon.count", 7.0), ("nOffered", 10.0)]], Some(0.25)),
+        // All that was offered was given up soon.
+        ("abandon.net.rate", 1, [&[("tAbandon.count", 3.0), ("tShortAbandon.count", 3.0), ("nOffered", 3.0)], &[]], None),
+        ("flow.out.rate", 1, [&[("tFlowOut.count", 4.0), ("nOffered", 30.0)], &[("nOffered", 10.0)]], Some(0.1)),
+        ("over.sla.rate", 1, [&[("nOverSla", 5.0), ("tAnswered.count", 20.0)], &[("tAnswered.count", 5.0)]], Some(0.2)),
+        // 91 of 104, not the mean of 1/4 and 90/100.
+        ("service.level", 1, [&[("oServiceLevel.numerator", 1.0), ("oServiceLevel.denominator", 4.0)], &[("oServiceLevel.numerator", 90.0), ("oServiceLevel.denominator", 100.0)]], Some(0.875)),
+        ("service.level", 1, [&[("oServiceLevel.numerator", 0.0), ("oServiceLevel.denominator", 0.0)], &[("oServiceLevel.numerator", 0.0), ("oServiceLevel.denominator", 0.0)]], None),
+        // 1000 by 5, not the mean of 200 and 800 / 3.
+        ("answer.time.average", 1, [&[("tAnswered.sum", 400.0), ("tAnswered.count", 2.0)], &[("tAnswered.sum", 600.0), ("tAnswered.count", 3.0)]], Some(200.0)),
+        ("handle.time.average", 1, [&[("tHandle.sum", 100.0), ("tHandle.count", 1.0)], &[("tHandle.sum", 500.0), ("tHandle.count", 4.0)]], Some(120.0)),
+        ("talk.time.average", 1, [&[("tTalkComplete.sum", 90.0), ("tTalkComplete.count", 1.0)], &[("tTalkComplete.sum", 10.0), ("tTalkComplete.count", 4.0)]], Some(20.0)),
+        ("acw.time.average", 1, [&[("tAcw.sum", 30.0), ("tAcw.count", 1.0)], &[("tAcw.sum", 50.0), ("tAcw.count", 3.0)]], Some(20.0)),
+        ("hold.time.average", 1, [&[("tHeldComplete.sum", 7.0), ("tHeldComplete.count", 2.0)], &[]], Some(3.5)),
+        ("hold.share", 1, [&[("tHeldComplete.sum", 7.0), ("tHandle.sum", 100.0)], &[("tHandle.sum", 40.0)]], Some(0.05)),
+        ("transfer.rate", 1, [&[("nTransferred", 4.0), ("tHandle.count", 30.0)], &[("tHandle.count", 10.0)]], Some(0.1)),
+        ("blind.transfer.rate", 1, [&[("nBlindTransferred", 3.0), ("tHandle.count", 30.0)], &[("tHandle.count", 30.0)]], Some(0.05)),
+        ("consult.transfer.rate", 1, [&[("nConsultTransferred", 1.0), ("tHandle.count", 30.0)], &[("tHandle.count", 10.0)]], Some(0.025)),
+        ("callback.attempted", 1, [&[("nCallbackAttempts", 4.0)], &[]], Some(4.0)),
+        ("callback.connect.time.count", 1, [&[("tCallbackConnect.count", 3.0)], &[]], Some(3.0)),
+        ("callback.abandon.time.count", 1, [&[("tCallbackAbandon.count", 2.0)], &[]], Some(2.0)),
+        ("callback.service.level", 1, [&[("oCallbackServiceLevel.numerator", 1.0), ("oCallbackServiceLevel.denominator", 4.0)], &[("oCallbackServiceLevel.numerator", 2.0), ("oCallbackServiceLevel.denominator", 4.0)]], Some(0.375)),
+        ("outbound.connect.rate", 1, [&[("nOutboundConnected", 25.0), ("nOutboundAttempted", 100.0)], &[]], Some(0.25)),
+        // An hour: a quarter of it offline, half on queue.
+        ("logged.in.time", 1, [&[("presence.time", 3_600.0), ("presence.offline.time", 900.0)], &[]], Some(2_700.0)),
+        ("off.queue.time", 1, [&[("presence.time", 3_600.0), ("presence.offline.time", 900.0), ("presence.on.queue.time", 1_800.0)], &[]], Some(900.0)),
+        ("occupancy", 1, [&[("routing.interacting.time", 1_350.0), ("presence.on.queue.time", 1_800.0)], &[]], Some(0.75)),
+        ("occupancy", 1, [&[("presence.time", 3_600.0), ("presence.offline.time", 3_600.0)], &[]], None),
+        ("utilization", 1, [&[("presence.on.queue.time", 1_350.0), ("presence.time", 3_600.0), ("presence.offline.time", 900.0)], &[]], Some(0.5)),
+        ("idle.share", 1, [&[("routing.idle.time", 450.0), ("presence.on.queue.time", 1_800.0)], &[]], Some(0.25)),
+        ("not.responding.share", 1, [&[("routing.not.responding.time", 90.0), ("presence.on.queue.time", 1_800.0)], &[]], Some(0.05)),
+        ("flow.disconnect.rate", 1, [&[("tFlowDisconnect.count", 5.0), ("nFlow", 20.0)], &[("nFlow", 20.0)]], Some(0.125)),
+        ("survey.response.rate", 1, [&[("nSurveyResponses", 5.0), ("nSurveysSent", 20.0)], &[]], Some(0.25)),
+        ("survey.nps.score", 1, [&[("nSurveyNpsPromoters", 5.0), ("nSurveyNpsDetractors", 10.0), ("nSurveyNpsResponses", 20.0)], &[]], Some(-0.25)),
+    ];
+
+    #[test]
+    fn every_kpi_is_what_was_worked_out_by_hand() {
+        let with_a_case: BTreeSet<_> = KPI_CASES.iter().map(|(name, version, ..)| (*name, *version)).collect();
+        let all: BTreeSet<_> = KPIS.iter().map(|kpi| (kpi.name, kpi.version)).collect();
+        assert_eq!(with_a_case, all, "each version of a KPI has a case");
+        for (name, _, media_types, expected) in KPI_CASES {
+            let source = KPIS.iter().find(|kpi| kpi.name == *name).unwrap().source();
+            let query = query_of(source, &[], &[name]);
+            let media_types = media_types.iter().zip(["voice", "chat"]);
+            let rows: Vec<SliceRow> = media_types
+                .map(|(figures, media)| SliceRow {
+                    metrics: query
+                        .aggregate
+                        .metrics
+                        .iter()
+                        .map(|metric| stats(metric, figures))
+                        .collect(),
+                    ..row(&[], Some(media), 0, None)
+                })
+                .collect();
+            let (table, _) = table(&query, &rows, &NamesByLookup::new()).unwrap();
+            let expected = expected.map_or(Cell::Empty, Cell::Number);
+            assert_eq!(table.rows[0][1], expected, "{name} of {rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_quotient_of_nothing_is_nothing_and_a_total_of_zeros_is_zero() {
+        for kpi in KPIS.iter().filter(|kpi| kpi.source() == Source::Conversations) {
+            let mut query = query(&[], &[kpi.name, "nConversations"]);
+            let conversations = |metric: &&Metric| (metric.upstream == "nConversations").then(|| count(1.0));
+            let rows = [SliceRow {
+                metrics: query.aggregate.metrics.iter().map(conversations).collect(),
+                ..row(&[], Some("voice"), 0, None)
+            }];
+            let cells = |query: &Query| table(query, &rows, &NamesByLookup::new()).unwrap().0.rows;
+            assert_eq!(cells(&query)[0][1], Cell::Empty, "{}", kpi.name);
+            query.fill = Fill::Zero;
+            let zero = match kpi.formula {
+                Formula::Total(_) => Cell::Number(0.0),
+                Formula::Quotient(..) => Cell::Empty,
+            };
+            let filled: Vec<_> = cells(&query).into_iter().map(|row| row[1].clone()).collect();
+            assert_eq!(filled, [zero.clone(), zero], "{}", kpi.name);
+        }
+    }
+
+    /// The statistics of one metric among figures named `tHandle.sum` and the like.
+    fn stats(metric: &Metric, figures: &[(&str, f64)]) -> Option<Stats> {
+        let mut stats = None::<Stats>;
+        for (name, value) in figures {
+            let Some(ColumnValue::Metric(of, statistic)) = column(name) else {
+                panic!("{name} is no statistic")
+            };
+            if of != metric {
+                continue;
+            }
+            let stats = stats.get_or_insert_default();
+            let place = match statistic {
+                Statistic::Count => &mut stats.count,
+                Statistic::Sum => &mut stats.sum,
+                Statistic::Numerator => &mut stats.numerator,
+                Statistic::Denominator => &mut stats.denominator,
+                other => panic!("{other:?} does not add"),
+            };
+            *place = Some(*value);
+        }
+        stats
     }
 
     #[test]

@@ -118,6 +118,21 @@ async fn what_it_lists_is_accepted() {
             }
         }
     }
+    for kpi in catalog["kpis"].as_array().unwrap() {
+        let source = Source::named(kpi["source"].as_str().unwrap()).unwrap();
+        let select = |columns: &[&str]| from(source, select(columns));
+        for column in texts(&kpi["columns"]) {
+            assert_accepted(&select(&[column]));
+            assert_eq!(
+                is_accepted(&select(&["agent.id", column])),
+                kpi["byAgent"] == true,
+                "{column}"
+            );
+        }
+        for part in kpi["parts"].as_array().unwrap() {
+            assert_accepted(&select(&[part["column"].as_str().unwrap()]));
+        }
+    }
     for dimension in catalog["dimensions"].as_array().unwrap() {
         for source in Source::ALL {
             let is = |what: &str| texts(&dimension[what]).contains(&source.name());
@@ -154,6 +169,9 @@ async fn what_is_accepted_is_listed() {
         for statistic in metric["statistics"].as_array().unwrap() {
             listed.extend(texts(&statistic["columns"]));
         }
+    }
+    for kpi in catalog["kpis"].as_array().unwrap() {
+        listed.extend(texts(&kpi["columns"]));
     }
     for dimension in catalog["dimensions"].as_array().unwrap() {
         listed.extend(names(dimension));

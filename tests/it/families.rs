@@ -15,7 +15,8 @@ async fn the_states_of_users_are_told_as_they_were() {
         .get(
             "/v1/query?source=users&dateFrom=2023-11-20&dateTo=2023-12-02&interval=P1D&timeZone=America/New_York\
              &groupBy=agent.id&select=agent.id,presence.on.queue.time,presence.meal.time,presence.time,\
-             routing.interacting.time,tAgentRoutingStatus:IDLE&pageSize=1000",
+             routing.interacting.time,tAgentRoutingStatus:IDLE,occupancy,utilization,idle.share,not.responding.share,\
+             logged.in.time,off.queue.time&pageSize=1000",
         )
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -58,6 +59,24 @@ async fn the_states_of_users_are_told_as_they_were() {
             (&row["tAgentRoutingStatus:IDLE"], spent(&|_, status| status == "IDLE")),
         ] {
             assert_eq!(shown.as_f64().unwrap_or_default(), expected, "{row}");
+        }
+        let [on_queue, logged_in, interacting, idle, not_responding] = [
+            spent(&|presence, _| presence == "ON_QUEUE"),
+            spent(&|presence, _| presence != "OFFLINE"),
+            spent(&|_, status| status == "INTERACTING"),
+            spent(&|_, status| status == "IDLE"),
+            spent(&|_, status| status == "NOT_RESPONDING"),
+        ];
+        let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+        for (shown, expected) in [
+            (&row["occupancy"], share(interacting, on_queue)),
+            (&row["utilization"], share(on_queue, logged_in)),
+            (&row["idle"]["share"], share(idle, on_queue)),
+            (&row["not"]["responding"]["share"], share(not_responding, on_queue)),
+            (&row["logged"]["in"]["time"], Some(logged_in)),
+            (&row["off"]["queue"]["time"], Some(logged_in - on_queue)),
+        ] {
+            assert_eq!(shown.as_f64(), expected, "{row}");
         }
         *seen.entry(agent).or_default() += 1;
     }

@@ -16,6 +16,7 @@ mod failures;
 mod families;
 mod formats;
 mod harness;
+mod kpis;
 mod limits;
 mod logs;
 mod lookups;

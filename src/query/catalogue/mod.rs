@@ -1,4 +1,4 @@
-//! What can be asked for: the tables of dimensions and metrics, their names, and how each metric rolls up.
+//! What can be asked for: the tables of dimensions, metrics and KPIs, their names, and how each metric rolls up.
 //!
 //! One table serves validation, the query sent upstream, the merge and the public catalogue. Every entry has
 //! a friendly dotted name and the upstream's own. Names of statistics follow the metric's: a metric with one
@@ -10,10 +10,12 @@
 //! details query filters on; a test compares them with that schema.
 
 mod dimensions;
+mod kpis;
 mod metrics;
 mod observations;
 
 pub use dimensions::DIMENSIONS;
+pub use kpis::{Explanation, Formula, KPIS, Kpi, Part, explanation};
 pub use metrics::METRICS;
 pub use observations::{OBSERVATIONS, Observation, Observed, Shows};
 
@@ -55,11 +57,18 @@ pub fn column(name: &str) -> Option<ColumnValue> {
                 .then_some(ColumnValue::Dimension(dimension))
                 .or(is_name.then_some(ColumnValue::Name(dimension)))
         });
-    of_dimension.or_else(|| {
+    let of_metric = || {
         METRICS
             .iter()
             .find_map(|metric| Some(ColumnValue::Metric(metric, metric.statistic_named(name)?)))
-    })
+    };
+    let of_kpi = || {
+        KPIS.iter().find_map(|kpi| {
+            let is_name = (kpi.name == name).then_some(ColumnValue::Kpi(kpi));
+            is_name.or_else(|| (kpi.abbreviation == Some(name)).then(|| kpi.column()))
+        })
+    };
+    of_dimension.or_else(of_metric).or_else(of_kpi)
 }
 
 /// Every name [`column()`] knows, friendly ones first; some twice.
@@ -83,8 +92,10 @@ pub fn column_names() -> impl Iterator<Item = String> {
     let upstream = groupable().map(|dimension| dimension.upstream.to_owned());
     let upstream_statistics = statistics().map(|(metric, statistic)| metric.spelled(&metric.qualified(), statistic));
     let buckets = BUCKETS.iter().map(|(name, ..)| (*name).to_owned());
+    let kpis = KPIS.iter().flat_map(Kpi::columns).map(str::to_owned);
     buckets
         .chain(friendly)
+        .chain(kpis)
         .chain(friendly_statistics)
         .chain(plain_statistics)
         .chain(upstream)

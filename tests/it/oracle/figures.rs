@@ -6,7 +6,7 @@ use genesys_reports::simulator::organisation::{Event, Listing};
 use jiff::{SignedDuration, Timestamp, ToSpan, ZonedDateTime, civil::Weekday};
 use serde_json::Value;
 
-use super::question::{Column, DIMENSIONS, Kind, Metric, Question, Shows};
+use super::question::{Column, DIMENSIONS, Kind, Kpi, Metric, Question, Shows};
 use crate::support::service::Service;
 
 /// What is known about the organisation beside its events.
@@ -117,6 +117,7 @@ pub(super) fn answer(service: &Service, question: &Question, now: Timestamp, fac
             .find(|order| order.is_ne())
             .unwrap_or(std::cmp::Ordering::Equal)
     });
+    rows.truncate(question.limit.unwrap_or(usize::MAX));
     let total = rows.len();
     let first = (question.page - 1) * question.page_size;
     Expected {
@@ -147,13 +148,14 @@ pub(super) fn compare(question: &Question, entities: &Value, expected: &[Vec<Cel
 /// What happened, by bucket and group; only where something that was asked for did.
 fn counted(question: &Question, events: &[Event], facts: &Facts) -> BTreeMap<(Bucket, Group), Sums> {
     let metrics: Vec<&Metric> = question.columns.iter().filter_map(Column::metric).collect();
+    let reads: HashSet<&str> = question.columns.iter().flat_map(Column::reads).copied().collect();
     let counts_conversations = metrics.iter().any(|metric| metric.kind == Kind::Distinct);
     // The upstream tells media types apart always: only within one is a conversation counted once, and only what
     // is there within one is there at all.
     let mut by_media: BTreeMap<(Bucket, Group, Vec<String>), Sums> = BTreeMap::new();
     for event in events.iter().filter(|event| passes(question, event)) {
         let counts = |metric: &&Metric| metric.counts() == event.metric;
-        if !counts_conversations && !metrics.iter().any(counts) {
+        if !counts_conversations && !metrics.iter().any(counts) && !reads.contains(event.metric) {
             continue;
         }
         let bucket = bucket(question, event.emitted_at);
@@ -171,7 +173,8 @@ fn counted(question: &Question, events: &[Event], facts: &Facts) -> BTreeMap<(Bu
     }
     let mut whole: BTreeMap<(Bucket, Group), Sums> = BTreeMap::new();
     for ((bucket, group, _), sums) in by_media {
-        if metrics.iter().any(|metric| sums.has(metric)) {
+        let is_read = |event: &&str| sums.values.contains_key(event);
+        if metrics.iter().any(|metric| sums.has(metric)) || reads.iter().any(is_read) {
             whole.entry((bucket, group)).or_default().add(sums);
         }
     }
@@ -250,6 +253,20 @@ fn buckets(question: &Question) -> Vec<Bucket> {
     buckets
 }
 
+/// Counts and sums of what happened, zero where nothing did.
+pub(super) struct Totals<'a>(&'a HashMap<&'static str, Vec<i64>>);
+
+#[expect(clippy::cast_precision_loss, reason = "small whole numbers")]
+impl Totals<'_> {
+    pub(super) fn count(&self, event: &str) -> f64 {
+        self.0.get(event).map_or(0, Vec::len) as f64
+    }
+
+    pub(super) fn sum(&self, event: &str) -> f64 {
+        self.0.get(event).map_or(0, |values| values.iter().sum()) as f64
+    }
+}
+
 /// What happened in one bucket of one group.
 #[derive(Default)]
 struct Sums {
@@ -274,6 +291,17 @@ impl Sums {
             Kind::Distinct => !self.conversations.is_empty(),
             Kind::Goal => self.goal().is_some(),
             _ => self.values.contains_key(metric.upstream),
+        }
+    }
+
+    /// Nothing where nothing of it happened, unless zeros are filled in; nothing where it is divided by zero.
+    fn kpi(&self, kpi: &Kpi, fill: bool) -> Cell {
+        let happened = kpi.reads.iter().any(|event| self.values.contains_key(event));
+        let figure = (kpi.figure)(&Totals(&self.values));
+        if (happened || fill) && figure.is_finite() {
+            Cell::Number(figure)
+        } else {
+            Cell::Nothing
         }
     }
 
@@ -303,6 +331,7 @@ fn cell(question: &Question, column: &Column, bucket: Bucket, group: &Group, sum
             return nothing(in_group(dimension).map(|id| names.get(&id).cloned().unwrap_or(id)));
         }
         Shows::Figure(metric, statistic) => (metric, statistic),
+        Shows::Kpi(kpi) => return sums.kpi(kpi, question.fill),
     };
     let values = sums.values.get(metric.counts());
     if values.is_none() && metric.kind != Kind::Distinct {
@@ -332,7 +361,15 @@ impl Column {
     fn metric(&self) -> Option<&'static Metric> {
         match self.shows {
             Shows::Figure(metric, _) => Some(metric),
-            Shows::Interval | Shows::Id(_) | Shows::Name(_) => None,
+            Shows::Interval | Shows::Id(_) | Shows::Name(_) | Shows::Kpi(_) => None,
+        }
+    }
+
+    /// The events a KPI is made of.
+    fn reads(&self) -> &'static [&'static str] {
+        match self.shows {
+            Shows::Kpi(kpi) => kpi.reads,
+            Shows::Interval | Shows::Id(_) | Shows::Name(_) | Shows::Figure(..) => &[],
         }
     }
 }

@@ -9,7 +9,7 @@ mod figures;
 mod listing;
 mod question;
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use jiff::{Timestamp, ToSpan};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -42,6 +42,20 @@ async fn conversations_over_the_autumn() {
         let pause = random.random_range(0..3_600);
         tokio::time::sleep(Duration::from_secs(pause)).await;
     }
+}
+
+/// All of them are among the questions.
+#[tokio::test(start_paused = true)]
+async fn every_kpi_is_counted_by_hand() {
+    let catalog = Service::start().await.get("/v1/catalog").await.json();
+    // Those of users are counted in `families`.
+    let kpis = catalog["kpis"].as_array().unwrap().iter();
+    let kpis = kpis.filter(|kpi| kpi["source"] == "conversations");
+    let listed: BTreeSet<&str> = kpis
+        .flat_map(|kpi| kpi["columns"].as_array().unwrap())
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(listed, question::KPIS.iter().map(|kpi| kpi.name).collect());
 }
 
 async fn figures_are_right(now: &str, days: u32) {

@@ -11,7 +11,10 @@ use rand::{
 };
 use serde_json::{Value, json};
 
-use super::{any_range, figures::Facts};
+use super::{
+    any_range,
+    figures::{Facts, Totals},
+};
 
 /// A question as it is asked, and what it means.
 pub(super) struct Question {
@@ -26,6 +29,7 @@ pub(super) struct Question {
     pub(super) columns: Vec<Column>,
     /// Column, and whether the largest comes first.
     pub(super) order: Vec<(usize, bool)>,
+    pub(super) limit: Option<usize>,
     pub(super) page: usize,
     pub(super) page_size: usize,
     pub(super) fill: bool,
@@ -71,6 +75,17 @@ pub(super) enum Shows {
     Id(&'static Dimension),
     Name(&'static Dimension),
     Figure(&'static Metric, &'static str),
+    Kpi(&'static Kpi),
+}
+
+pub(super) struct Kpi {
+    pub(super) name: &'static str,
+    /// The events it is made of.
+    pub(super) reads: &'static [&'static str],
+    /// Some of them happen where no agent is involved.
+    pub(super) of_queue: bool,
+    /// From counts and sums of events by name; what is divided by zero is no number.
+    pub(super) figure: fn(&Totals<'_>) -> f64,
 }
 
 impl Question {
@@ -102,6 +117,7 @@ impl Question {
             .map(|(column, descending)| format!("{}{}", if *descending { "-" } else { "" }, columns[*column].name))
             .collect();
         let fill = random.random_bool(0.3) && !by("conversationId");
+        let limit = random.random_bool(0.2).then(|| random.random_range(1..30));
         let (page, page_size) = (random.random_range(1..4), *[1, 7, 100, 1000].choose(random).unwrap());
 
         let mut body = json!({
@@ -130,6 +146,9 @@ impl Question {
             let clause = |(dimension, values): &(&Dimension, BTreeSet<String>)| json!({ "dimension": either(random, dimension.friendly, dimension.upstream), "values": values });
             body["filter"] = filters.iter().map(clause).collect();
         }
+        if let Some(limit) = limit {
+            body["limit"] = limit.into();
+        }
         if fill {
             body["fill"] = "zero".into();
         }
@@ -143,6 +162,7 @@ impl Question {
             filters,
             columns,
             order,
+            limit,
             page,
             page_size,
             fill,
@@ -269,6 +289,17 @@ fn any_columns(
             shows: Shows::Figure(metric, statistic),
         });
     }
+    let kpis: Vec<_> = KPIS.iter().filter(|kpi| !(by_agent && kpi.of_queue)).collect();
+    let count = random.random_range(0..4);
+    for kpi in kpis.sample(random, count) {
+        // Some are columns of metrics, by the same name.
+        if columns.iter().all(|column| column.name != kpi.name) {
+            columns.push(Column {
+                name: kpi.name.to_owned(),
+                shows: Shows::Kpi(kpi),
+            });
+        }
+    }
     if random.random_bool(0.2) {
         columns.push(Column::interval());
     }
@@ -371,6 +402,111 @@ static METRICS: &[Metric] = &[
     of_queue("service", "oServiceLevel", Kind::Level),
     of_queue("service.goal", "oServiceTarget", Kind::Goal),
 ];
+
+pub(super) static KPIS: &[Kpi] = &[
+    of_agent("conversation.answered", &["tAnswered"], |of| of.count("tAnswered")),
+    of_agent("conversation.over.sla", &["nOverSla"], |of| of.count("nOverSla")),
+    of_agent("asa", &["tAnswered"], |of| of.sum("tAnswered") / of.count("tAnswered")),
+    of_agent("answer.time.average", &["tAnswered"], |of| {
+        of.sum("tAnswered") / of.count("tAnswered")
+    }),
+    of_agent("aht", &["tHandle"], |of| of.sum("tHandle") / of.count("tHandle")),
+    of_agent("handle.time.average", &["tHandle"], |of| {
+        of.sum("tHandle") / of.count("tHandle")
+    }),
+    of_agent("att", &["tTalkComplete"], |of| {
+        of.sum("tTalkComplete") / of.count("tTalkComplete")
+    }),
+    of_agent("talk.time.average", &["tTalkComplete"], |of| {
+        of.sum("tTalkComplete") / of.count("tTalkComplete")
+    }),
+    of_agent("acw.time.average", &["tAcw"], |of| of.sum("tAcw") / of.count("tAcw")),
+    of_agent("hold.time.average", &["tHeldComplete"], |of| {
+        of.sum("tHeldComplete") / of.count("tHeldComplete")
+    }),
+    of_agent("hold.share", &["tHeldComplete", "tHandle"], |of| {
+        of.sum("tHeldComplete") / of.sum("tHandle")
+    }),
+    of_agent("transfer.rate", &["nTransferred", "tHandle"], |of| {
+        of.count("nTransferred") / of.count("tHandle")
+    }),
+    of_agent("blind.transfer.rate", &["nBlindTransferred", "tHandle"], |of| {
+        of.count("nBlindTransferred") / of.count("tHandle")
+    }),
+    of_agent("consult.transfer.rate", &["nConsultTransferred", "tHandle"], |of| {
+        of.count("nConsultTransferred") / of.count("tHandle")
+    }),
+    of_agent("over.sla.rate", &["nOverSla", "tAnswered"], |of| {
+        of.count("nOverSla") / of.count("tAnswered")
+    }),
+    of_agent(
+        "outbound.connect.rate",
+        &["nOutboundConnected", "nOutboundAttempted"],
+        |of| of.count("nOutboundConnected") / of.count("nOutboundAttempted"),
+    ),
+    // Nobody calls back here.
+    of_agent("callback.attempted", &["nCallbackAttempts"], |of| {
+        of.count("nCallbackAttempts")
+    }),
+    of_agent("callback.connect.time.count", &["tCallbackConnect"], |of| {
+        of.count("tCallbackConnect")
+    }),
+    of_agent("callback.abandon.time.count", &["tCallbackAbandon"], |of| {
+        of.count("tCallbackAbandon")
+    }),
+    of_agent("callback.service.level", &["oCallbackServiceLevel"], |of| {
+        of.sum("oCallbackServiceLevel") / of.count("oCallbackServiceLevel")
+    }),
+    with_queue("conversation.offered", &["nOffered"], |of| of.count("nOffered")),
+    with_queue("conversation.abandoned", &["tAbandon"], |of| of.count("tAbandon")),
+    with_queue("conversation.short.abandoned", &["tShortAbandon"], |of| {
+        of.count("tShortAbandon")
+    }),
+    with_queue("conversation.flow.out", &["tFlowOut"], |of| of.count("tFlowOut")),
+    with_queue("answer.rate", &["tAnswered", "nOffered"], |of| {
+        of.count("tAnswered") / of.count("nOffered")
+    }),
+    with_queue("abandon.rate", &["tAbandon", "nOffered"], |of| {
+        of.count("tAbandon") / of.count("nOffered")
+    }),
+    with_queue("short.abandon.rate", &["tShortAbandon", "nOffered"], |of| {
+        of.count("tShortAbandon") / of.count("nOffered")
+    }),
+    with_queue("abandon.net.count", &["tAbandon", "tShortAbandon"], |of| {
+        of.count("tAbandon") - of.count("tShortAbandon")
+    }),
+    with_queue("abandon.net.rate", &["tAbandon", "tShortAbandon", "nOffered"], |of| {
+        let offered = of.count("nOffered") - of.count("tShortAbandon");
+        if offered > 0.0 {
+            (of.count("tAbandon") - of.count("tShortAbandon")) / offered
+        } else {
+            f64::NAN
+        }
+    }),
+    with_queue("flow.out.rate", &["tFlowOut", "nOffered"], |of| {
+        of.count("tFlowOut") / of.count("nOffered")
+    }),
+    // Each event is worth 1 when it was in time, and 0 when it was not.
+    with_queue("service.level", &["oServiceLevel"], |of| {
+        of.sum("oServiceLevel") / of.count("oServiceLevel")
+    }),
+];
+
+const fn of_agent(name: &'static str, reads: &'static [&'static str], figure: fn(&Totals<'_>) -> f64) -> Kpi {
+    Kpi {
+        name,
+        reads,
+        of_queue: false,
+        figure,
+    }
+}
+
+const fn with_queue(name: &'static str, reads: &'static [&'static str], figure: fn(&Totals<'_>) -> f64) -> Kpi {
+    Kpi {
+        of_queue: true,
+        ..of_agent(name, reads, figure)
+    }
+}
 
 const fn plain(friendly: &'static str, upstream: &'static str) -> Dimension {
     Dimension {
