@@ -77,7 +77,12 @@ async fn check_shows_what_this_client_may_do() {
 
     access token                                                              ok
     conversation aggregates      analytics:conversationAggregate:view         ok
+    user aggregates              analytics:userAggregate:view                 ok
+    flow aggregates              analytics:flowAggregate:view                 ok
+    evaluation aggregates        analytics:evaluationAggregate:view           ok
+    survey aggregates            analytics:surveyAggregate:view               ok
     conversation details         analytics:conversationDetail:view            ok
+    queue observations           analytics:queueObservation:view              ok
     queues                       routing:queue:view                           ok
     users                                                                     ok
     wrap-up codes                routing:wrapupCode:view                      ok
@@ -98,7 +103,12 @@ async fn check_shows_what_this_client_may_do() {
 
     access token                                                              ok
     conversation aggregates      analytics:conversationAggregate:view         FAILED: this service's OAuth client lacks a permission: analytics:conversationAggregate:view
+    user aggregates              analytics:userAggregate:view                 ok
+    flow aggregates              analytics:flowAggregate:view                 ok
+    evaluation aggregates        analytics:evaluationAggregate:view           ok
+    survey aggregates            analytics:surveyAggregate:view               ok
     conversation details         analytics:conversationDetail:view            ok
+    queue observations           analytics:queueObservation:view              ok
     queues                       routing:queue:view                           FAILED: this service's OAuth client lacks a permission: routing:queue:view
     users                                                                     ok
     wrap-up codes                routing:wrapupCode:view                      ok
@@ -106,7 +116,7 @@ async fn check_shows_what_this_client_may_do() {
     skills                       routing:skill:view                           ok
     languages                                                                 ok
     flows                        architect:flow:view                          ok
-    genesys-reports: 2 of 10 checks failed
+    genesys-reports: 2 of 15 checks failed
     "#);
 
     let (code, table, complaint) = check(Grants::all(), Some(("GENESYS_CLIENT_SECRET", "wrong-canary"))).await;
