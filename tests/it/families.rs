@@ -58,7 +58,7 @@ async fn the_states_of_users_are_told_as_they_were() {
             ),
             (&row["tAgentRoutingStatus:IDLE"], spent(&|_, status| status == "IDLE")),
         ] {
-            assert_eq!(shown.as_f64().unwrap_or_default(), expected, "{row}");
+            assert_eq!(shown.as_f64().or(Some(0.0)), Some(expected), "{row}");
         }
         let [on_queue, logged_in, interacting, idle, not_responding] = [
             spent(&|presence, _| presence == "ON_QUEUE"),
