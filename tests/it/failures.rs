@@ -79,9 +79,14 @@ async fn unknown_names_are_all_named_with_what_was_meant() {
     {
       "errors": [
         {
-          "detail": "this field is unknown; there are dateFrom, dateTo, interval, timeZone, groupBy, select, filter, orderBy, page, pageSize, source, fill",
+          "detail": "this field is unknown; there are dateFrom, dateTo, interval, timeZone, groupBy, select, filter, orderBy, limit, page, pageSize, source, fill",
           "pointer": "/pageSizes",
           "suggestion": "pageSize"
+        },
+        {
+          "detail": "there is no such family of figures",
+          "pointer": "/source",
+          "suggestion": "conversations"
         },
         {
           "detail": "there is no such IANA time zone",
@@ -111,11 +116,6 @@ async fn unknown_names_are_all_named_with_what_was_meant() {
           "detail": "there is no such metric or dimension",
           "pointer": "/select/2",
           "suggestion": "agent.name"
-        },
-        {
-          "detail": "there is no such family of figures",
-          "pointer": "/source",
-          "suggestion": "conversations"
         },
         {
           "detail": "fill is none or zero",

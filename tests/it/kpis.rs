@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::support::service::Service;
+use crate::support::service::{Service, Setup};
 
 const WEEK: &str = "/v1/query?dateFrom=2023-11-20&dateTo=2023-11-27&timeZone=Europe/Berlin";
 
 #[tokio::test(start_paused = true)]
 async fn the_average_of_a_week_is_no_average_of_days() {
-    let service = Service::start().await;
+    // Somebody gives up on every day.
+    let mut setup = Setup::new();
+    setup.simulator.conversations_per_day = 2_000;
+    let service = setup.start().await;
     let select =
         "select=aht,handle.time.sum,handle.time.count,abandon.rate,conversation.abandoned,conversation.offered";
     let rows = async |question: String| service.get(&question).await.json()["entities"].clone();
@@ -63,7 +66,7 @@ async fn an_explanation_says_how_what_is_worked_out_comes_about() {
             json!("Abandon % in Genesys Cloud is Abandoned / Offered: it includes short abandons."),
         ),
     ]);
-    let body = json!({"dateFrom": "2023-11-20", "dateTo": "2023-11-27", "select": select});
+    let body = json!({"dateFrom": "2023-11-20", "dateTo": "2023-11-27", "timeZone": "Europe/Berlin", "select": select});
     for format in ["json", "table"] {
         let answer = service
             .post(&format!("/v1/query?explain=formula&format={format}"), &body)
