@@ -1,6 +1,6 @@
 //! The composition root: builds each part once, owns what runs in the background, and ends it in order.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{
         self, auth::Keys, catalog::CatalogApi, conversations::ConversationsApi, limits::Admission, lookups::LookupsApi,
-        now::NowApi, query::QueryApi, service::ServiceApi,
+        now::NowApi, query::QueryApi, reports::ReportsApi, service::ServiceApi,
     },
     clock::Clock,
     config::Settings,
@@ -63,18 +63,26 @@ impl App {
         let draining = CancellationToken::new();
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
+        let library = settings.reports.library.clone();
+        let query = QueryApi {
+            reports: reports.clone(),
+            clock: clock.clone(),
+            limits: Limits::default(),
+        };
+        let conversations = ConversationsApi {
+            reports: reports.clone(),
+            clock: clock.clone(),
+            limits: Limits::default(),
+            stream_timeout: server.stream_timeout,
+        };
         let router = api::router(api::Parts {
-            query: QueryApi {
-                reports: reports.clone(),
-                clock: clock.clone(),
-                limits: Limits::default(),
+            named: ReportsApi {
+                library: library.clone(),
+                query: query.clone(),
+                conversations: conversations.clone(),
             },
-            conversations: ConversationsApi {
-                reports: reports.clone(),
-                clock: clock.clone(),
-                limits: Limits::default(),
-                stream_timeout: server.stream_timeout,
-            },
+            query,
+            conversations,
             catalog: CatalogApi::default(),
             now: NowApi {
                 reports: reports.clone(),
@@ -83,7 +91,7 @@ impl App {
             },
             lookups: LookupsApi {
                 reports: reports.clone(),
-                clock,
+                clock: clock.clone(),
                 limits: Limits::default(),
             },
             service: ServiceApi {
@@ -91,7 +99,7 @@ impl App {
                 reports: reports.clone(),
                 draining: draining.clone(),
                 metrics: metrics.clone(),
-                document: Arc::new(api::document()),
+                document: api::openapi::Served::new(library, clock),
             },
             guards: api::Guards {
                 keys: Keys::new(&settings.auth),

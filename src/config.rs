@@ -24,6 +24,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    clock::Clock,
+    definitions::{Library, library::FileProblem},
     telemetry::LogFormat,
     upstream::{self, regions},
 };
@@ -41,6 +43,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Who may ask.
     pub auth: AuthSettings,
+    /// What can be asked for by name.
+    pub reports: ReportFiles,
     /// Logs.
     pub telemetry: TelemetrySettings,
 }
@@ -145,6 +149,13 @@ pub enum Scope {
 #[serde(try_from = "String")]
 pub struct KeyDigest(pub [u8; 32]);
 
+/// `[reports]`
+#[derive(Clone, Debug)]
+pub struct ReportFiles {
+    /// The built-in definitions and those of `reports.dir`.
+    pub library: Library,
+}
+
 /// `[telemetry]`
 #[derive(Clone, Debug)]
 pub struct TelemetrySettings {
@@ -189,6 +200,7 @@ impl Settings {
                 memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
             },
             auth: AuthSettings::read(&mut reader),
+            reports: ReportFiles::read(&mut reader),
             telemetry: TelemetrySettings::read(&mut reader),
         };
         reader.refuse_open_listener(&settings);
@@ -337,6 +349,22 @@ impl AuthSettings {
             keys,
             anonymous: reader.value("auth.anonymous", false),
         }
+    }
+}
+
+impl ReportFiles {
+    fn read(reader: &mut Reader) -> Self {
+        // Whether a definition makes sense does not hang on the hour.
+        let now = Clock::system().now();
+        let directory = reader.optional::<PathBuf>("reports.dir");
+        let library = Library::open(directory, now).unwrap_or_else(|problems| {
+            for FileProblem { file, detail } in problems {
+                let place = if file.is_empty() { file } else { format!("{file}: ") };
+                reader.problem("reports.dir", format!("{place}{detail}"));
+            }
+            Library::of_built_in(now)
+        });
+        Self { library }
     }
 }
 

@@ -36,6 +36,9 @@ pub mod api;
 // From a table to bytes.
 pub mod encode;
 
+// Named reports: a file and its arguments become a query.
+pub mod definitions;
+
 // A query in, an answer out, as rarely from the upstream as can be.
 pub mod report;
 

@@ -17,6 +17,7 @@ use genesys_reports::{
     app::{self, App},
     clock::Clock,
     config::{self, Problems, Scope, Settings, Sources},
+    definitions::Shelf,
     simulator::{Options, Simulator, faults::FaultScript},
     telemetry::{self, LogFormat},
 };
@@ -145,7 +146,10 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(options) => simulate(options).await,
         Command::Check(file) => check(sources(file)).await,
         Command::Healthcheck(file) => healthcheck(&sources(file)).await,
-        Command::Openapi => print(&api::openapi::pretty(&api::document())),
+        Command::Openapi => {
+            let shelf = Shelf::built_in(Clock::system().now());
+            print(&api::openapi::pretty(&api::document(&shelf)))
+        }
         Command::Keys(Keys::New { name, scope }) => print(&new_key(&name, &scope)),
     }
 }

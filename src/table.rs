@@ -70,11 +70,13 @@ pub struct Table {
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// A column's name and type.
+/// A column's name, title and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumn {
     /// The name as asked for; dots nest in JSON.
     pub name: String,
+    /// What people call it.
+    pub title: String,
     /// What its cells hold.
     pub kind: ColumnKind,
 }

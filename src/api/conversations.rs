@@ -27,6 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
+    definitions::Places,
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
     report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
@@ -78,8 +79,10 @@ pub async fn get(
     caller.require(scope_of(delivery.format))?;
     let (request, question) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked {
+        path: PATH,
+        places: Places::default(),
         question,
-        time_zone: zone_of(&request),
+        time_zone: request.zone(),
         get_form: Some(query_string.pairs),
     };
     api.answer(asked, delivery, deadline, &method, &headers).await
@@ -118,34 +121,34 @@ pub async fn post(
     caller.require(scope_of(delivery.format))?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked {
+        path: PATH,
+        places: Places::default(),
         question,
-        time_zone: zone_of(&request),
+        time_zone: request.zone(),
         get_form,
     };
     api.answer(asked, delivery, deadline, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
-fn scope_of(format: Format) -> Scope {
+pub(super) fn scope_of(format: Format) -> Scope {
     if format.is_paged() { Scope::Read } else { Scope::Export }
-}
-
-/// The zone of a question that has been checked.
-fn zone_of(request: &ConversationRequest) -> Zone {
-    let named = request.time_zone.as_deref().and_then(Zone::named);
-    named.unwrap_or_else(Zone::utc)
 }
 
 /// Which conversations, and which of them to show.
 type Question = Named<(ConversationQuery, Listing)>;
 
 /// A question, whichever way it came.
-struct Asked {
-    question: Question,
+pub(super) struct Asked<'a> {
+    /// The route, to be asked for other pages.
+    pub(super) path: &'a str,
+    /// Which parameter of a report stands where.
+    pub(super) places: Places,
+    pub(super) question: Question,
     /// Where rows show their instants.
-    time_zone: Zone,
+    pub(super) time_zone: Zone,
     /// The question as parameters, where that can be written.
-    get_form: Option<Vec<(String, String)>>,
+    pub(super) get_form: Option<Vec<(String, String)>>,
 }
 
 impl ConversationsApi {
@@ -154,16 +157,23 @@ impl ConversationsApi {
         Ok((request, question))
     }
 
-    async fn answer(
+    /// Answers a question, that of a report as any other.
+    pub(super) async fn answer(
         &self,
-        asked: Asked,
+        asked: Asked<'_>,
         delivery: Delivery,
         Deadline(deadline): Deadline,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let ((query, listing), calls) =
-            lookups::resolve(&self.reports, asked.question, delivery.freshness, deadline).await?;
+        let ((query, listing), calls) = lookups::resolve(
+            &self.reports,
+            asked.question,
+            &asked.places,
+            delivery.freshness,
+            deadline,
+        )
+        .await?;
         if !delivery.format.is_paged() {
             let whole_by = Instant::now() + self.stream_timeout;
             let documents = self
@@ -180,7 +190,7 @@ impl ConversationsApi {
         }
         let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;
         found.provenance.upstream_calls += calls;
-        let (body, answer_bytes) = json(listing, asked.get_form.as_deref(), &found);
+        let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
         let representation = Representation {
             content_type: delivery.format.content_type(),
             body,
@@ -192,10 +202,18 @@ impl ConversationsApi {
     }
 }
 
-fn json(listing: Listing, get_form: Option<&[(String, String)]>, found: &Conversations) -> (Bytes, usize) {
+const PATH: &str = "/v1/conversations";
+
+/// A page of conversations, and how many of its bytes come before what says how it came about.
+pub fn json(
+    path: &str,
+    listing: Listing,
+    get_form: Option<&[(String, String)]>,
+    found: &Conversations,
+) -> (Bytes, usize) {
     let total = found.documents.len();
-    let head = PageHead::new("/v1/conversations", get_form, listing.page, total as u64);
-    page::document(&head, &found.provenance, |body| {
+    let head = PageHead::new(path, get_form, listing.page, total as u64);
+    page::document(&head, &found.provenance, None, |body| {
         body.push(b'[');
         for (index, document) in shown(&found.documents, listing).enumerate() {
             if index > 0 {

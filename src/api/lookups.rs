@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
+    definitions::Places,
     query::{Complaint, Limits, Named, NamesQuery, NamesRequest, Zone, catalogue::Lookup},
     report::{Freshness, Reports},
 };
@@ -103,15 +104,19 @@ fn named(name: &str) -> Result<Lookup, Problem> {
     })
 }
 
-/// The question in ids, whichever names it was asked by, and how many upstream requests it took to know them.
+/// The question in ids, whichever names it was asked by, and how many upstream requests it took to know them. Names
+/// that mean nothing are complained of where the caller wrote them.
 pub async fn resolve<Q>(
     reports: &Reports,
     question: Named<Q>,
+    places: &Places,
     freshness: Freshness,
     deadline: Instant,
 ) -> Result<(Q, u32), Problem> {
     let (names, calls) = reports.names_by_lookup(question.lookups(), freshness, deadline).await?;
-    let question = question.resolve(&names).map_err(Problem::invalid)?;
+    let question = question
+        .resolve(&names)
+        .map_err(|complaints| Problem::invalid(places.blame(complaints)))?;
     Ok((question, calls))
 }
 

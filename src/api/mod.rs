@@ -17,12 +17,14 @@ pub mod page;
 pub mod params;
 pub mod problem;
 pub mod query;
+pub mod reports;
 pub mod rows;
 pub mod serve;
 pub mod service;
 
 use std::{any::Any, time::Duration};
 
+use crate::definitions::Shelf;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -47,6 +49,7 @@ use self::{
     now::NowApi,
     problem::{Problem, ProblemKind},
     query::QueryApi,
+    reports::ReportsApi,
     service::ServiceApi,
 };
 
@@ -56,6 +59,8 @@ pub struct Parts {
     pub query: QueryApi,
     /// `/v1/conversations`
     pub conversations: ConversationsApi,
+    /// `/v1/reports`
+    pub named: ReportsApi,
     /// `/v1/catalog`
     pub catalog: CatalogApi,
     /// `/v1/now`
@@ -94,6 +99,7 @@ pub fn router(parts: Parts) -> Router {
         )
         .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
+        .merge(report_routes().split_for_parts().0.with_state(parts.named))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
@@ -149,15 +155,16 @@ fn wrap(routes: Router, cors_origins: &[String]) -> Router {
         .layer(middleware::from_fn(observe::identify))
 }
 
-/// The `OpenAPI` document of these routes.
-pub fn document() -> Value {
+/// The `OpenAPI` document of these routes, each report an operation of its own.
+pub fn document(shelf: &Shelf) -> Value {
     let mut routes = query_routes().into_openapi();
     routes.merge(conversation_routes().into_openapi());
     routes.merge(now_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
+    routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
-    openapi::document(routes)
+    openapi::document(routes, shelf)
 }
 
 fn query_routes() -> OpenApiRouter<QueryApi> {
@@ -174,6 +181,13 @@ fn now_routes() -> OpenApiRouter<NowApi> {
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {
     OpenApiRouter::new().routes(routes!(lookups::get))
+}
+
+fn report_routes() -> OpenApiRouter<ReportsApi> {
+    OpenApiRouter::new()
+        .routes(routes!(reports::list))
+        .routes(routes!(reports::get))
+        .routes(routes!(reports::definition))
 }
 
 fn catalog_routes() -> OpenApiRouter<CatalogApi> {
@@ -267,7 +281,7 @@ mod tests {
     fn the_checked_in_document_is_the_one_served() {
         let checked_in = include_str!("../../openapi/openapi.json");
         assert!(
-            openapi::pretty(&document()) == checked_in,
+            openapi::pretty(&document(&Shelf::built_in("2026-03-01T00:00:00Z".parse().unwrap()))) == checked_in,
             "openapi/openapi.json is out of date: `cargo run -- openapi > openapi/openapi.json`"
         );
     }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
+    definitions::Places,
     query::{Complaint, Limits, Named, NowQuery, NowRequest, Zone},
     report::Reports,
 };
@@ -67,7 +68,8 @@ pub async fn queues(
     let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (is_paged, question) = parse(&question).map_err(Problem::invalid)?;
-    let (mut query, calls) = lookups::resolve(&api.reports, question, delivery.freshness, deadline).await?;
+    let (mut query, calls) =
+        lookups::resolve(&api.reports, question, &Places::default(), delivery.freshness, deadline).await?;
     if !delivery.format.is_paged() && !is_paged {
         query.page = EVERYTHING;
     }

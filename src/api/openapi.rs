@@ -4,14 +4,20 @@
 //! and the credentials are the layers' doing and stand here, once. The GET forms are derived from the schemas of
 //! the bodies, so that the two cannot part ways.
 
-use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::{
     format::Format,
     problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
 };
-use crate::query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, catalogue::Lookup};
+use crate::{
+    clock::Clock,
+    definitions::{Definition, Kind, Library, Parameter, Shelf, Subject, bind::PAGING},
+    query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, catalogue::Lookup},
+};
 
 /// What no route says of itself.
 #[derive(OpenApi)]
@@ -28,6 +34,7 @@ use crate::query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, 
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
         (name = "Now", description = "Queues as they are at this moment"),
+        (name = "Reports", description = "Queries with a name, and parameters of their own"),
         (name = "Lookups", description = "Ids and names"),
         (name = "Service", description = "About this service itself"),
     ),
@@ -35,8 +42,40 @@ use crate::query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, 
 )]
 pub struct Common;
 
+/// The document as it is served: with the reports of the directory as they are now.
+#[derive(Clone)]
+pub struct Served(Arc<Parts>);
+
+struct Parts {
+    library: Library,
+    clock: Clock,
+    last: Mutex<Option<(Arc<Shelf>, Arc<Value>)>>,
+}
+
+impl Served {
+    /// Of these reports.
+    pub fn new(library: Library, clock: Clock) -> Self {
+        let last = Mutex::new(None);
+        Self(Arc::new(Parts { library, clock, last }))
+    }
+
+    /// The document now; written anew only when the reports have changed.
+    pub async fn current(&self) -> Arc<Value> {
+        let reports = self.0.library.current(self.0.clock.now()).await;
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, document)) = &*last
+            && Arc::ptr_eq(of, &reports)
+        {
+            return Arc::clone(document);
+        }
+        let document = Arc::new(super::document(&reports));
+        *last = Some((reports, Arc::clone(&document)));
+        document
+    }
+}
+
 /// The whole document of these routes.
-pub fn document(routes: utoipa::openapi::OpenApi) -> Value {
+pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
     let mut document = serde_json::to_value(Common::openapi().merge_from(routes)).expect("the document is JSON");
     document["components"]["securitySchemes"] = json!({
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key made by `genesys-reports keys new`"},
@@ -45,12 +84,77 @@ pub fn document(routes: utoipa::openapi::OpenApi) -> Value {
     let Some(paths) = document["paths"].as_object_mut() else {
         return document;
     };
-    for (path, item) in paths {
+    let any_report = paths.remove(ANY_REPORT);
+    for (path, item) in &mut *paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            describe(path, method, operation);
+            describe(path, method, formats_of(path), operation);
+        }
+    }
+    if any_report.is_some() {
+        for definition in shelf.definitions.values() {
+            let (path, mut operation) = report(definition, paths);
+            describe(&path, "get", Some(definition.subject.formats()), &mut operation);
+            paths.insert(path, json!({"get": operation}));
         }
     }
     document
+}
+
+/// Each report stands in the document by itself, with its own parameters.
+const ANY_REPORT: &str = "/v1/reports/{name}";
+const DEFINITION: &str = "/v1/reports/{name}/definition";
+
+/// The operation of a report: answered as the question it is would be, asked by its own parameters.
+fn report(definition: &Definition, paths: &Map<String, Value>) -> (String, Value) {
+    let (like, page) = match definition.subject {
+        Subject::Figures => ("/v1/query", get_form(&schema_of::<QueryRequest>())),
+        Subject::Conversations => ("/v1/conversations", get_form(&schema_of::<ConversationRequest>())),
+    };
+    let answer = &paths.get(like).unwrap_or(&Value::Null)["get"]["responses"]["200"];
+    let is_paging = |parameter: &Value| PAGING.iter().any(|name| parameter["name"] == *name);
+    let parameters = definition.parameters.iter().map(report_parameter);
+    let parameters: Vec<Value> = parameters.chain(page.into_iter().filter(is_paging)).collect();
+    let operation = json!({
+        "operationId": format!("report_{}", definition.name.replace('-', "_")),
+        "tags": ["Reports"],
+        "summary": definition.title,
+        "description": definition.description,
+        "parameters": parameters,
+        "responses": {"200": {"description": answer["description"], "content": answer["content"]}},
+    });
+    (format!("/v1/reports/{}", definition.name), operation)
+}
+
+fn report_parameter(parameter: &Parameter) -> Value {
+    let mut schema = match &parameter.kind {
+        Kind::RangeStart | Kind::RangeEnd | Kind::TimeZone => json!({"type": "string", "maxLength": 64}),
+        Kind::Text | Kind::Queues => json!({"type": "string", "maxLength": 256}),
+        Kind::Choice(choices) => json!({"type": "string", "enum": choices}),
+        Kind::Interval => schema_of::<QueryRequest>()["properties"]["interval"].clone(),
+        Kind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+    };
+    if let Some(kind) = without_null(&schema["type"]) {
+        schema = json!({"type": kind, "pattern": schema["pattern"]});
+    }
+    if parameter.is_list {
+        schema = json!({"type": "array", "items": schema, "minItems": 1});
+    }
+    schema["title"] = parameter.title.as_str().into();
+    if let Some(default) = &parameter.default {
+        schema["default"] = default.clone();
+    }
+    let mut described = json!({
+        "name": parameter.name, "in": "query", "required": parameter.is_required, "schema": schema,
+        "description": if parameter.description.is_empty() { &parameter.title } else { &parameter.description },
+    });
+    if parameter.is_list {
+        described["explode"] = false.into();
+    }
+    // What is prefilled in forms: a default shows itself.
+    if let Some(example) = parameter.example.as_ref().filter(|_| parameter.is_required) {
+        described["example"] = example.clone();
+    }
+    described
 }
 
 /// The document as it is checked in and printed.
@@ -60,22 +164,24 @@ pub fn pretty(document: &Value) -> String {
     text
 }
 
-fn describe(path: &str, method: &str, operation: &mut Value) {
+fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operation: &mut Value) {
     let is_guarded = path.starts_with("/v1/");
-    let mut parameters = Vec::new();
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     if is_guarded {
         operation["security"] = json!([{"bearer": []}, {"apiKey": []}]);
         match (path, method) {
             ("/v1/query", "get") => parameters.extend(get_form(&schema_of::<QueryRequest>())),
             ("/v1/conversations", "get") => parameters.extend(get_form(&schema_of::<ConversationRequest>())),
+            (DEFINITION, "get") => parameters = definition_parameters(),
             (LOOKUP, "get") => {
+                parameters.clear();
                 parameters.push(lookup_parameter());
                 parameters.extend(get_form(&schema_of::<NamesRequest>()));
             }
             ("/v1/now/queues", "get") => parameters.extend(get_form(&schema_of::<NowRequest>())),
             _ => {}
         }
-        if let Some(offered) = formats_of(path) {
+        if let Some(offered) = formats {
             parameters.extend(delivery_parameters(offered));
         }
         if path == "/v1/query" {
@@ -92,7 +198,20 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         operation["parameters"] = parameters.into();
     }
     add_failures(path, method, is_guarded, &mut operation["responses"]);
-    add_headers(path, method, is_guarded, &mut operation["responses"]);
+    add_headers(formats, method, is_guarded, &mut operation["responses"]);
+}
+
+fn definition_parameters() -> Vec<Value> {
+    vec![
+        json!({
+            "name": "name", "in": "path", "required": true, "example": "queue-performance",
+            "schema": {"type": "string"}, "description": "Of which report",
+        }),
+        json!({
+            "name": "format", "in": "query", "required": false, "schema": {"type": "string", "enum": ["json", "toml"]},
+            "description": "The definition in parts, or the file it was read from; wins over `Accept`",
+        }),
+    ]
 }
 
 fn schema_of<T: utoipa::ToSchema>() -> Value {
@@ -161,7 +280,7 @@ const LOOKUP: &str = "/v1/lookups/{lookup}";
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
-        "/v1/catalog" => None,
+        "/v1/catalog" | "/v1/reports" | DEFINITION => None,
         "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
@@ -222,6 +341,9 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     if path == LOOKUP {
         add("404", "There is no such lookup");
     }
+    if path == DEFINITION {
+        add("404", "There is no such report");
+    }
     if path == "/health/ready" {
         add("503", "The service cannot serve now; `reasons` says why");
     }
@@ -252,7 +374,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
 }
 
-fn add_headers(path: &str, method: &str, is_guarded: bool, responses: &mut Value) {
+fn add_headers(formats: Option<&[Format]>, method: &str, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
@@ -276,7 +398,7 @@ fn add_headers(path: &str, method: &str, is_guarded: bool, responses: &mut Value
                 // What does not come from Genesys Cloud has no age.
                 let is_ours = |name: &str| matches!(name, "ETag" | "Cache-Control" | "Vary");
                 let provenance = provenance.as_object().into_iter().flatten();
-                for (name, header) in provenance.filter(|(name, _)| formats_of(path).is_some() || is_ours(name)) {
+                for (name, header) in provenance.filter(|(name, _)| formats.is_some() || is_ours(name)) {
                     add(name, header.clone());
                 }
             }

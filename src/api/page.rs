@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use axum::body::Bytes;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
-use super::{catalog::CatalogUnit, limits};
+use super::{catalog::CatalogUnit, limits, rows::TableAnswerColumn};
 use crate::{
     encode,
     query::{Column, Page, catalogue},
-    table::{CacheUse, Provenance, Table},
+    table::{CacheUse, Provenance, Table, TableColumn},
 };
 
 /// Where a page stands in the whole answer. The URIs are relative to this service and ask for the other pages
@@ -61,6 +61,10 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub formulas: Option<Vec<ColumnFormula>>,
+    /// What the entities hold, of answers that are rows and columns: the names to find it by, titles, types and units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<TableAnswerColumn>, required = false, nullable = false)]
+    pub columns: Option<Box<RawValue>>,
 }
 
 /// How the figures of a column are worked out, after their parts have been added up.
@@ -129,6 +133,7 @@ impl From<&Provenance> for Meta {
             },
             upstream_calls: provenance.upstream_calls,
             formulas: None,
+            columns: None,
         }
     }
 }
@@ -164,10 +169,17 @@ fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<St
     (uri.len() <= limits::URI_BYTES).then_some(uri)
 }
 
-/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`; and how many of
-/// its bytes come before `meta`.
-pub fn document(head: &PageHead, meta: impl Into<Meta>, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
-    around(head, &meta.into(), |body| {
+/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`, which tells of the
+/// columns where there are any; and how many of its bytes come before `meta`.
+pub fn document(
+    head: &PageHead,
+    meta: impl Into<Meta>,
+    columns: Option<&[TableColumn]>,
+    write_entities: impl FnOnce(&mut Vec<u8>),
+) -> (Bytes, usize) {
+    let mut meta = meta.into();
+    meta.columns = columns.map(written);
+    around(head, &meta, |body| {
         body.extend_from_slice(b"\"entities\":");
         write_entities(body);
     })
@@ -177,7 +189,7 @@ pub fn document(head: &PageHead, meta: impl Into<Meta>, write_entities: impl FnO
 pub fn table_document(head: &PageHead, meta: impl Into<Meta>, table: &Table) -> (Bytes, usize) {
     around(head, &meta.into(), |body| {
         body.extend_from_slice(b"\"columns\":");
-        encode::table::write_columns(table, body);
+        encode::table::write_columns(&table.columns, body);
         body.extend_from_slice(b",\"rows\":");
         encode::table::write_rows(table, body);
     })
@@ -193,6 +205,12 @@ fn around(head: &PageHead, meta: &Meta, write_members: impl FnOnce(&mut Vec<u8>)
     serde_json::to_writer(&mut body, meta).expect("writing to memory does not fail");
     body.push(b'}');
     (body.into(), answer_bytes)
+}
+
+fn written(columns: &[TableColumn]) -> Box<RawValue> {
+    let mut text = Vec::new();
+    encode::table::write_columns(columns, &mut text);
+    serde_json::from_slice(&text).expect("the encoder writes JSON")
 }
 
 /// The GET form of a question that came as a body: the same fields, lists as commas, a filter as
@@ -310,7 +328,7 @@ mod tests {
             cache: CacheUse::Miss,
             upstream_calls: 1,
         };
-        let (body, answer_bytes) = document(&head, &provenance, |body| body.extend_from_slice(b"[{},{}]"));
+        let (body, answer_bytes) = document(&head, &provenance, None, |body| body.extend_from_slice(b"[{},{}]"));
         assert!(body[..answer_bytes].ends_with(b"\"entities\":[{},{}]"));
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap(),

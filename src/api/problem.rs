@@ -283,6 +283,24 @@ impl Problem {
         problem
     }
 
+    /// What went wrong, for people at a terminal: every complaint on a line of its own.
+    pub fn lines(&self) -> String {
+        let (_, _, title) = self.0.kind.describe();
+        if self.0.complaints.is_empty() {
+            return self.0.detail.as_deref().unwrap_or(title).to_owned();
+        }
+        let line = |complaint: &Complaint| {
+            let advice = complaint.suggestion.as_ref();
+            let advice = advice.map_or_else(String::new, |right| format!("; did you mean `{right}`?"));
+            format!(
+                "{}: {}{advice}",
+                complaint.pointer.trim_start_matches('/'),
+                complaint.detail
+            )
+        };
+        self.0.complaints.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> ProblemKind {
         self.0.kind

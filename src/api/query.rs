@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
+    definitions::{Definition, Places},
     query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
     report::Reports,
 };
@@ -112,17 +113,26 @@ pub async fn post(
 }
 
 /// A question, whichever way it came.
-struct Asked {
-    query: Named<Query>,
+pub(super) struct Asked<'a> {
+    /// The route, to be asked for other pages.
+    pub(super) path: &'a str,
+    /// The report asked for, where it has a name.
+    pub(super) definition: Option<&'a Definition>,
+    /// Which of its parameters stands where.
+    pub(super) places: Places,
+    pub(super) query: Named<Query>,
     /// Whether the caller named a page.
-    is_paged: bool,
+    pub(super) is_paged: bool,
     /// The question as parameters, where that can be written.
-    get_form: Option<Vec<(String, String)>>,
+    pub(super) get_form: Option<Vec<(String, String)>>,
 }
 
-impl Asked {
+impl Asked<'_> {
     fn new(request: &QueryRequest, query: Named<Query>, get_form: Option<Vec<(String, String)>>) -> Self {
         Self {
+            path: "/v1/query",
+            definition: None,
+            places: Places::default(),
             query,
             is_paged: request.page.is_some() || request.page_size.is_some(),
             get_form,
@@ -136,39 +146,45 @@ impl QueryApi {
         Ok((request, query))
     }
 
-    async fn answer(
+    /// Answers a question, that of a report as any other.
+    pub(super) async fn answer(
         &self,
-        asked: Asked,
+        asked: Asked<'_>,
         delivery: Delivery,
         Deadline(deadline): Deadline,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let (mut query, calls) = lookups::resolve(&self.reports, asked.query, delivery.freshness, deadline).await?;
+        let (mut query, calls) =
+            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, deadline).await?;
         if !delivery.format.is_paged() && !asked.is_paged {
             query.page = EVERYTHING;
         }
         let mut answer = self.reports.run(&query, delivery.freshness, deadline).await?;
         answer.provenance.upstream_calls += calls;
+        if let Some(definition) = asked.definition {
+            definition.finish(&mut answer.table);
+        }
         let rows = Rows {
             answer,
             page: query.page,
-            path: "/v1/query",
+            path: asked.path,
             question: asked.get_form.as_deref(),
             formulas: delivery
                 .explain
                 .map(|Explain::Formula| ColumnFormula::of(&query.columns)),
-            filename: filename(&query.aggregate),
+            filename: filename(asked.definition, &query.aggregate),
             time_zone: query.aggregate.time_zone,
         };
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 }
 
-/// The family and the days, as they are where the range is cut: `conversations-2023-11-01-2023-11-30`.
-fn filename(query: &AggregateQuery) -> String {
+/// The report or the family, and the days as they are where the range is cut: `conversations-2023-11-01-2023-11-30`.
+fn filename(definition: Option<&Definition>, query: &AggregateQuery) -> String {
+    let name = definition.map_or(query.source.name(), |definition| definition.name.as_str());
     let [first, last] = query.range.days(&query.time_zone);
-    format!("{}-{first}-{last}", query.source.name())
+    format!("{name}-{first}-{last}")
 }
 
 /// A page of rows.

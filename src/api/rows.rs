@@ -82,7 +82,7 @@ impl Rows<'_> {
             ..provenance.into()
         };
         match format {
-            Format::Json => Ok(page::document(&self.head(), meta(), |body| {
+            Format::Json => Ok(page::document(&self.head(), meta(), Some(&table.columns), |body| {
                 encode::json::write_entities(table, body);
             })),
             Format::Table => Ok(page::table_document(&self.head(), meta(), table)),
@@ -188,10 +188,13 @@ pub(super) struct TableAnswer {
 /// A column of a table.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: answers are written straight to bytes")]
-struct TableAnswerColumn {
+pub(super) struct TableAnswerColumn {
     /// The name as asked for.
     #[schema(example = "conversation.count")]
     name: String,
+    /// What people call it.
+    #[schema(example = "Conversation count")]
+    title: String,
     /// What its cells are: `interval` is `start/end`, `instant` is RFC 3339.
     #[schema(rename = "type")]
     kind: TableAnswerKind,

@@ -10,11 +10,13 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::problem::{Problem, ProblemKind};
+use super::{
+    openapi::Served,
+    problem::{Problem, ProblemKind},
+};
 use crate::{
     report::Reports,
     telemetry,
@@ -40,7 +42,7 @@ pub struct ServiceApi {
     /// The process's metrics.
     pub metrics: PrometheusHandle,
     /// The `OpenAPI` document.
-    pub document: Arc<Value>,
+    pub document: Served,
 }
 
 /// Whether the service is well.
@@ -144,7 +146,7 @@ impl ServiceApi {
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")),
 )]
 pub async fn document(State(api): State<ServiceApi>) -> Response {
-    Json(&*api.document).into_response()
+    Json(&*api.document.current().await).into_response()
 }
 
 /// The front page

@@ -190,6 +190,7 @@ mod tests {
     fn columns(columns: &[(&str, ColumnKind)]) -> Vec<TableColumn> {
         let column = |(name, kind): &(&str, ColumnKind)| TableColumn {
             name: (*name).to_owned(),
+            title: String::new(),
             kind: *kind,
         };
         columns.iter().map(column).collect()

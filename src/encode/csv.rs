@@ -84,6 +84,7 @@ mod tests {
     fn encoded(names: &[&str], rows: Vec<Vec<Cell>>) -> String {
         let column = |name: &&str| TableColumn {
             name: (*name).to_owned(),
+            title: String::new(),
             kind: ColumnKind::Text,
         };
         let columns = names.iter().map(column).collect();

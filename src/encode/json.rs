@@ -149,6 +149,7 @@ mod tests {
     fn table(names: &[&str], rows: Vec<Vec<Cell>>) -> Table {
         let column = |name: &&str| TableColumn {
             name: (*name).to_owned(),
+            title: String::new(),
             kind: ColumnKind::Text,
         };
         Table {

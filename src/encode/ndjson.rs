@@ -21,6 +21,7 @@ mod tests {
     fn one_object_to_a_line() {
         let column = |name: &str, kind| TableColumn {
             name: name.to_owned(),
+            title: String::new(),
             kind,
         };
         let mut table = Table {

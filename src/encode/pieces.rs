@@ -132,6 +132,7 @@ mod tests {
     fn columns() -> Vec<TableColumn> {
         let column = |name: &str, kind| TableColumn {
             name: name.to_owned(),
+            title: String::new(),
             kind,
         };
         vec![

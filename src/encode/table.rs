@@ -3,18 +3,20 @@
 use serde_json::json;
 
 use super::json::{write_cell, write_text};
-use crate::table::{ColumnKind, Table};
+use crate::table::{ColumnKind, Table, TableColumn};
 
-/// Writes the columns as a JSON array of objects: `name`, `type` and `unit`, which is null where there is none.
-pub fn write_columns(table: &Table, out: &mut Vec<u8>) {
+/// Writes the columns as a JSON array of objects: `name`, `title`, `type` and `unit`, which is null where there is none.
+pub fn write_columns(columns: &[TableColumn], out: &mut Vec<u8>) {
     out.push(b'[');
-    for (index, column) in table.columns.iter().enumerate() {
+    for (index, column) in columns.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         let (kind, unit) = describe(column.kind);
         out.extend_from_slice(b"{\"name\":");
         write_text(&column.name, out);
+        out.extend_from_slice(b",\"title\":");
+        write_text(&column.title, out);
         out.extend_from_slice(format!(",\"type\":\"{kind}\",\"unit\":{}}}", json!(unit)).as_bytes());
     }
     out.push(b']');
@@ -55,11 +57,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::table::{Cell, TableColumn};
+    use crate::table::Cell;
 
     fn written(table: &Table) -> (Value, Value) {
         let (mut columns, mut rows) = (Vec::new(), Vec::new());
-        write_columns(table, &mut columns);
+        write_columns(&table.columns, &mut columns);
         write_rows(table, &mut rows);
         let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap();
         (read(&columns), read(&rows))
@@ -69,6 +71,7 @@ mod tests {
     fn columns_and_rows() {
         let column = |name: &str, kind| TableColumn {
             name: name.to_owned(),
+            title: "T".to_owned(),
             kind,
         };
         let mut table = Table {
@@ -96,12 +99,12 @@ mod tests {
         assert_eq!(
             columns,
             json!([
-                {"name": "interval", "type": "interval", "unit": null},
-                {"name": "interval.start", "type": "instant", "unit": null},
-                {"name": "agent.\"name\"", "type": "text", "unit": null},
-                {"name": "nOffered", "type": "number", "unit": "count"},
-                {"name": "handle.time.average", "type": "number", "unit": "milliseconds"},
-                {"name": "service.level", "type": "number", "unit": "ratio"},
+                {"name": "interval", "title": "T", "type": "interval", "unit": null},
+                {"name": "interval.start", "title": "T", "type": "instant", "unit": null},
+                {"name": "agent.\"name\"", "title": "T", "type": "text", "unit": null},
+                {"name": "nOffered", "title": "T", "type": "number", "unit": "count"},
+                {"name": "handle.time.average", "title": "T", "type": "number", "unit": "milliseconds"},
+                {"name": "service.level", "title": "T", "type": "number", "unit": "ratio"},
             ])
         );
         assert_eq!(

@@ -131,6 +131,7 @@ mod tests {
         let table = Table {
             columns: vec![TableColumn {
                 name: "agent.name".to_owned(),
+                title: String::new(),
                 kind: ColumnKind::Text,
             }],
             rows: vec![vec![Cell::Text("Anna".into())]],

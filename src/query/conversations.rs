@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Complaint, Dimension, Filter, Limits, Named, Page, Range,
+    Complaint, Dimension, Filter, Limits, Named, Page, Range, Zone,
     parse::Check,
     request::{Fields, FilterRequest, Kind, Reader, Written, body_of},
     suggest,
@@ -64,6 +64,14 @@ const FIELDS: &Fields = &[
 ];
 
 impl ConversationRequest {
+    /// The zone of a request that has been checked; UTC where it is silent.
+    pub fn zone(&self) -> Zone {
+        self.time_zone
+            .as_deref()
+            .and_then(Zone::named)
+            .unwrap_or_else(Zone::utc)
+    }
+
     /// Reads a JSON body.
     pub fn from_json(body: &Value) -> Written<Self> {
         Reader::open(body, FIELDS).finish(Self::read)

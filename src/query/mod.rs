@@ -15,7 +15,7 @@ pub mod now;
 pub mod parse;
 pub mod request;
 pub mod source;
-mod suggest;
+pub(crate) mod suggest;
 
 pub use catalogue::{Dimension, Kpi, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest, Listing};

@@ -4,7 +4,7 @@
 ///
 /// Letter case aside, a name that ends or begins with the words written wins (`queue.id` means
 /// `routing.queue.id`), then the one that takes the fewest edits.
-pub(super) fn nearest<N: AsRef<str>>(written: &str, known: impl IntoIterator<Item = N>) -> Option<String> {
+pub(crate) fn nearest<N: AsRef<str>>(written: &str, known: impl IntoIterator<Item = N>) -> Option<String> {
     let written = written.trim().to_ascii_lowercase();
     // Nothing this long is a slip of the pen, and the distance costs the product of both lengths.
     if written.is_empty() || written.len() > 64 {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::ReportError;
 use crate::{
-    query::Zone,
+    query::{Zone, catalogue},
     table::{Cell, ColumnKind, LocalInstant, Table, TableColumn},
     upstream::document::{self, ConversationDocument, Participant, Segment, Session, Text},
 };
@@ -36,6 +36,7 @@ pub fn conversation_rows(documents: &[Bytes], zone: &Zone) -> Result<Table, Repo
 pub fn conversation_columns() -> Vec<TableColumn> {
     let column = |column: &FlatColumn| TableColumn {
         name: column.name.to_owned(),
+        title: catalogue::in_words(column.name),
         kind: column.what.kind(),
     };
     COLUMNS.iter().map(column).collect()

@@ -8,7 +8,7 @@ use super::rows::page;
 use crate::{
     query::{
         NamesById, NowQuery,
-        catalogue::{OBSERVATIONS, Observation, Observed, Shows},
+        catalogue::{self, OBSERVATIONS, Observation, Observed, Shows},
     },
     table::{Cell, ColumnKind, LocalInstant, Table, TableColumn},
     upstream::ObservedRow,
@@ -93,6 +93,7 @@ fn together(shows: Shows, left: Option<f64>, right: Option<f64>) -> Option<f64> 
 fn columns<'o>(query: &NowQuery, shown: impl Iterator<Item = &'o Observation>) -> Vec<TableColumn> {
     let column = |name: &str, kind| TableColumn {
         name: name.to_owned(),
+        title: catalogue::in_words(name),
         kind,
     };
     let mut columns = vec![

@@ -10,7 +10,7 @@ use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
         AggregateQuery, ColumnValue, Fill, Metric, NamesById, NamesByLookup, NamesQuery, Page, Query, Range, Statistic,
-        catalogue::{Rollup, Unit},
+        catalogue::{self, Rollup, Unit},
     },
     table::{Cell, ColumnKind, LocalInstant, SliceRow, Stats, Table, TableColumn},
 };
@@ -46,12 +46,13 @@ pub(super) fn names(query: &NamesQuery, names: &NamesById) -> (Table, u64) {
     found.sort_unstable_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
     let total = found.len() as u64;
     let cells = |(id, name): (&Arc<str>, &Arc<str>)| vec![Cell::Text(Arc::clone(id)), Cell::Text(Arc::clone(name))];
-    let column = |name: &str| TableColumn {
+    let column = |name: &str, title: &str| TableColumn {
         name: name.to_owned(),
+        title: title.to_owned(),
         kind: ColumnKind::Text,
     };
     let table = Table {
-        columns: vec![column("id"), column("name")],
+        columns: vec![column("id", "Id"), column("name", "Name")],
         rows: page(query.page, found).into_iter().map(cells).collect(),
     };
     (table, total)
@@ -79,6 +80,7 @@ fn columns(query: &Query) -> Vec<TableColumn> {
     };
     let column = |column: &crate::query::Column| TableColumn {
         name: column.name.clone(),
+        title: catalogue::title(&column.name, &column.value),
         kind: kind(&column.value),
     };
     query.columns.iter().map(column).collect()

@@ -247,6 +247,29 @@ async fn every_wrong_setting_is_reported_at_once_and_nothing_listens() {
 }
 
 #[tokio::test]
+async fn a_broken_report_is_told_with_the_other_settings_at_start() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broken-{}", uuid::Uuid::new_v4()));
+    fs::create_dir(&folder).unwrap();
+    fs::write(
+        folder.join("mine.toml"),
+        "title = \"Mine\"\n[query]\ndateFrom = \"yesterdy\"\n",
+    )
+    .unwrap();
+    let directory = folder.to_str().unwrap();
+    let environment = [("REPORTS_REPORTS__DIR", directory), ("GENESYS_REGION", "eu-west-11")];
+    let output = run(&["serve"], &environment).await;
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    let told = text(&output.stderr);
+    for problem in [
+        "genesys.region",
+        "reports.dir (environment): mine.toml: description: this is a text, and required",
+    ] {
+        assert!(told.contains(problem), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn the_world_is_not_served_without_keys() {
     let (_tasks, organisation) = simulator(Grants::all()).await;
     let environment: Vec<_> = organisation

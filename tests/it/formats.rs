@@ -22,13 +22,13 @@ async fn every_format_holds_the_same_rows() {
     assert_eq!(
         table["columns"],
         json!([
-            {"name": "interval.start", "type": "instant", "unit": null},
-            {"name": "interval.end", "type": "instant", "unit": null},
-            {"name": "routing.queue.id", "type": "text", "unit": null},
-            {"name": "routing.queue.name", "type": "text", "unit": null},
-            {"name": "conversation.count", "type": "number", "unit": "count"},
-            {"name": "handle.time.average", "type": "number", "unit": "milliseconds"},
-            {"name": "service.level", "type": "number", "unit": "ratio"},
+            {"name": "interval.start", "title": "Interval start", "type": "instant", "unit": null},
+            {"name": "interval.end", "title": "Interval end", "type": "instant", "unit": null},
+            {"name": "routing.queue.id", "title": "Queue id", "type": "text", "unit": null},
+            {"name": "routing.queue.name", "title": "Queue name", "type": "text", "unit": null},
+            {"name": "conversation.count", "title": "Conversation count", "type": "number", "unit": "count"},
+            {"name": "handle.time.average", "title": "Handle time, average", "type": "number", "unit": "milliseconds"},
+            {"name": "service.level", "title": "Service level", "type": "number", "unit": "ratio"},
         ])
     );
     let rows = table["rows"].as_array().unwrap();

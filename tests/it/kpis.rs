@@ -148,7 +148,7 @@ async fn a_limit_is_the_top_of_the_whole_answer_in_every_format() {
     let table = service.get(&format!("{question}&limit=5&format=table")).await.json();
     assert_eq!(
         table["columns"][2],
-        json!({"name": "abandon.rate", "type": "number", "unit": "ratio"})
+        json!({"name": "abandon.rate", "title": "Abandon rate", "type": "number", "unit": "ratio"})
     );
     assert_eq!(table["rows"][0][2], entities[0]["abandon"]["rate"]);
     let body = json!({"dateFrom": "2023-11-20", "dateTo": "2023-11-27", "select": ["aht"], "limit": 250_001});

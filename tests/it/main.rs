@@ -25,6 +25,7 @@ mod oracle;
 mod paging;
 mod queries;
 mod rate_limit;
+mod reports;
 mod shutdown;
 mod token;
 mod wire;

@@ -71,6 +71,33 @@ pub fn column(name: &str) -> Option<ColumnValue> {
     of_dimension.or_else(of_metric).or_else(of_kpi)
 }
 
+/// What people call a column of that name: `Handle time, average`, `Queue name`.
+pub fn title(name: &str, value: &ColumnValue) -> String {
+    let (name, statistic) = match value {
+        ColumnValue::Metric(metric, statistic) => match metric.aliases.iter().find(|(_, aliased)| aliased == statistic)
+        {
+            Some((alias, _)) => (*alias, None),
+            None => (metric.name, Some(*statistic).filter(|_| metric.statistics.len() > 1)),
+        },
+        ColumnValue::Dimension(dimension) => (dimension.name, None),
+        ColumnValue::Name(dimension) => (dimension.named.map_or(name, |(named, _)| named), None),
+        _ => (name, None),
+    };
+    let title = in_words(name);
+    match statistic {
+        Some(statistic) => format!("{title}, {}", statistic.suffix()),
+        None => title,
+    }
+}
+
+/// A friendly name as people would write it: `Queue name` of `routing.queue.name`.
+pub fn in_words(name: &str) -> String {
+    let words = name.strip_prefix("routing.").unwrap_or(name).replace(['.', '-'], " ");
+    let mut characters = words.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).collect()
+}
+
 /// Every name [`column()`] knows, friendly ones first; some twice.
 pub fn column_names() -> impl Iterator<Item = String> {
     let groupable = || {

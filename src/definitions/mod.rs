@@ -1,0 +1,111 @@
+//! Named reports: a query with a name, parameters and derived columns, written once in a TOML file.
+//!
+//! A [`Definition`] is a checked file ([`parse`]); with arguments it becomes a question ([`bind`]), the same a caller
+//! could have asked at `/v1/query` or `/v1/conversations`, so nothing below knows that reports exist. Once the rows
+//! are there, [`derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
+//! holds the built-in definitions and those of the directory, reads files.
+
+pub mod bind;
+pub mod derive;
+pub mod library;
+pub mod parse;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+pub use bind::{Bound, Places};
+pub use derive::Derived;
+pub use library::{Library, Shelf};
+
+/// A report that can be asked for by its name.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// What it is asked for by: lower-case words with dashes.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// What it shows.
+    pub description: String,
+    /// What a caller may vary, in the order of the file.
+    pub parameters: Vec<Parameter>,
+    /// What it lists.
+    pub subject: Subject,
+    /// The question, with [placeholders](bind) for parameters.
+    pub question: Map<String, Value>,
+    /// Columns worked out from those of each row, in their order, behind them.
+    pub derived: Vec<Derived>,
+    /// Titles of columns, where they are not the usual ones.
+    pub titles: BTreeMap<String, String>,
+    /// The file it was read from.
+    pub source: String,
+    /// Whether it came with the service.
+    pub is_built_in: bool,
+}
+
+/// What a report lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Figures: the question is a [`QueryRequest`](crate::query::QueryRequest).
+    Figures,
+    /// Single conversations: the question is a [`ConversationRequest`](crate::query::ConversationRequest).
+    Conversations,
+}
+
+/// What a caller may vary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// What it is set by.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// What it does.
+    pub description: String,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it takes a list: by commas, or repeated.
+    pub is_list: bool,
+    /// Whether there is no answer without it.
+    pub is_required: bool,
+    /// What stands for it when it is not given; with neither, what it stands in is left out of the question.
+    pub default: Option<Value>,
+    /// A value to try.
+    pub example: Option<Value>,
+}
+
+/// What a parameter takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An instant, a day, or a relative one: where a range begins.
+    RangeStart,
+    /// The same: where a range ends.
+    RangeEnd,
+    /// Any text.
+    Text,
+    /// One of these.
+    Choice(Vec<String>),
+    /// Ids of queues, or their names; stands for a whole clause of a filter.
+    Queues,
+    /// An IANA time zone.
+    TimeZone,
+    /// The length of a bucket.
+    Interval,
+    /// A whole number, not below the first nor above the second.
+    Number(u32, u32),
+}
+
+impl Kind {
+    /// Its name in files and in lists of reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RangeStart => "range-start",
+            Self::RangeEnd => "range-end",
+            Self::Text => "text",
+            Self::Choice(_) => "choice",
+            Self::Queues => "queues",
+            Self::TimeZone => "timezone",
+            Self::Interval => "interval",
+            Self::Number(..) => "number",
+        }
+    }
+}
