@@ -344,6 +344,10 @@ impl From<ReportError> for Problem {
                 "{rows} rows answer this, and {limit} is the most: ask for a shorter range, a longer interval or fewer \
                  groups, or leave out fill=zero"
             )),
+            ReportError::TooManyCalls { calls, limit } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
+                "this would take about {calls} requests to Genesys Cloud, and {limit} is the most for one answer: ask \
+                 for a shorter range, a longer interval or fewer groups"
+            )),
             ReportError::Internal => Self::new(ProblemKind::Internal),
         }
     }
@@ -523,6 +527,12 @@ mod tests {
             (ReportError::TooLarge { limit_bytes: 1 }, 422, "answer-too-large", None),
             (
                 ReportError::TooManyRows { rows: 2, limit: 1 },
+                422,
+                "answer-too-large",
+                None,
+            ),
+            (
+                ReportError::TooManyCalls { calls: 13, limit: 12 },
                 422,
                 "answer-too-large",
                 None,

@@ -157,6 +157,28 @@ impl Granularity {
         iter::successors(edge_after(range.start), move |bucket| edge_after(bucket.end))
     }
 
+    /// The whole bucket an instant lies in; `None` at the ends of the calendar.
+    pub fn bucket_at(self, instant: Timestamp, zone: &Zone) -> Option<Range> {
+        let date = zone.date_at(instant);
+        let start = match self {
+            Self::Minutes(minutes) => {
+                let midnight = zone.start_of_day(date)?.as_second();
+                let step = i64::from(minutes) * 60;
+                let begun = (instant.as_second() - midnight).div_euclid(step);
+                Timestamp::from_second(midnight + begun * step).ok()?
+            }
+            Self::Day => zone.start_of_day(date)?,
+            Self::Week => zone.start_of_day(
+                date.tomorrow()
+                    .ok()?
+                    .nth_weekday(-1, jiff::civil::Weekday::Monday)
+                    .ok()?,
+            )?,
+            Self::Month => zone.start_of_day(date.first_of_month())?,
+        };
+        Range::new(start, self.edge_after(instant, zone)?)
+    }
+
     /// The first bucket edge after an instant; `None` at the end of the calendar.
     fn edge_after(self, instant: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let date = zone.date_at(instant);
@@ -268,6 +290,23 @@ mod tests {
             .buckets(range, &zone)
             .map(|bucket| bucket.duration().as_secs_f64() / 3600.0)
             .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_bucket_at_an_instant_is_the_one_that_is_cut_there(
+            second in 1_690_000_000i64..1_790_000_000,
+            granularity in prop::sample::select(vec!["PT15M", "PT1H", "PT2H", "PT12H", "P1D", "P1W", "P1M"]),
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Cairo"]),
+        ) {
+            let (granularity, zone) = (granularity.parse::<Granularity>().unwrap(), Zone::named(zone).unwrap());
+            let instant = Timestamp::from_second(second).unwrap();
+            let bucket = granularity.bucket_at(instant, &zone).unwrap();
+            prop_assert!(bucket.contains(instant));
+            // Cut from far before, the bucket is the same one.
+            let from_before = Range::new(bucket.start - SignedDuration::from_hours(24 * 40), bucket.end).unwrap();
+            prop_assert_eq!(granularity.buckets(from_before, &zone).last(), Some(bucket));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub mod request;
 pub mod source;
 pub(crate) mod suggest;
 
+use jiff::Timestamp;
+
 pub use catalogue::{Dimension, Kpi, Metric, Statistic};
 pub use conversations::{ConversationQuery, ConversationRequest, Listing};
 pub use filter::Filter;
@@ -43,6 +45,8 @@ pub struct Query {
     pub page: Page,
     /// What to do about buckets in which nothing happened.
     pub fill: Fill,
+    /// When it was asked: what is relative in it is meant from here, and what ends later has not ended.
+    pub asked_at: Timestamp,
 }
 
 /// What the upstream is asked for: one aggregate query of one family.

@@ -76,6 +76,7 @@ impl Query {
                     limit,
                     page,
                     fill,
+                    asked_at: now,
                 };
                 Ok(Named::new(query, by_name, |query| &mut query.aggregate.filter))
             }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::ReportError;
 
 type Outcome<V> = Result<V, ReportError>;
-type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
+pub(super) type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
 
 /// The fetches under way, by what they fetch.
 pub(super) struct Flights<K, V> {
@@ -96,6 +96,19 @@ where
         };
         under_way.insert(key.clone(), flight);
         (landing, Role::Leader)
+    }
+
+    /// Whether one that has not landed yet is of that kind.
+    pub(super) fn any(&self, is_meant: impl Fn(&K) -> bool) -> bool {
+        self.under_way(is_meant).is_some()
+    }
+
+    /// What one of that kind brings that has not landed yet.
+    pub(super) fn under_way(&self, is_meant: impl Fn(&K) -> bool) -> Option<Landing<V>> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = under_way.iter();
+        let flight = flights.find(|(key, flight)| flight.landing.peek().is_none() && is_meant(key));
+        flight.map(|(_, flight)| flight.landing.clone())
     }
 
     /// Flights under way, lingering failures included.

@@ -4,22 +4,35 @@
 //! | --- | --- | --- | --- |
 //! | has not ended | open | 30 s | 5 min more |
 //! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more |
-//! | ended longer ago | settled | 30 days | 24 h more |
+//! | ended longer ago | settled | as long as it is held; readers may keep it for 30 days | |
 //! | none: queues as they are now | | 5 s | 1 min more |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
 //!
-//! The settle window is how long after a range's end its figures still move: after-call work, evaluations and
-//! late events reach the upstream for up to two days.
+//! The settle window is how long after a range's end its figures still move: after-call work and late events reach the
+//! upstream for up to two days, what is filled in about a conversation for a week.
+//!
+//! | figures of | settle after |
+//! | --- | --- |
+//! | conversations, users, flows | 48 h |
+//! | evaluations, surveys | 7 days |
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Freshness;
-use crate::query::Range;
+use crate::query::{Range, Source};
 
-/// How long after the end of a range its figures may still change.
+/// How long after the end of a range the conversations that started in it may still change.
 pub const SETTLE_WINDOW: SignedDuration = SignedDuration::from_hours(48);
+
+/// How long after the end of a bucket its figures may still change.
+pub(super) const fn settle_window(source: Source) -> SignedDuration {
+    match source {
+        Source::Conversations | Source::Users | Source::Flows => SETTLE_WINDOW,
+        Source::Evaluations | Source::Surveys => SignedDuration::from_hours(7 * 24),
+    }
+}
 
 const OPEN_FOR: Duration = Duration::from_secs(30);
 const WARM_AT_LEAST: Duration = Duration::from_mins(1);
@@ -55,6 +68,8 @@ pub(super) enum Covers {
         /// Whether it holds something unfinished (a conversation without an end), however old the range is.
         unfinished: bool,
     },
+    /// Figures of a family in a range.
+    Aggregates(Source, Range),
     /// What things are called; belongs to no range.
     Names,
     /// How things are at the moment they are asked for.
@@ -86,6 +101,10 @@ impl Dated {
     pub(super) fn judge(&self, wish: Freshness, now: Timestamp) -> Verdict {
         let age = self.age(now);
         let lifetime = self.lifetime();
+        if self.state() == State::Settled && wish.max_age.is_none() {
+            // Asking again would bring the same.
+            return Verdict::Fresh(lifetime);
+        }
         let wanted = wish.max_age.map_or(lifetime, |age| age.max(ALWAYS_FRESH).min(lifetime));
         if age <= wanted {
             return Verdict::Fresh(lifetime.saturating_sub(age));
@@ -127,16 +146,19 @@ impl Dated {
 
     /// The instant up to which its figures no longer change, within its range.
     pub(super) fn settled_through(&self) -> Timestamp {
-        let settled = self.fetched_at - SETTLE_WINDOW;
         match self.covers {
-            Covers::Figures { range, .. } => settled.clamp(range.start, range.end),
+            Covers::Figures { range, .. } => (self.fetched_at - SETTLE_WINDOW).clamp(range.start, range.end),
+            Covers::Aggregates(source, range) => {
+                (self.fetched_at - settle_window(source)).clamp(range.start, range.end)
+            }
             Covers::Names | Covers::Now => self.fetched_at,
         }
     }
 
     fn state(&self) -> State {
-        let (range, unfinished) = match self.covers {
-            Covers::Figures { range, unfinished } => (range, unfinished),
+        let (range, unfinished, window) = match self.covers {
+            Covers::Figures { range, unfinished } => (range, unfinished, SETTLE_WINDOW),
+            Covers::Aggregates(source, range) => (range, false, settle_window(source)),
             Covers::Names => return State::Names,
             Covers::Now => return State::Now,
         };
@@ -144,7 +166,7 @@ impl Dated {
         match Duration::try_from(since_end) {
             Err(_) => State::Open,
             Ok(_) if unfinished => State::Open,
-            Ok(_) if since_end >= SETTLE_WINDOW => State::Settled,
+            Ok(_) if since_end >= window => State::Settled,
             Ok(since_end) => State::Warm(since_end),
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn fold_media_types(query: &AggregateQuery, rows: &[SliceRow]) -> Vec
 }
 
 /// The statistics of two disjoint parts together; what is absent in one part adds nothing.
-fn combine(metric: &Metric, left: Option<&Stats>, right: Option<&Stats>) -> Option<Stats> {
+pub(super) fn combine(metric: &Metric, left: Option<&Stats>, right: Option<&Stats>) -> Option<Stats> {
     let (left, right) = match (left, right) {
         (None, one) | (one, None) => return one.copied(),
         (Some(left), Some(right)) => (left, right),

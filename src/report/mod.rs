@@ -12,6 +12,7 @@ mod held;
 mod merge;
 mod observations;
 mod rows;
+mod series;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use self::{
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listing, Payload},
+    series::{Figures, SeriesCache, Whole},
 };
 use crate::{
     clock::Clock,
@@ -48,6 +50,7 @@ struct Parts {
     clock: Clock,
     settings: ReportSettings,
     held: HeldAnswers,
+    series: SeriesCache,
     flights: Flights<Key, Arc<Held>>,
 }
 
@@ -139,6 +142,14 @@ pub enum ReportError {
         /// The most.
         limit: u64,
     },
+    /// More upstream requests than one question may cost.
+    #[error("{calls} upstream requests are more than {limit}")]
+    TooManyCalls {
+        /// How many it would take.
+        calls: usize,
+        /// The most.
+        limit: usize,
+    },
     /// A defect of this service; the log has it.
     #[error("internal error")]
     Internal,
@@ -149,7 +160,11 @@ impl ReportError {
     fn lingers(&self) -> Duration {
         match self {
             Self::TooLarge { .. } | Self::Upstream(UpstreamError::Rejected { .. }) => Duration::from_mins(1),
-            Self::TooManyRows { .. } | Self::Upstream(_) | Self::Deadline | Self::Internal => Duration::from_secs(2),
+            Self::TooManyRows { .. }
+            | Self::TooManyCalls { .. }
+            | Self::Upstream(_)
+            | Self::Deadline
+            | Self::Internal => Duration::from_secs(2),
         }
     }
 }
@@ -158,7 +173,8 @@ impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
         Self(Arc::new(Parts {
-            held: HeldAnswers::new(settings.memory_bytes),
+            held: HeldAnswers::new(settings.memory_bytes / 2),
+            series: SeriesCache::new(settings.memory_bytes / 2),
             flights: Flights::new(),
             client,
             clock,
@@ -168,20 +184,38 @@ impl Reports {
 
     /// Answers a query before `deadline`.
     pub async fn run(&self, query: &Query, freshness: Freshness, deadline: Instant) -> Result<Answer, ReportError> {
-        let key = Key::Aggregates(query.aggregate.clone());
-        let (given, (names, calls_for_names)) = futures_util::try_join!(
-            self.give(&key, freshness, deadline),
+        let (figures, (names, calls_for_names)) = futures_util::try_join!(
+            self.figures(query, freshness, deadline),
             self.names_by_lookup(lookups_of(&query.columns), freshness, deadline),
         )?;
-        let Payload::Slice(rows) = &given.held.payload else {
-            return Err(ReportError::Internal);
-        };
-        let (table, total) = rows::table(query, rows, &names)?;
+        let (table, total) = rows::table(query, &figures.rows, &names)?;
+        let mut provenance = figures.provenance;
+        provenance.upstream_calls += calls_for_names;
         Ok(Answer {
             table,
             total,
+            fresh_for: figures.fresh_for,
+            provenance,
+        })
+    }
+
+    /// The rows of a question that is asked whole, for the reason given.
+    async fn whole(
+        &self,
+        query: &AggregateQuery,
+        reason: Whole,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Figures, ReportError> {
+        tracing::debug!(?reason, "asked whole");
+        let given = self.give(&Key::Aggregates(query.clone()), freshness, deadline).await?;
+        let Payload::Slice(rows) = &given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        Ok(Figures {
+            rows: rows.clone(),
+            provenance: given.provenance(0),
             fresh_for: given.fresh_for,
-            provenance: given.provenance(calls_for_names),
         })
     }
 
@@ -303,13 +337,14 @@ impl Reports {
     /// Stops what is still being fetched. For the end of the process, after requests have been drained.
     pub fn stop(&self) {
         self.0.flights.stop();
+        self.0.series.flights.stop();
     }
 
     /// Fetches under way and bytes held, for the service's own metrics.
     pub fn load(&self) -> Load {
         Load {
-            fetches_under_way: self.0.flights.len() as u64,
-            held_bytes: self.0.held.bytes(),
+            fetches_under_way: (self.0.flights.len() + self.0.series.flights.len()) as u64,
+            held_bytes: self.0.held.bytes() + self.0.series.bytes(),
         }
     }
 
@@ -366,10 +401,7 @@ impl Reports {
         Ok(Held {
             dated: Dated {
                 fetched_at: slice.fetched_at,
-                covers: Covers::Figures {
-                    range: query.range,
-                    unfinished: false,
-                },
+                covers: Covers::Aggregates(query.source, query.range),
             },
             upstream_calls: slice.upstream_calls,
             payload: Payload::Slice(slice.rows),

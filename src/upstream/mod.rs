@@ -21,6 +21,7 @@ mod wire;
 
 pub use breaker::BreakerState;
 pub use error::{Told, UpstreamError};
+pub(crate) use send::ANSWER_BYTES;
 pub use token::TokenState;
 
 use std::{

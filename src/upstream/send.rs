@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 /// The most bytes of one answer. A page of a hundred conversations is about one or two million bytes.
-const ANSWER_BYTES: usize = 64 << 20;
+pub(crate) const ANSWER_BYTES: usize = 64 << 20;
 /// The most bytes read of an answer that is not a success.
 const REFUSAL_BYTES: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,0 +1,300 @@
+//! What is held of a series for a stretch of time: buckets × metrics, by columns.
+//!
+//! A chunk is never changed: what a fetch brings makes a new one ([`Chunk::with`]), so that readers need no lock. For
+//! every bucket and metric it knows when it was fetched, whether or not anything happened: covered but empty is a state
+//! of its own. Figures are kept as the upstream gave them, without the fields a metric does not carry.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    query::{Metric, Range},
+    table::{SliceRow, Stats},
+};
+
+/// Buckets × metrics of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunk {
+    /// Bucket `i` is from edge `i` to edge `i + 1`.
+    pub(super) edges: Arc<[Timestamp]>,
+    /// The groups that occur, in no particular order.
+    pub(super) groups: Vec<Group>,
+    columns: Vec<Column>,
+}
+
+/// What a row is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    /// Values of the series' dimensions, in their order.
+    pub(super) values: Vec<Option<Arc<str>>>,
+    /// What the upstream tells apart unasked.
+    pub(super) media_type: Option<Arc<str>>,
+}
+
+/// One metric's figures.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Column {
+    pub(super) metric: &'static Metric,
+    /// By bucket: when its figures were asked for; `None` where they are missing.
+    fetched_at: Vec<Option<Timestamp>>,
+    /// The cells of bucket `i` are those from `starts[i]` to `starts[i + 1]`.
+    starts: Vec<u32>,
+    /// By cell: whose figures they are.
+    groups: Vec<u32>,
+    /// Which statistics there are, by their places in [`fields`].
+    present: u16,
+    /// By cell, as many as are present; not a number where there is none.
+    values: Vec<f64>,
+    /// Whether every bucket was fetched after its figures had settled.
+    pub(super) is_settled: bool,
+}
+
+/// What one fetch brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetched<'a> {
+    pub(super) range: Range,
+    pub(super) at: Timestamp,
+    pub(super) metrics: &'a [&'static Metric],
+}
+
+const FIELDS: usize = 11;
+
+fn fields(stats: &Stats) -> [Option<f64>; FIELDS] {
+    let Stats {
+        count,
+        sum,
+        min,
+        max,
+        ratio,
+        numerator,
+        denominator,
+        target,
+        current,
+        p95,
+        p99,
+    } = *stats;
+    [
+        count,
+        sum,
+        min,
+        max,
+        ratio,
+        numerator,
+        denominator,
+        target,
+        current,
+        p95,
+        p99,
+    ]
+}
+
+fn stats(fields: [Option<f64>; FIELDS]) -> Stats {
+    let [
+        count,
+        sum,
+        min,
+        max,
+        ratio,
+        numerator,
+        denominator,
+        target,
+        current,
+        p95,
+        p99,
+    ] = fields;
+    Stats {
+        count,
+        sum,
+        min,
+        max,
+        ratio,
+        numerator,
+        denominator,
+        target,
+        current,
+        p95,
+        p99,
+    }
+}
+
+fn presence(fields: &[Option<f64>; FIELDS]) -> u16 {
+    let places = fields.iter().enumerate().filter(|(_, value)| value.is_some());
+    places.fold(0, |present, (place, _)| present | 1 << place)
+}
+
+impl Chunk {
+    /// Nothing is held yet of these buckets.
+    pub(super) fn empty(edges: Arc<[Timestamp]>) -> Self {
+        Self {
+            edges,
+            groups: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
+    /// How many buckets there are.
+    pub(super) fn buckets(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    pub(super) fn bucket(&self, index: usize) -> Range {
+        Range {
+            start: self.edges[index],
+            end: self.edges[index + 1],
+        }
+    }
+
+    /// Which buckets begin in a range.
+    pub(super) fn buckets_in(&self, range: Range) -> std::ops::Range<usize> {
+        let starts = &self.edges[..self.buckets()];
+        let before = |instant| starts.partition_point(|start| *start < instant);
+        before(range.start)..before(range.end)
+    }
+
+    /// The column of a metric, if any of it was fetched.
+    pub(super) fn column(&self, metric: &Metric) -> Option<&Column> {
+        self.columns.iter().find(|column| column.metric == metric)
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter()
+    }
+
+    /// With what a fetch brought: `rows` holds those of each bucket covered. A bucket that was fetched later already
+    /// keeps what it has.
+    pub(super) fn with(&self, fetched: Fetched<'_>, rows: &[&SliceRow], settle: SignedDuration) -> Self {
+        let mut groups = self.groups.clone();
+        let mut places: HashMap<Group, u32> = (0..)
+            .zip(&groups)
+            .map(|(place, group)| (group.clone(), place))
+            .collect();
+        // By bucket: the rows, and whose they are.
+        let mut brought: Vec<Vec<(u32, &SliceRow)>> = vec![Vec::new(); self.buckets()];
+        for row in rows {
+            let group = Group {
+                values: row.group.clone(),
+                media_type: row.media_type.clone(),
+            };
+            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            let place = *places.entry(group).or_insert_with_key(|group| {
+                groups.push(group.clone());
+                next
+            });
+            let bucket = self.edges.partition_point(|edge| *edge <= row.bucket.start) - 1;
+            brought[bucket].push((place, row));
+        }
+        let covered = self.buckets_in(fetched.range);
+        let mut columns = self.columns.clone();
+        for (index, metric) in fetched.metrics.iter().enumerate() {
+            let cells = |bucket: usize| {
+                let rows = brought[bucket].iter();
+                rows.filter_map(move |(group, row)| Some((*group, fields(row.metrics[index].as_ref()?))))
+            };
+            let held = self.column(metric);
+            let mut column = Column::of(metric, held.map_or(0, |held| held.present));
+            for bucket in 0..self.buckets() {
+                for (_, fields) in cells(bucket) {
+                    column.present |= presence(&fields);
+                }
+            }
+            for bucket in 0..self.buckets() {
+                let held_at = held.and_then(|held| held.fetched_at[bucket]);
+                let is_newer = held_at.is_none_or(|held_at| held_at <= fetched.at);
+                if covered.contains(&bucket) && is_newer {
+                    column.push_bucket(Some(fetched.at), cells(bucket));
+                } else {
+                    let cells = held.into_iter().flat_map(|held| held.cells(bucket));
+                    column.push_bucket(held_at, cells.map(|(group, stats)| (group, fields(&stats))));
+                }
+            }
+            column.is_settled = (0..self.buckets()).all(|bucket| {
+                column.fetched_at[bucket].is_some_and(|at| at.duration_since(self.edges[bucket + 1]) >= settle)
+            });
+            match columns.iter_mut().find(|known| known.metric == *metric) {
+                Some(known) => *known = column,
+                None => columns.push(column),
+            }
+        }
+        Self {
+            edges: Arc::clone(&self.edges),
+            groups,
+            columns,
+        }
+    }
+
+    /// An estimate from above of what it keeps in memory.
+    pub(super) fn weight(&self) -> usize {
+        const ALLOCATION: usize = 32;
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + ALLOCATION) + 16;
+        let groups = self.groups.iter();
+        let groups = groups.map(|group| {
+            let texts: usize = group.values.iter().chain([&group.media_type]).map(text).sum();
+            texts + size_of::<Group>() + ALLOCATION
+        });
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| {
+            size_of::<Column>()
+                + 4 * ALLOCATION
+                + column.fetched_at.len() * size_of::<Option<Timestamp>>()
+                + (column.starts.len() + column.groups.len()) * size_of::<u32>()
+                + column.values.len() * size_of::<f64>()
+        });
+        size_of::<Self>() + size_of_val(&*self.edges) + groups.sum::<usize>() + columns.sum::<usize>()
+    }
+}
+
+impl Column {
+    fn of(metric: &'static Metric, present: u16) -> Self {
+        Self {
+            metric,
+            fetched_at: Vec::new(),
+            starts: vec![0],
+            groups: Vec::new(),
+            present,
+            values: Vec::new(),
+            is_settled: false,
+        }
+    }
+
+    fn push_bucket(
+        &mut self,
+        fetched_at: Option<Timestamp>,
+        cells: impl Iterator<Item = (u32, [Option<f64>; FIELDS])>,
+    ) {
+        for (group, fields) in cells {
+            self.groups.push(group);
+            let present = self.present;
+            let kept = (0..FIELDS).filter(|place| present & 1 << place != 0);
+            self.values.extend(kept.map(|place| fields[place].unwrap_or(f64::NAN)));
+        }
+        self.fetched_at.push(fetched_at);
+        self.starts.push(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
+    }
+
+    /// When a bucket's figures were asked for.
+    pub(super) fn fetched_at(&self, bucket: usize) -> Option<Timestamp> {
+        self.fetched_at[bucket]
+    }
+
+    /// How many cells there are.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// A bucket's figures, each with the place of its group.
+    pub(super) fn cells(&self, bucket: usize) -> impl Iterator<Item = (u32, Stats)> + '_ {
+        let width = self.present.count_ones() as usize;
+        let cells = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
+        cells.map(move |cell| {
+            let mut values = self.values[cell * width..(cell + 1) * width].iter();
+            let mut fields = [None; FIELDS];
+            for (place, field) in fields.iter_mut().enumerate() {
+                if self.present & 1 << place != 0 {
+                    *field = values.next().copied().filter(|value| !value.is_nan());
+                }
+            }
+            (self.groups[cell], stats(fields))
+        })
+    }
+}

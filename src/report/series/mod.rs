@@ -1,0 +1,487 @@
+//! Aggregates by bucket: what is held is buckets × metrics of a series, and a question asks only for what is missing.
+//!
+//! [`Reports::figures`] is the journey: `plan` says what is missing of the question's own series, and whether another
+//! series that is held answers it (`fold`); what is missing is asked for once for everybody who wants it (`gather`), and
+//! lands in chunks (`chunk`), from which the rows are made. A question that cannot be cut into buckets is asked whole,
+//! and says why ([`Whole`]).
+
+mod chunk;
+mod fold;
+mod gather;
+mod key;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use moka::{ops::compute::Op, sync::Cache};
+use tokio::time::{Instant, timeout_at};
+
+use self::{
+    chunk::{Chunk, Fetched},
+    fold::Lens,
+    gather::Gathering,
+    key::Series,
+    plan::{MAX_CALLS, Missing, Part, Summary, Wish},
+};
+use super::{
+    Freshness, OnError, ReportError, Reports,
+    flights::{Flights, Role},
+    freshness::settle_window,
+};
+use crate::{
+    query::{AggregateQuery, Metric, Query, Range},
+    table::{CacheUse, Provenance, Slice, SliceRow},
+};
+
+/// How often a question is planned anew when what it waited for was not what it needed.
+const ROUNDS: usize = 4;
+
+/// The most series known by name; what is held of others stays until it is displaced.
+const MAX_SERIES: usize = 10_000;
+/// The most series looked at for an answer to a question about another.
+const MAX_LOOKED_AT: usize = 64;
+
+/// How long after it was read a metric is kept fresh along with others of its series.
+const HABIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// Rows that may be asked for of a wider series, where the question's own would need fewer, because others read it too.
+const SHARED_ROWS: f64 = 2_000.0;
+
+/// What is held of every series, and what is being asked for.
+pub(super) struct SeriesCache {
+    chunks: Cache<ChunkKey, Arc<Chunk>>,
+    known: Mutex<Known>,
+    pub(super) flights: Flights<AggregateQuery, Arc<Landed>>,
+    gathering: Gathering,
+}
+
+/// A series' number, and where the chunk starts.
+type ChunkKey = (u64, Timestamp);
+
+#[derive(Default)]
+struct Known {
+    by_series: HashMap<Series, Arc<Entry>>,
+    next_id: u64,
+}
+
+/// A series that was asked about.
+struct Entry {
+    id: u64,
+    series: Series,
+    reads: Mutex<HashMap<&'static Metric, Timestamp>>,
+    /// The upstream cuts it into other buckets than foreseen, so that it is not held by bucket.
+    is_off_grid: AtomicBool,
+}
+
+/// What a fetch brought.
+#[derive(Debug, Default)]
+pub(super) struct Landed {
+    chunks: Vec<(ChunkKey, Arc<Chunk>)>,
+    calls: u32,
+}
+
+/// Rows of a question, and where they come from.
+pub(super) struct Figures {
+    pub(super) rows: Vec<SliceRow>,
+    pub(super) provenance: Provenance,
+    pub(super) fresh_for: Duration,
+}
+
+/// Why a question is asked whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// It asks for one bucket, the whole range.
+    Total,
+    /// Its range does not begin or end with a bucket.
+    Unaligned,
+    /// The upstream cuts its buckets otherwise than foreseen.
+    OffGrid,
+    /// What was fetched did not last until it could be read.
+    Displaced,
+}
+
+/// What is held of a series for a question, and how it is looked at.
+struct View {
+    entry: Arc<Entry>,
+    lens: Lens,
+    parts: Vec<Part>,
+}
+
+enum Choice {
+    /// It is held and fresh.
+    Ready(View),
+    /// Something is missing.
+    Ask(View, Missing),
+    Whole(Whole),
+}
+
+/// What happened on the way to an answer.
+#[derive(Default)]
+struct Journey {
+    landed: HashMap<ChunkKey, Arc<Chunk>>,
+    calls: u32,
+    has_waited: bool,
+    /// Sharing a fetch with others did not work out.
+    alone: bool,
+}
+
+impl SeriesCache {
+    pub(super) fn new(capacity_bytes: u64) -> Self {
+        const BOOKKEEPING: usize = 256;
+        let weigh = |_: &ChunkKey, chunk: &Arc<Chunk>| (chunk.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
+        Self {
+            chunks: Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build(),
+            known: Mutex::default(),
+            flights: Flights::new(),
+            gathering: Gathering::default(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.chunks.weighted_size()
+    }
+
+    fn entry(&self, series: &Series) -> Arc<Entry> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.by_series.get(series) {
+            return Arc::clone(entry);
+        }
+        if known.by_series.len() >= MAX_SERIES {
+            let oldest = known.by_series.values().min_by_key(|entry| entry.last_read());
+            if let Some(oldest) = oldest.map(|entry| entry.series.clone()) {
+                known.by_series.remove(&oldest);
+            }
+        }
+        let entry = Arc::new(Entry {
+            id: known.next_id,
+            series: series.clone(),
+            reads: Mutex::default(),
+            is_off_grid: AtomicBool::new(false),
+        });
+        known.next_id += 1;
+        known.by_series.insert(series.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Other series that can answer a question, those read last first.
+    fn others(&self, query: &AggregateQuery, can_add: bool) -> Vec<(Arc<Entry>, Lens)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lenses = known.by_series.values().filter_map(|entry| {
+            let is_own = Some(entry.series.granularity) == query.granularity
+                && entry.series.group_by == query.group_by
+                && entry.series.filter == query.filter;
+            let lens = Lens::of(&entry.series, query, can_add).filter(|_| !is_own && !entry.is_off_grid())?;
+            Some((Arc::clone(entry), lens))
+        });
+        let mut lenses: Vec<_> = lenses.collect();
+        drop(known);
+        lenses.sort_by_cached_key(|(entry, _)| (std::cmp::Reverse(entry.last_read()), entry.id));
+        lenses.truncate(MAX_LOOKED_AT);
+        lenses
+    }
+
+    fn parts(&self, entry: &Entry, range: Range, landed: &HashMap<ChunkKey, Arc<Chunk>>) -> Vec<Part> {
+        let chunks = entry.series.chunks(range).into_iter();
+        let parts = chunks.filter_map(|chunk| {
+            let key = (entry.id, chunk.start);
+            let asked = Range::new(chunk.start.max(range.start), chunk.end.min(range.end))?;
+            let held = self.chunks.get(&key).or_else(|| landed.get(&key).cloned());
+            Some(Part { asked, held })
+        });
+        parts.collect()
+    }
+
+    /// The best way to an answer.
+    fn choose(
+        &self,
+        query: &AggregateQuery,
+        can_add: bool,
+        wish: Wish,
+        asked_at: Timestamp,
+        journey: &Journey,
+    ) -> Choice {
+        let look = |entry: Arc<Entry>, lens: Lens| {
+            let range = entry.series.whole_buckets(query.range, asked_at)?;
+            let parts = self.parts(&entry, range, &journey.landed);
+            let habits = entry.habits(wish.now);
+            let missing = plan::missing(&entry.series, &parts, &query.metrics, &habits, wish);
+            Some((View { entry, lens, parts }, missing))
+        };
+        let mut reason = Whole::Total;
+        let own = Series::of(query).and_then(|series| {
+            let entry = self.entry(&series);
+            if entry.is_off_grid() {
+                reason = Whole::OffGrid;
+                return None;
+            }
+            let lens = Lens::of(&series, query, can_add)?;
+            reason = Whole::Unaligned;
+            look(entry, lens)
+        });
+        let own = match own {
+            Some((view, None)) => return Choice::Ready(view),
+            Some((view, Some(missing))) => Some((view, missing)),
+            None => None,
+        };
+        let cost = |view: &View, missing: &Missing| {
+            let calls = missing.calls.iter();
+            let not_under_way = calls.filter(|range| {
+                let fetch = view.entry.series.query(**range, missing.metrics.clone());
+                journey.alone || !self.flights.any(|other| gather::covers(other, &fetch))
+            });
+            not_under_way.count()
+        };
+        let mut best: Option<(View, Missing, usize)> = None;
+        let own_cost = own.as_ref().map_or(1, |(view, missing)| cost(view, missing));
+        let own_rows = own.as_ref().map_or(0.0, |(_, missing)| missing.rows);
+        for (entry, lens) in self.others(query, can_add) {
+            match look(entry, lens) {
+                Some((view, None)) => return Choice::Ready(view),
+                Some((view, Some(missing))) => {
+                    let cost = cost(&view, &missing);
+                    let is_nothing_held = view.parts.iter().all(|part| part.held.is_none()) && cost > 0;
+                    let is_cheap = cost < own_cost || cost == own_cost && missing.rows <= own_rows.max(SHARED_ROWS);
+                    let is_better = best
+                        .as_ref()
+                        .is_none_or(|(_, other, other_cost)| (cost, missing.rows) < (*other_cost, other.rows));
+                    if !is_nothing_held && is_cheap && is_better && !journey.alone {
+                        best = Some((view, missing, cost));
+                    }
+                }
+                None => {}
+            }
+        }
+        match (best, own) {
+            (Some((view, missing, _)), _) | (None, Some((view, missing))) => Choice::Ask(view, missing),
+            (None, None) => Choice::Whole(reason),
+        }
+    }
+}
+
+impl Entry {
+    fn is_off_grid(&self) -> bool {
+        self.is_off_grid.load(Ordering::Relaxed)
+    }
+
+    fn last_read(&self) -> Option<Timestamp> {
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        reads.values().max().copied()
+    }
+
+    fn note_read(&self, metrics: &[&'static Metric], now: Timestamp) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        reads.extend(metrics.iter().map(|metric| (*metric, now)));
+    }
+
+    /// Metrics that somebody reads again and again.
+    fn habits(&self, now: Timestamp) -> Vec<&'static Metric> {
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = reads.iter().filter(|(_, at)| now.duration_since(**at) <= HABIT);
+        let mut recent: Vec<_> = recent.map(|(metric, _)| *metric).collect();
+        recent.sort_unstable();
+        recent
+    }
+}
+
+impl Reports {
+    /// The rows of a question, from what is held as far as that is fresh.
+    pub(super) async fn figures(
+        &self,
+        query: &Query,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Figures, ReportError> {
+        let (series, came) = (&self.0.series, self.now());
+        let aggregate = &query.aggregate;
+        let can_add = fold::can_add(&query.columns);
+        let mut journey = Journey::default();
+        for _ in 0..ROUNDS {
+            let wish = Wish {
+                freshness,
+                now: self.now(),
+                came,
+            };
+            let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
+                Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, deadline).await,
+                Choice::Ready(view) => match view.answer(aggregate, wish, &journey, false) {
+                    Some(figures) => return Ok(figures),
+                    None => break,
+                },
+                Choice::Ask(view, missing) => (view, missing),
+            };
+            if missing.calls.len() > MAX_CALLS {
+                return Err(ReportError::TooManyCalls {
+                    calls: missing.calls.len(),
+                    limit: MAX_CALLS,
+                });
+            }
+            if let Err(failure) = self.ask(&view, &missing, &mut journey, deadline).await {
+                // Some of it may have come, and others may have brought more.
+                let parts = view.parts.iter().map(|part| part.asked);
+                let range = parts.reduce(|all, part| Range { end: part.end, ..all });
+                let parts = range.map_or(Vec::new(), |range| series.parts(&view.entry, range, &journey.landed));
+                let view = View { parts, ..view };
+                let stands_in = missing.is_held && freshness.on_error == OnError::Stale;
+                return match view.answer(aggregate, wish, &journey, true).filter(|_| stands_in) {
+                    Some(figures) => {
+                        tracing::warn!(error = %failure, "a held answer stands in for a failed fetch");
+                        Ok(figures)
+                    }
+                    None => Err(failure),
+                };
+            }
+        }
+        self.whole(aggregate, Whole::Displaced, freshness, deadline).await
+    }
+
+    /// Waits for everything that is missing, whoever asks for it.
+    async fn ask(
+        &self,
+        view: &View,
+        missing: &Missing,
+        journey: &mut Journey,
+        deadline: Instant,
+    ) -> Result<(), ReportError> {
+        let asked = missing.calls.iter().map(|range| {
+            let fetch = view.entry.series.query(*range, missing.metrics.clone());
+            self.join(&fetch, journey.alone)
+        });
+        let asked: Vec<_> = asked.collect();
+        let landings = asked.iter().map(|(landing, ..)| landing.clone());
+        let Ok(landed) = timeout_at(deadline, join_all(landings)).await else {
+            return Err(ReportError::Deadline);
+        };
+        let mut failure = None;
+        for (landed, (_, role, is_own)) in landed.into_iter().zip(asked) {
+            journey.has_waited |= role == Role::Follower;
+            match landed {
+                Ok(landed) => {
+                    if role == Role::Leader {
+                        journey.calls += landed.calls;
+                        journey.has_waited |= landed.calls == 0;
+                    }
+                    journey.landed.extend(landed.chunks.iter().cloned());
+                }
+                Err(error) if is_own => failure = Some(error),
+                // What failed was not what this question asked for.
+                Err(_) => journey.alone = true,
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Asks for one range of a series and holds what comes, in the task of a flight.
+    async fn fetch_series(self, fetch: AggregateQuery) -> Result<Arc<Landed>, ReportError> {
+        let deadline = Instant::now() + self.0.settings.fetch_timeout;
+        let slice = self.0.client.aggregates(&fetch, deadline).await?;
+        let landed = self.0.series.land(&fetch, &slice).ok_or(ReportError::Internal)?;
+        Ok(Arc::new(landed))
+    }
+}
+
+impl SeriesCache {
+    /// Holds what a fetch brought; `None` if it did not ask for buckets.
+    fn land(&self, fetch: &AggregateQuery, slice: &Slice) -> Option<Landed> {
+        let series = Series::of(fetch)?;
+        let entry = self.entry(&series);
+        let chunks = series.chunks(fetch.range);
+        let edges: Vec<_> = chunks.iter().map(|chunk| series.edges(*chunk)).collect();
+        let mut rows: Vec<Vec<&SliceRow>> = vec![Vec::new(); chunks.len()];
+        for row in &slice.rows {
+            let index = chunks.partition_point(|chunk| chunk.start <= row.bucket.start);
+            let place = index.checked_sub(1).filter(|index| {
+                let edges = &edges[*index];
+                let start = edges.binary_search(&row.bucket.start);
+                start.is_ok_and(|start| edges.get(start + 1) == Some(&row.bucket.end))
+            });
+            if let Some(index) = place {
+                rows[index].push(row);
+            } else {
+                entry.is_off_grid.store(true, Ordering::Relaxed);
+                tracing::warn!(bucket = %row.bucket, "the upstream cuts buckets otherwise than foreseen");
+                return Some(Landed {
+                    calls: slice.upstream_calls,
+                    chunks: Vec::new(),
+                });
+            }
+        }
+        let fetched = Fetched {
+            range: fetch.range,
+            at: slice.fetched_at,
+            metrics: &fetch.metrics,
+        };
+        let settle = settle_window(series.source);
+        let landed = chunks.iter().zip(edges).zip(rows).map(|((chunk, edges), rows)| {
+            let key = (entry.id, chunk.start);
+            (key, self.put(key, edges, fetched, &rows, settle))
+        });
+        Some(Landed {
+            chunks: landed.collect(),
+            calls: slice.upstream_calls,
+        })
+    }
+
+    /// Adds what was fetched to what is held of a chunk; nobody else's addition is lost.
+    fn put(
+        &self,
+        key: ChunkKey,
+        edges: Arc<[Timestamp]>,
+        fetched: Fetched<'_>,
+        rows: &[&SliceRow],
+        settle: SignedDuration,
+    ) -> Arc<Chunk> {
+        let mut made = None;
+        self.chunks.entry(key).and_compute_with(|held| {
+            let held = held.map(|held| Arc::clone(held.value()));
+            let held = held.unwrap_or_else(|| Arc::new(Chunk::empty(edges)));
+            let chunk = Arc::new(held.with(fetched, rows, settle));
+            made = Some(Arc::clone(&chunk));
+            Op::Put(chunk)
+        });
+        made.expect("moka calls the function once")
+    }
+}
+
+impl View {
+    /// The rows and their summary; `None` if what is held does not make them.
+    fn answer(&self, query: &AggregateQuery, wish: Wish, journey: &Journey, is_stale: bool) -> Option<Figures> {
+        let Self { entry, lens, parts } = self;
+        let rows = fold::rows(&entry.series, lens, parts, query)?;
+        let summary = plan::summary(&entry.series, query.range, parts, &query.metrics, wish)?;
+        entry.note_read(&query.metrics, wish.now);
+        Some(journey.figures(rows, summary, is_stale))
+    }
+}
+
+impl Journey {
+    fn figures(&self, rows: Vec<SliceRow>, summary: Summary, is_stale: bool) -> Figures {
+        let cache = match () {
+            () if is_stale => CacheUse::Stale,
+            () if self.calls > 0 => CacheUse::Miss,
+            () if self.has_waited => CacheUse::Collapsed,
+            () => CacheUse::Hit,
+        };
+        Figures {
+            rows,
+            provenance: Provenance {
+                as_of: summary.as_of,
+                complete: summary.complete,
+                settled_through: summary.settled_through,
+                cache,
+                upstream_calls: self.calls,
+            },
+            fresh_for: if is_stale { Duration::ZERO } else { summary.fresh_for },
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What to ask of the upstream for a question about a series, given what is held: pure.
+//!
+//! Requests are what is scarce, not rows. So the gaps of a range are asked for together, as far as an answer of the
+//! upstream can hold them; what is nearly due in front of a gap comes along while that costs no request more; and what
+//! would cost more than [`MAX_CALLS`] is refused with the estimate.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{chunk::Chunk, key::Series};
+use crate::{
+    query::{Metric, Range},
+    report::{
+        Freshness,
+        freshness::{Covers, Dated, Verdict},
+    },
+};
+
+/// The most upstream requests one question may cost.
+pub(crate) const MAX_CALLS: usize = 12;
+
+/// The most bytes foreseen for one answer of the upstream: half of what is read of one, as the foresight is rough.
+const ANSWER_BYTES: f64 = (crate::upstream::ANSWER_BYTES / 2) as f64;
+/// What a row and each metric of it take, as the upstream writes them.
+const ROW_BYTES: f64 = 120.0;
+const METRIC_BYTES: f64 = 110.0;
+
+/// What is held of a chunk, and which part of it is asked about.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(super) asked: Range,
+    pub(super) held: Option<Arc<Chunk>>,
+}
+
+/// How fresh the answer has to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) freshness: Freshness,
+    pub(super) now: Timestamp,
+    /// When the question came: what was fetched since then is fresh whatever it asks for.
+    pub(super) came: Timestamp,
+}
+
+/// What has to be asked before there is an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Missing {
+    /// One request each, in order.
+    pub(super) calls: Vec<Range>,
+    /// What to ask for in each.
+    pub(super) metrics: Vec<&'static Metric>,
+    /// How many rows that will bring, roughly.
+    pub(super) rows: f64,
+    /// Whether all of it is held, only not fresh enough, and may stand in for a failure.
+    pub(super) is_held: bool,
+}
+
+/// A run of buckets of one chunk in the same state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Run {
+    range: Range,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// Fresh for as long again as it has been at least.
+    Fresh,
+    /// Fresh, but its time is half over: worth asking for when something is asked for anyway.
+    Ripe,
+    /// Not fresh, but it may stand in for a failure.
+    Stale,
+    /// Not held, or too old for anything.
+    Missing,
+}
+
+/// What has to be asked; `None` if what is held is an answer. `others` are metrics somebody else reads of the same
+/// series: they are asked for along with the rest where they are due.
+pub(super) fn missing(
+    series: &Series,
+    parts: &[Part],
+    metrics: &[&'static Metric],
+    others: &[&'static Metric],
+    wish: Wish,
+) -> Option<Missing> {
+    let mut wanted = Missing {
+        is_held: true,
+        ..Missing::default()
+    };
+    let mut due: Vec<Run> = Vec::new();
+    for metric in metrics {
+        let runs = runs(series, parts, metric, wish);
+        let is_due = |run: &Run| run.state >= State::Stale;
+        if runs.iter().any(is_due) {
+            wanted.metrics.push(metric);
+            wanted.is_held &= runs.iter().all(|run| run.state != State::Missing);
+            due.extend(runs);
+        }
+    }
+    if wanted.metrics.is_empty() {
+        return None;
+    }
+    let per_bucket = rows_per_bucket(series, parts);
+    let rows_of = |range: Range| series.buckets_in(range) * per_bucket;
+    let most_rows = ANSWER_BYTES / (ROW_BYTES + METRIC_BYTES * wanted.metrics.len() as f64);
+    let exact = calls(&mut gaps(&due, false), |range| rows_of(range) <= most_rows);
+    let extended = calls(&mut gaps(&due, true), |range| rows_of(range) <= most_rows);
+    wanted.calls = if extended.len() <= exact.len() { extended } else { exact };
+    wanted.rows = wanted.calls.iter().copied().map(rows_of).sum();
+    let within = |run: &Run| {
+        let call = wanted.calls.iter();
+        call.clone()
+            .any(|call| call.start <= run.range.start && run.range.end <= call.end)
+    };
+    for metric in others.iter().filter(|other| !metrics.contains(other)) {
+        let mut runs = runs(series, parts, metric, wish)
+            .into_iter()
+            .filter(|run| run.state > State::Fresh)
+            .peekable();
+        // What was never fetched is nobody's habit; what is due elsewhere too would not be whole.
+        if runs.peek().is_some() && runs.all(|run| within(&run) && run.state != State::Missing) {
+            wanted.metrics.push(metric);
+        }
+    }
+    Some(wanted)
+}
+
+/// A metric's buckets, those alike and adjacent together.
+fn runs(series: &Series, parts: &[Part], metric: &Metric, wish: Wish) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for part in parts {
+        let Some((chunk, column)) = part
+            .held
+            .as_ref()
+            .and_then(|chunk| Some((chunk, chunk.column(metric)?)))
+        else {
+            runs.push(Run {
+                range: part.asked,
+                state: State::Missing,
+            });
+            continue;
+        };
+        if column.is_settled && wish.freshness.max_age.is_none() {
+            continue;
+        }
+        let first_of_part = runs.len();
+        for index in chunk.buckets_in(part.asked) {
+            let range = chunk.bucket(index);
+            let state = column.fetched_at(index).map_or(State::Missing, |fetched_at| {
+                state(dated(series, range, fetched_at), wish)
+            });
+            match runs[first_of_part..].last_mut() {
+                Some(run) if run.state == state => run.range.end = range.end,
+                _ => runs.push(Run { range, state }),
+            }
+        }
+    }
+    runs
+}
+
+pub(super) fn dated(series: &Series, range: Range, fetched_at: Timestamp) -> Dated {
+    Dated {
+        fetched_at,
+        covers: Covers::Aggregates(series.source, range),
+    }
+}
+
+fn state(dated: Dated, wish: Wish) -> State {
+    match dated.judge(wish.freshness, wish.now) {
+        _ if dated.fetched_at >= wish.came => State::Fresh,
+        Verdict::Fresh(left) if left < dated.lifetime() / 2 => State::Ripe,
+        Verdict::Fresh(_) => State::Fresh,
+        Verdict::Stale => State::Stale,
+        Verdict::Expired => State::Missing,
+    }
+}
+
+/// What is due, in order and without overlaps, cut at the edges of chunks; with what is ripe right in front of it, if told.
+fn gaps(runs: &[Run], with_ripe: bool) -> Vec<Range> {
+    let mut runs = runs.to_vec();
+    runs.sort_unstable_by_key(|run| (run.range.start, run.range.end));
+    let mut gaps: Vec<Range> = Vec::new();
+    let mut add_front = |range: Range| match gaps.last_mut() {
+        // From the last to the first: what was added last is behind.
+        Some(behind) if behind.start <= range.start => {}
+        Some(behind) if behind.start < range.end => {
+            // Chunks do not overlap, so it is of the same.
+            behind.end = behind.end.max(range.end);
+            behind.start = range.start;
+        }
+        _ => gaps.push(range),
+    };
+    let mut reached = None;
+    for run in runs.iter().rev() {
+        let is_due = run.state >= State::Stale;
+        let rides_along = with_ripe && run.state == State::Ripe && reached.is_some_and(|start| run.range.end >= start);
+        if is_due || rides_along {
+            add_front(run.range);
+            reached = Some(reached.map_or(run.range.start, |start: Timestamp| start.min(run.range.start)));
+        }
+    }
+    gaps.reverse();
+    gaps
+}
+
+/// The fewest requests that cover all gaps, none of them larger than `fits` unless a single gap is.
+fn calls(gaps: &mut [Range], fits: impl Fn(Range) -> bool) -> Vec<Range> {
+    let mut calls: Vec<Range> = Vec::new();
+    for gap in gaps {
+        match calls.last_mut() {
+            Some(call)
+                if fits(Range {
+                    start: call.start,
+                    end: gap.end,
+                }) =>
+            {
+                call.end = call.end.max(gap.end);
+            }
+            _ => calls.push(*gap),
+        }
+    }
+    calls
+}
+
+/// How many rows a bucket has: as those held, or else a guess from what rows are grouped by.
+fn rows_per_bucket(series: &Series, parts: &[Part]) -> f64 {
+    // Of the first dimension; of the others, for each value of those before.
+    const VALUES: f64 = 20.0;
+    const FURTHER_VALUES: f64 = 3.0;
+    let chunks = || parts.iter().filter_map(|part| part.held.as_deref());
+    let cells: usize = chunks()
+        .filter_map(|chunk| chunk.columns().map(super::chunk::Column::len).max())
+        .sum();
+    let buckets: usize = chunks().map(Chunk::buckets).sum();
+    if buckets > 0 {
+        return (cells as f64 / buckets as f64).max(1.0);
+    }
+    let further = series.group_by.iter().skip(1);
+    further.fold(if series.group_by.is_empty() { 1.0 } else { VALUES }, |rows, _| {
+        rows * FURTHER_VALUES
+    })
+}
+
+/// How fresh and how complete what is held is, as an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Summary {
+    pub(crate) as_of: Timestamp,
+    pub(crate) complete: bool,
+    pub(crate) settled_through: Timestamp,
+    pub(crate) fresh_for: Duration,
+}
+
+/// The summary of what is held of a range; `None` if something is missing.
+pub(super) fn summary(
+    series: &Series,
+    range: Range,
+    parts: &[Part],
+    metrics: &[&'static Metric],
+    wish: Wish,
+) -> Option<Summary> {
+    let mut summary: Option<Summary> = None;
+    for part in parts {
+        let chunk = part.held.as_deref()?;
+        for metric in metrics {
+            let column = chunk.column(metric)?;
+            for index in chunk.buckets_in(part.asked) {
+                let mut bucket = chunk.bucket(index);
+                let dated = dated(series, bucket, column.fetched_at(index)?);
+                bucket.end = bucket.end.min(range.end);
+                let complete = dated.complete();
+                let fresh_for = match dated.judge(Freshness::default(), wish.now) {
+                    Verdict::Fresh(left) => left,
+                    Verdict::Stale | Verdict::Expired => Duration::ZERO,
+                };
+                let unsettled_from = dated.settled_through().clamp(bucket.start, bucket.end);
+                let known = summary.get_or_insert(Summary {
+                    as_of: dated.fetched_at,
+                    complete,
+                    settled_through: range.end,
+                    fresh_for,
+                });
+                known.as_of = known.as_of.min(dated.fetched_at);
+                known.complete &= complete;
+                known.fresh_for = known.fresh_for.min(fresh_for);
+                if !complete {
+                    known.settled_through = known.settled_through.min(unsettled_from);
+                }
+            }
+        }
+    }
+    summary
+}

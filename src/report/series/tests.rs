@@ -1,0 +1,524 @@
+//! With the cache and without it, the same answer.
+//!
+//! Random histories of questions, clock movements, late data, failures and questions that come together run against a
+//! model of the upstream: a list of events, counted anew for every request. Whatever is answered from what is held must be
+//! what the upstream would say now, unless something has happened since the bucket was fetched; and then it must be
+//! within its freshness. `ORACLE_CASES` asks for more histories than the default, `ORACLE_SEED` for those of a run that
+//! failed (it prints its seed).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{Rng, RngExt, SeedableRng, seq::IndexedRandom};
+use rand_pcg::Pcg64;
+
+use super::*;
+use crate::{
+    query::{Dimension, FilterRequest, Limits, NamesByLookup, QueryRequest},
+    report::rows,
+    table::{Stats, Table},
+};
+
+const QUEUES: [&str; 3] = ["sales", "support", "retention"];
+const USERS: [&str; 3] = ["anna", "ben", "chloe"];
+const MEDIA: [&str; 3] = ["voice", "chat", "email"];
+const SKILLS: [&str; 3] = ["english", "german", "billing"];
+const ZONES: [&str; 4] = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"];
+const DAYS: i64 = 45;
+
+/// Something that happened, and when the upstream heard of it.
+struct Event {
+    at: Timestamp,
+    visible_from: Timestamp,
+    conversation: u32,
+    queue: Option<&'static str>,
+    user: Option<&'static str>,
+    media: &'static str,
+    skills: Vec<&'static str>,
+    metric: &'static str,
+    value: f64,
+}
+
+/// Bucket, group and media type of a row.
+type Place<'e> = (Range, Vec<Option<&'e str>>, &'e str);
+
+struct Model {
+    events: Vec<Event>,
+    now: Timestamp,
+    calls: u32,
+}
+
+impl Model {
+    fn new(random: &mut Pcg64) -> Self {
+        // So that the ends of summer time of Berlin, New York and Lord Howe Island lie in what is asked about.
+        let starts = ["2026-03-01T00:00:00Z", "2026-10-01T00:00:00Z"];
+        let start: Timestamp = starts.choose(random).unwrap().parse().unwrap();
+        let seconds = (DAYS + 30) * 86_400;
+        let events = (0..random.random_range(1..250)).map(|_| {
+            let at = start + SignedDuration::from_millis(random.random_range(0..seconds * 1000));
+            let late = if random.random_bool(0.2) {
+                random.random_range(1..40 * 3600)
+            } else {
+                0
+            };
+            let skills = random.random_range(0..3);
+            Event {
+                at,
+                visible_from: at + SignedDuration::from_secs(late),
+                conversation: random.random_range(0..100),
+                queue: random.random_bool(0.9).then(|| *QUEUES.choose(random).unwrap()),
+                user: random.random_bool(0.8).then(|| *USERS.choose(random).unwrap()),
+                media: MEDIA.choose(random).unwrap(),
+                skills: SKILLS.iter().copied().take(skills).collect(),
+                metric: ["nOffered", "tHandle", "oServiceLevel", "nConversations"]
+                    .choose(random)
+                    .unwrap(),
+                value: f64::from(random.random_range(0..600_000)),
+            }
+        });
+        let mut events: Vec<_> = events.collect();
+        events.sort_by_key(|event| event.at);
+        Self {
+            events,
+            now: start + SignedDuration::from_secs(random.random_range(DAYS * 86_400 - 172_800..DAYS * 86_400)),
+            calls: 0,
+        }
+    }
+
+    /// What the upstream says now.
+    fn answer(&self, query: &AggregateQuery) -> Vec<SliceRow> {
+        let buckets: Vec<Range> = match query.granularity {
+            None => vec![query.range],
+            Some(granularity) => granularity.buckets(query.range, &query.time_zone).collect(),
+        };
+        let by_agent = query.group_by.iter().any(|dimension| dimension.upstream == "userId")
+            || query.filter.values_of("userId").is_some();
+        let mut counted: BTreeMap<Place<'_>, Vec<Vec<&Event>>> = BTreeMap::new();
+        for event in &self.events {
+            let is_known = event.visible_from <= self.now && query.range.contains(event.at);
+            let passes = query
+                .filter
+                .clauses
+                .iter()
+                .all(|(dimension, allowed)| event.values(dimension).iter().any(|value| allowed.contains(*value)));
+            let place = query.metrics.iter().position(|metric| metric.upstream == event.metric);
+            let (Some(place), true, true) = (place, is_known, passes) else {
+                continue;
+            };
+            if by_agent && (event.user.is_none() || query.metrics[place].side == crate::query::catalogue::Side::Queue) {
+                continue;
+            }
+            let bucket = buckets[buckets.partition_point(|bucket| bucket.end <= event.at)];
+            let mut keys: Vec<Vec<Option<&str>>> = vec![Vec::new()];
+            for dimension in &query.group_by {
+                let values = event.values(dimension);
+                let values: Vec<Option<&str>> = match values.as_slice() {
+                    [] => vec![None],
+                    some => some.iter().copied().map(Some).collect(),
+                };
+                let extended = keys
+                    .iter()
+                    .flat_map(|key| values.iter().map(|value| [key.as_slice(), &[*value]].concat()));
+                keys = extended.collect();
+            }
+            for key in keys {
+                let cells = counted
+                    .entry((bucket, key, event.media))
+                    .or_insert_with(|| vec![Vec::new(); query.metrics.len()]);
+                cells[place].push(event);
+            }
+        }
+        let rows = counted.into_iter().map(|((bucket, key, media), cells)| SliceRow {
+            group: key.into_iter().map(|value| value.map(Arc::from)).collect(),
+            media_type: Some(media.into()),
+            bucket,
+            metrics: cells.iter().map(|events| stats_of(events)).collect(),
+        });
+        rows.collect()
+    }
+
+    fn fetch(&mut self, query: &AggregateQuery) -> Slice {
+        self.calls += 1;
+        Slice {
+            rows: self.answer(query),
+            fetched_at: self.now,
+            upstream_calls: 1,
+        }
+    }
+
+    /// Whether the upstream heard of anything in a bucket since it was fetched.
+    fn has_changed(&self, bucket: Range, fetched_at: Timestamp) -> bool {
+        let heard = |event: &Event| event.visible_from > fetched_at && event.visible_from <= self.now;
+        self.events
+            .iter()
+            .any(|event| bucket.contains(event.at) && heard(event))
+    }
+}
+
+impl Event {
+    fn values(&self, dimension: &Dimension) -> Vec<&'static str> {
+        match dimension.upstream {
+            "queueId" => self.queue.into_iter().collect(),
+            "userId" => self.user.into_iter().collect(),
+            "mediaType" => vec![self.media],
+            "requestedRoutingSkillId" => self.skills.clone(),
+            other => panic!("no event has {other}"),
+        }
+    }
+}
+
+fn stats_of(events: &[&Event]) -> Option<Stats> {
+    let first = events.first()?;
+    let values = || events.iter().map(|event| event.value);
+    let count = Some(events.len() as f64);
+    Some(match first.metric {
+        "nConversations" => Stats {
+            count: Some(
+                events
+                    .iter()
+                    .map(|event| event.conversation)
+                    .collect::<BTreeSet<_>>()
+                    .len() as f64,
+            ),
+            ..Stats::default()
+        },
+        "nOffered" => Stats {
+            count,
+            ..Stats::default()
+        },
+        "oServiceLevel" => {
+            let good = values().filter(|value| *value < 300_000.0).count() as f64;
+            Stats {
+                numerator: Some(good),
+                denominator: count,
+                ratio: count.map(|count| good / count),
+                target: Some(0.8),
+                ..Stats::default()
+            }
+        }
+        _ => Stats {
+            count,
+            sum: Some(values().sum()),
+            min: values().reduce(f64::min),
+            max: values().reduce(f64::max),
+            ..Stats::default()
+        },
+    })
+}
+
+/// A question as a person would write it, of a small world so that questions meet.
+fn any_request(random: &mut Pcg64, zone: &str) -> QueryRequest {
+    let some = |random: &mut Pcg64, from: &[&str], share: f64| -> Vec<String> {
+        from.iter()
+            .filter(|_| random.random_bool(share))
+            .map(|name| (*name).to_owned())
+            .collect()
+    };
+    let moments = [
+        "now-40d/d",
+        "now-30d/d",
+        "now-30d/h",
+        "now-7d/d",
+        "now-7d/h",
+        "now-3d/d",
+        "now-1d/d",
+        "now/d",
+        "now-2h/h",
+        "now-40d/w",
+        "now-40d/M",
+        "now-13d",
+        "now-90m",
+    ];
+    let ends = [
+        None,
+        None,
+        None,
+        Some("now/d"),
+        Some("now/h"),
+        Some("now+1d/d"),
+        Some("now-1d/d"),
+        Some("now-3h"),
+    ];
+    let mut select = some(
+        random,
+        &[
+            "conversation.offered",
+            "handle.time.average",
+            "handle.time.max",
+            "service.level",
+            "conversation.count",
+        ],
+        0.4,
+    );
+    let group_by = some(random, &["routing.queue.id", "agent.id", "media.type"], 0.35);
+    let mut group_by = group_by;
+    if random.random_bool(0.1) {
+        group_by.push("skill.requested.id".to_owned());
+    }
+    if select.is_empty() {
+        select.push("conversation.offered".to_owned());
+    }
+    let select = [group_by.clone(), select].concat();
+    let mut filter = Vec::new();
+    for (dimension, values, share) in [
+        ("routing.queue.id", QUEUES, 0.3),
+        ("media.type", MEDIA, 0.15),
+        ("agent.id", USERS, 0.1),
+    ] {
+        if random.random_bool(share) {
+            let count = random.random_range(1..3);
+            filter.push(FilterRequest {
+                dimension: dimension.to_owned(),
+                values: values.sample(random, count).map(|value| (*value).to_owned()).collect(),
+            });
+        }
+    }
+    let interval = [
+        None,
+        Some("PT30M"),
+        Some("PT30M"),
+        Some("PT1H"),
+        Some("PT1H"),
+        Some("PT1H"),
+        Some("PT6H"),
+        Some("P1D"),
+        Some("P1D"),
+        Some("P1W"),
+        Some("P1M"),
+    ];
+    QueryRequest {
+        date_from: (*moments.choose(random).unwrap()).to_owned(),
+        date_to: ends.choose(random).unwrap().map(str::to_owned),
+        interval: interval.choose(random).unwrap().map(str::to_owned),
+        time_zone: Some(zone.to_owned()),
+        group_by: Some(group_by),
+        select: Some(select),
+        filter,
+        page_size: Some(1000),
+        fill: random.random_bool(0.2).then(|| "zero".to_owned()),
+        ..QueryRequest::default()
+    }
+}
+
+/// A question, most often one that was asked before with one thing changed.
+fn question(random: &mut Pcg64, zone: &str, now: Timestamp, before: &mut Vec<QueryRequest>) -> Query {
+    loop {
+        let other = any_request(random, zone);
+        let request = match before.choose(random).filter(|_| random.random_bool(0.8)) {
+            None => other,
+            Some(known) => {
+                let mut known = known.clone();
+                match random.random_range(0..6) {
+                    0 => known.date_from = other.date_from,
+                    1 => known.date_to = other.date_to,
+                    2 => known.interval = other.interval,
+                    3 => (known.select, known.group_by) = (other.select, other.group_by),
+                    4 => known.filter = other.filter,
+                    _ => {}
+                }
+                known
+            }
+        };
+        let Ok(named) = Query::parse(&request, now, &Limits::default()) else {
+            continue;
+        };
+        before.push(request);
+        return named.resolve(&NamesByLookup::new()).unwrap();
+    }
+}
+
+fn shown(query: &Query, rows: &[SliceRow]) -> Result<(Table, u64), String> {
+    rows::table(query, rows, &NamesByLookup::new()).map_err(|error| error.to_string())
+}
+
+struct History {
+    cache: SeriesCache,
+    model: Model,
+    hits: u32,
+    answers: u32,
+    stale: u32,
+}
+
+impl History {
+    /// Asks several questions that come together, and checks every answer.
+    fn ask(&mut self, queries: &[Query], random: &mut Pcg64) {
+        let (cache, came) = (&self.cache, self.model.now);
+        let wish = Wish {
+            freshness: Freshness {
+                max_age: random.random_bool(0.1).then_some(Duration::ZERO),
+                ..Freshness::default()
+            },
+            now: came,
+            came,
+        };
+        let mut journeys: Vec<Journey> = queries.iter().map(|_| Journey::default()).collect();
+        let mut open: Vec<usize> = (0..queries.len()).collect();
+        let mut rounds = 0;
+        while !open.is_empty() {
+            rounds += 1;
+            assert!(rounds <= ROUNDS, "no answer after {ROUNDS} rounds: {queries:?}");
+            let mut asking: Vec<(usize, Vec<AggregateQuery>)> = Vec::new();
+            for index in std::mem::take(&mut open) {
+                let query = &queries[index];
+                let can_add = fold::can_add(&query.columns);
+                match cache.choose(&query.aggregate, can_add, wish, query.asked_at, &journeys[index]) {
+                    Choice::Whole(_) => {}
+                    Choice::Ready(view) => {
+                        self.hits += u32::from(rounds == 1);
+                        self.answers += 1;
+                        check(&self.model, query, &view, wish, false);
+                    }
+                    Choice::Ask(view, missing) => {
+                        assert!(
+                            !missing.calls.is_empty() && missing.calls.len() <= MAX_CALLS,
+                            "{missing:?}"
+                        );
+                        if random.random_bool(0.1) {
+                            if missing.is_held {
+                                self.stale += 1;
+                                check(&self.model, query, &view, wish, true);
+                            }
+                            continue;
+                        }
+                        let calls = missing.calls.iter();
+                        let calls = calls.map(|range| view.entry.series.query(*range, missing.metrics.clone()));
+                        asking.push((index, calls.collect()));
+                    }
+                }
+            }
+            // Of one kind, they leave together; otherwise each alone. What is the same is asked once.
+            let fetches: BTreeMap<String, AggregateQuery> = asking
+                .iter()
+                .flat_map(|(_, fetches)| fetches.iter().map(|fetch| (format!("{fetch:?}"), fetch.clone())))
+                .collect();
+            let mut landed = Vec::new();
+            for batch in gather::tests::by_class(fetches.into_values().collect()) {
+                for (fetch, _) in gather::fuse(batch) {
+                    landed.extend(cache.land(&fetch, &self.model.fetch(&fetch)).unwrap().chunks);
+                }
+            }
+            for (index, _) in asking {
+                journeys[index].alone = rounds >= 2;
+                journeys[index].landed.extend(landed.iter().cloned());
+                open.push(index);
+            }
+        }
+    }
+}
+
+/// What is answered is what the upstream says, as far as nothing has happened since.
+fn check(model: &Model, query: &Query, view: &View, wish: Wish, is_stale: bool) {
+    let figures = view
+        .answer(&query.aggregate, wish, &Journey::default(), is_stale)
+        .unwrap_or_else(|| panic!("{query:?} has no rows"));
+    let mut has_changed = false;
+    let mut oldest = model.now;
+    for part in &view.parts {
+        let chunk = part.held.as_deref().unwrap();
+        for metric in &query.aggregate.metrics {
+            let column = chunk.column(metric).unwrap();
+            for index in chunk.buckets_in(part.asked) {
+                let (bucket, at) = (chunk.bucket(index), column.fetched_at(index).unwrap());
+                oldest = oldest.min(at);
+                has_changed |= model.has_changed(bucket, at);
+                let (age, ended) = (model.now.duration_since(at), at.duration_since(bucket.end));
+                let bound = match ended.as_hours() {
+                    _ if ended < SignedDuration::ZERO => SignedDuration::from_secs(30),
+                    48.. => SignedDuration::MAX,
+                    _ => (ended / 10).clamp(SignedDuration::from_mins(1), SignedDuration::from_hours(1)),
+                };
+                let stale = SignedDuration::from_hours(if is_stale { 24 } else { 0 });
+                let is_settled = bound == SignedDuration::MAX;
+                assert!(
+                    is_settled || age <= bound + stale,
+                    "{bucket} fetched at {at} is old at {}",
+                    model.now
+                );
+                if wish.freshness.max_age.is_some() && !is_stale {
+                    assert!(age <= SignedDuration::from_secs(2), "{bucket} is older than asked for");
+                }
+                if is_settled {
+                    assert!(
+                        !model.has_changed(bucket, at),
+                        "late data comes before {bucket} has settled"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(figures.provenance.as_of, oldest);
+    assert_eq!(
+        figures.provenance.complete,
+        figures.provenance.settled_through == query.aggregate.range.end,
+    );
+    if !has_changed {
+        let expected = shown(query, &model.answer(&query.aggregate));
+        assert_eq!(
+            shown(query, &figures.rows),
+            expected,
+            "{query:?} of {:?}",
+            view.entry.series
+        );
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what to run is asked for by hand, in no setting"
+)]
+fn asked_for<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn with_the_cache_and_without_it_the_answer_is_the_same() {
+    let cases: u64 = asked_for("ORACLE_CASES").unwrap_or(10_000);
+    let first: u64 = asked_for("ORACLE_SEED").unwrap_or_else(|| rand::rng().next_u64() >> 16);
+    let (mut hits, mut answers, mut stale, mut calls) = (0, 0, 0, 0);
+    for seed in first..first + cases {
+        let told = SeedTold(seed);
+        let mut random = Pcg64::seed_from_u64(seed);
+        let random = &mut random;
+        let capacity = if random.random_bool(0.1) { 3_000 } else { 50_000_000 };
+        let mut history = History {
+            cache: SeriesCache::new(capacity),
+            model: Model::new(random),
+            hits: 0,
+            answers: 0,
+            stale: 0,
+        };
+        let zone = ZONES.choose(random).unwrap();
+        let mut before = Vec::new();
+        for _ in 0..random.random_range(3..12) {
+            let together = random.random_range(1..4);
+            let queries: Vec<Query> = (0..together)
+                .map(|_| question(random, zone, history.model.now, &mut before))
+                .collect();
+            history.ask(&queries, random);
+            history.model.now += match random.random_range(0..10) {
+                0..=3 => SignedDuration::ZERO,
+                4..=6 => SignedDuration::from_secs(random.random_range(3..100)),
+                7..=8 => SignedDuration::from_secs(random.random_range(100..20_000)),
+                _ => SignedDuration::from_secs(random.random_range(20_000..300_000)),
+            };
+        }
+        hits += history.hits;
+        answers += history.answers;
+        stale += history.stale;
+        calls += history.model.calls;
+        std::mem::forget(told);
+    }
+    println!(
+        "{cases} histories from seed {first}: {answers} answers, {hits} without a request, {stale} stale, {calls} requests"
+    );
+    // Otherwise it does not try what it is for.
+    assert!(cases < 100 || hits > answers / 10 && stale > 0 && calls < answers);
+}
+
+/// Tells the seed of a history that fails.
+struct SeedTold(u64);
+
+impl Drop for SeedTold {
+    fn drop(&mut self) {
+        eprintln!("ORACLE_SEED={} ORACLE_CASES=1", self.0);
+    }
+}
