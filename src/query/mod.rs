@@ -45,7 +45,7 @@ pub struct Query {
     pub page: Page,
     /// What to do about buckets in which nothing happened.
     pub fill: Fill,
-    /// When it was asked: what is relative in it is meant from here, and what ends later has not ended.
+    /// When it was asked, or the `now` it ends with: what ends there or later has not ended.
     pub asked_at: Timestamp,
 }
 
@@ -72,7 +72,7 @@ pub struct AggregateQuery {
 }
 
 /// One column of the answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Column {
     /// The name as the caller wrote it (friendly or the upstream's own); dots nest in JSON.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct Column {
 }
 
 /// What a column shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnValue {
     /// The bucket, as `start/end`.
     Interval,
@@ -100,7 +100,7 @@ pub enum ColumnValue {
 }
 
 /// A sort key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderBy {
     /// Index into [`Query::columns`].
     pub column: usize,
@@ -118,7 +118,7 @@ pub struct Page {
 }
 
 /// What stands for a bucket in which nothing happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fill {
     /// As the upstream reports it: no row.
     #[default]

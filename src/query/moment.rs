@@ -2,7 +2,8 @@
 //!
 //! Everything here resolves in the zone of the query. What the words mean:
 //!
-//! - `now` is the present minute, rounded down: whoever asks within the same minute asks the same question.
+//! - `now` is the present minute, rounded down: whoever asks within the same minute asks the same question. A range that
+//!   ends with it ends with whatever has happened when it is looked up.
 //!   It takes any number of steps: `-7d` or `+6h` moves by calendar units (`s m h d w M y`; days and longer
 //!   keep the time of day over clock changes), `/d` goes back to the start of the day (`/w`: Monday).
 //! - A named range (`today`, `yesterday`, `this-week`, `last-month`, …; `last7d`, `last24h`, … reach back from
@@ -64,6 +65,17 @@ pub fn range(from: &str, to: Option<&str>, now: Timestamp, zone: &Zone) -> [Resu
         None => moment("now", Edge::End, now, zone),
     };
     [moment(from, Edge::Start, now, zone), end]
+}
+
+/// Whether a range as written ends with the present: at `now`, or as a `last7d` does.
+pub fn ends_now(from: &str, to: Option<&str>) -> bool {
+    let ends_a_span = |name: &str| name.starts_with("last") && !name.starts_with("last-");
+    match to {
+        Some(to) => to == "now" || ends_a_span(to),
+        None => {
+            ends_a_span(from) || !from.starts_with(|first: char| first.is_ascii_alphabetic()) || from.starts_with("now")
+        }
+    }
 }
 
 /// One end of a range as written.

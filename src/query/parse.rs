@@ -61,6 +61,7 @@ impl Query {
 
         match range {
             Some(range) if check.complaints.is_empty() => {
+                let ends_now = moment::ends_now(&request.date_from, request.date_to.as_deref());
                 let query = Self {
                     aggregate: AggregateQuery {
                         source,
@@ -76,7 +77,8 @@ impl Query {
                     limit,
                     page,
                     fill,
-                    asked_at: now,
+                    // `now` is the present minute, and means whatever has happened by the time it is looked up.
+                    asked_at: if ends_now { now.min(range.end) } else { now },
                 };
                 Ok(Named::new(query, by_name, |query| &mut query.aggregate.filter))
             }

@@ -25,7 +25,7 @@ use self::{
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listing, Payload},
-    series::{Figures, SeriesCache, Whole},
+    series::{Body, Figures, SeriesCache, Whole},
 };
 use crate::{
     clock::Clock,
@@ -188,15 +188,27 @@ impl Reports {
             self.figures(query, freshness, deadline),
             self.names_by_lookup(lookups_of(&query.columns), freshness, deadline),
         )?;
-        let (table, total) = rows::table(query, &figures.rows, &names)?;
-        let mut provenance = figures.provenance;
-        provenance.upstream_calls += calls_for_names;
-        Ok(Answer {
-            table,
-            total,
-            fresh_for: figures.fresh_for,
-            provenance,
-        })
+        let held = match &figures.body {
+            Body::Held(view) => self.0.series.ordered(view, query, &names),
+            Body::Whole(_) => None,
+        };
+        if let Some(rows) = held {
+            let (table, total) = rows::shown(query, &rows?);
+            return Ok(figures.answer(table, total, calls_for_names));
+        }
+        let whole = match figures.body {
+            Body::Whole(_) => figures,
+            // What is held by bucket does not make the buckets asked for.
+            Body::Held(_) => {
+                self.whole(&query.aggregate, Whole::OffGrid, freshness, deadline)
+                    .await?
+            }
+        };
+        let Body::Whole(rows) = &whole.body else {
+            return Err(ReportError::Internal);
+        };
+        let (table, total) = rows::table(query, rows, &names)?;
+        Ok(whole.answer(table, total, calls_for_names))
     }
 
     /// The rows of a question that is asked whole, for the reason given.
@@ -213,7 +225,7 @@ impl Reports {
             return Err(ReportError::Internal);
         };
         Ok(Figures {
-            rows: rows.clone(),
+            body: Body::Whole(rows.clone()),
             provenance: given.provenance(0),
             fresh_for: given.fresh_for,
         })

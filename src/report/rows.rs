@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use super::{ReportError, merge::fold_media_types};
 use crate::{
     query::{
@@ -20,6 +22,43 @@ pub const MAX_ROWS: u64 = 250_000;
 
 /// The page of rows the query asks for, and how many rows there are in all.
 pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
+    Ok(shown(query, &ordered(query, rows, names)?))
+}
+
+/// The page of ordered rows the query asks for, and how many rows there are in all. Rows may have been made for a range
+/// that ends later, with the last bucket: that is shown as far as it was asked for.
+pub(super) fn shown(query: &Query, rows: &[Vec<Cell>]) -> (Table, u64) {
+    let end = query.aggregate.range.end;
+    let clipped = |row: &Vec<Cell>| {
+        let mut row = row.clone();
+        for (cell, column) in row.iter_mut().zip(&query.columns) {
+            match (cell, &column.value) {
+                (Cell::Interval(bucket), _) => bucket.end = bucket.end.min(end),
+                (Cell::Instant(instant), ColumnValue::IntervalEnd) if instant.at > end => {
+                    *instant = local(query, end);
+                }
+                _ => {}
+            }
+        }
+        row
+    };
+    let table = Table {
+        columns: columns(query),
+        rows: page(query.page, rows.iter().collect())
+            .into_iter()
+            .map(clipped)
+            .collect(),
+    };
+    (table, rows.len() as u64)
+}
+
+fn local(query: &Query, at: Timestamp) -> LocalInstant {
+    let offset = query.aggregate.time_zone.offset_at(at);
+    LocalInstant { at, offset }
+}
+
+/// All rows of the answer, in their order.
+pub(super) fn ordered(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<Vec<Vec<Cell>>, ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
     bounded(rows.len())?;
     if query.fill == Fill::Zero {
@@ -32,12 +71,7 @@ pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> 
     if let Some(limit) = query.limit {
         rows.truncate(limit as usize);
     }
-    let total = rows.len() as u64;
-    let table = Table {
-        columns: columns(query),
-        rows: page(query.page, rows),
-    };
-    Ok((table, total))
+    Ok(rows)
 }
 
 /// The page of ids and names the query asks for, and how many it finds in all.
@@ -115,10 +149,7 @@ fn cells(query: &Query, row: &SliceRow, names: &NamesByLookup) -> Vec<Cell> {
         let place = query.aggregate.metrics.iter().position(|metric| *metric == wanted)?;
         row.metrics[place]?.get(statistic)
     };
-    let instant = |at| {
-        let offset = query.aggregate.time_zone.offset_at(at);
-        Cell::Instant(LocalInstant { at, offset })
-    };
+    let instant = |at| Cell::Instant(local(query, at));
     let cell = |value: &ColumnValue| match value {
         ColumnValue::Interval => Cell::Interval(row.bucket),
         ColumnValue::IntervalStart => instant(row.bucket.start),
@@ -249,8 +280,6 @@ pub(super) fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::query::{
         Limits, QueryRequest, Source,

@@ -6,6 +6,7 @@
 mod support;
 
 mod browser;
+mod buckets;
 mod caching;
 mod catalogue;
 mod command_line;

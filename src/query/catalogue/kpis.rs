@@ -258,7 +258,7 @@ pub static KPIS: &[Kpi] = &[
 ];
 
 /// A figure put together from statistics that add.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Kpi {
     /// The friendly name of its column.
     pub name: &'static str,
@@ -312,7 +312,7 @@ impl Kpi {
 }
 
 /// How a figure is worked out; displayed as `(tAbandon.count - tShortAbandon.count) / nOffered.count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Formula {
     /// Parts added and taken away.
     Total(Terms),
@@ -365,7 +365,7 @@ impl fmt::Display for Formula {
 }
 
 /// Parts that are added, and parts that are taken away from them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// At least one.
     plus: &'static [Part],
@@ -406,7 +406,7 @@ impl fmt::Display for Terms {
 }
 
 /// A statistic that adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     /// Of which metric.
     pub metric: &'static Metric,

@@ -4,7 +4,13 @@
 //! every bucket and metric it knows when it was fetched, whether or not anything happened: covered but empty is a state
 //! of its own. Figures are kept as the upstream gave them, without the fields a metric does not carry.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,8 +20,10 @@ use crate::{
 };
 
 /// Buckets × metrics of one series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chunk {
+    /// No other chunk has the same: what was made from it is good for as long as it is there.
+    pub(super) generation: u64,
     /// Bucket `i` is from edge `i` to edge `i + 1`.
     pub(super) edges: Arc<[Timestamp]>,
     /// The groups that occur, in no particular order.
@@ -38,6 +46,8 @@ pub(super) struct Column {
     pub(super) metric: &'static Metric,
     /// By bucket: when its figures were asked for; `None` where they are missing.
     fetched_at: Vec<Option<Timestamp>>,
+    /// By bucket: whether its figures were added up here, so that those that do not add are not among them.
+    is_sum: Vec<bool>,
     /// The cells of bucket `i` are those from `starts[i]` to `starts[i + 1]`.
     starts: Vec<u32>,
     /// By cell: whose figures they are.
@@ -56,6 +66,8 @@ pub(super) struct Fetched<'a> {
     pub(super) range: Range,
     pub(super) at: Timestamp,
     pub(super) metrics: &'a [&'static Metric],
+    /// Whether the figures were added up from others.
+    pub(super) is_sum: bool,
 }
 
 const FIELDS: usize = 11;
@@ -123,10 +135,16 @@ fn presence(fields: &[Option<f64>; FIELDS]) -> u16 {
     places.fold(0, |present, (place, _)| present | 1 << place)
 }
 
+fn next_generation() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Chunk {
     /// Nothing is held yet of these buckets.
     pub(super) fn empty(edges: Arc<[Timestamp]>) -> Self {
         Self {
+            generation: next_generation(),
             edges,
             groups: Vec::new(),
             columns: Vec::new(),
@@ -202,10 +220,11 @@ impl Chunk {
                 let held_at = held.and_then(|held| held.fetched_at[bucket]);
                 let is_newer = held_at.is_none_or(|held_at| held_at <= fetched.at);
                 if covered.contains(&bucket) && is_newer {
-                    column.push_bucket(Some(fetched.at), cells(bucket));
+                    column.push_bucket(Some(fetched.at), fetched.is_sum, cells(bucket));
                 } else {
                     let cells = held.into_iter().flat_map(|held| held.cells(bucket));
-                    column.push_bucket(held_at, cells.map(|(group, stats)| (group, fields(&stats))));
+                    let is_sum = held.is_some_and(|held| held.is_sum[bucket]);
+                    column.push_bucket(held_at, is_sum, cells.map(|(group, stats)| (group, fields(&stats))));
                 }
             }
             column.is_settled = (0..self.buckets()).all(|bucket| {
@@ -217,6 +236,7 @@ impl Chunk {
             }
         }
         Self {
+            generation: next_generation(),
             edges: Arc::clone(&self.edges),
             groups,
             columns,
@@ -236,7 +256,7 @@ impl Chunk {
         let columns = columns.map(|column| {
             size_of::<Column>()
                 + 4 * ALLOCATION
-                + column.fetched_at.len() * size_of::<Option<Timestamp>>()
+                + column.fetched_at.len() * (size_of::<Option<Timestamp>>() + size_of::<bool>())
                 + (column.starts.len() + column.groups.len()) * size_of::<u32>()
                 + column.values.len() * size_of::<f64>()
         });
@@ -249,6 +269,7 @@ impl Column {
         Self {
             metric,
             fetched_at: Vec::new(),
+            is_sum: Vec::new(),
             starts: vec![0],
             groups: Vec::new(),
             present,
@@ -260,6 +281,7 @@ impl Column {
     fn push_bucket(
         &mut self,
         fetched_at: Option<Timestamp>,
+        is_sum: bool,
         cells: impl Iterator<Item = (u32, [Option<f64>; FIELDS])>,
     ) {
         for (group, fields) in cells {
@@ -269,12 +291,18 @@ impl Column {
             self.values.extend(kept.map(|place| fields[place].unwrap_or(f64::NAN)));
         }
         self.fetched_at.push(fetched_at);
+        self.is_sum.push(is_sum);
         self.starts.push(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
     }
 
     /// When a bucket's figures were asked for.
     pub(super) fn fetched_at(&self, bucket: usize) -> Option<Timestamp> {
         self.fetched_at[bucket]
+    }
+
+    /// Whether all a metric carries is known of a bucket, not only what adds.
+    pub(super) fn is_whole(&self, bucket: usize) -> bool {
+        !self.is_sum[bucket]
     }
 
     /// How many cells there are.

@@ -16,7 +16,7 @@ const MEDIA_TYPE: &str = "mediaType";
 const AGENT: &str = "userId";
 
 /// How a series is looked at to answer a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lens {
     /// By dimension of the question: its place among those of the series.
     kept: Vec<Kept>,
@@ -26,7 +26,7 @@ pub(crate) struct Lens {
     pub(super) adds: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kept {
     /// The dimension at that place.
     At(usize),

@@ -1,8 +1,9 @@
 //! One request for several questions that come together.
 //!
 //! A question that nobody else is near leaves at once. One that comes while others of its kind are under way waits for a
-//! moment, so that those right behind it come along: they are asked for as one where they differ in metrics only, or in
-//! the values of one filter. What is under way already is waited for, not asked for again.
+//! moment, so that those right behind it come along: they are asked for as one where one question answers them all, by
+//! more metrics, shorter buckets, more dimensions or wider filters. What is under way already is waited for, not asked
+//! for again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,12 +16,9 @@ use futures_util::{
     future::{BoxFuture, Shared, join_all},
 };
 
-use super::{Landed, fold};
+use super::{Landed, fold, fold::Lens, key::Series, plan};
 use crate::{
-    query::{
-        AggregateQuery, Dimension, Filter, Granularity, Metric, Range, Source, Zone,
-        catalogue::{Rollup, Side},
-    },
+    query::{AggregateQuery, Dimension, Filter, Metric, Range, Source, Zone, catalogue::Rollup},
     report::{
         ReportError, Reports,
         flights::{Landing, Role},
@@ -30,6 +28,8 @@ use crate::{
 
 /// How long those who come together are waited for.
 const MOMENT: Duration = Duration::from_millis(10);
+/// The most rows that questions are put together for, as far as can be foreseen.
+const MAX_ROWS: f64 = 60_000.0;
 /// The most values of a filter that several questions are put together in: what the upstream takes for users.
 const MAX_VALUES: usize = 100;
 
@@ -41,9 +41,7 @@ pub(super) struct Gathering(Mutex<HashMap<Class, Batch>>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Class {
     source: Source,
-    granularity: Option<Granularity>,
     time_zone: Zone,
-    group_by: Vec<&'static Dimension>,
 }
 
 struct Batch {
@@ -57,15 +55,13 @@ impl Class {
     fn of(query: &AggregateQuery) -> Self {
         Self {
             source: query.source,
-            granularity: query.granularity,
             time_zone: query.time_zone.clone(),
-            group_by: query.group_by.clone(),
         }
     }
 }
 
 fn is_same_series(a: &AggregateQuery, b: &AggregateQuery) -> bool {
-    Class::of(a) == Class::of(b) && a.filter == b.filter
+    Class::of(a) == Class::of(b) && a.granularity == b.granularity && a.group_by == b.group_by && a.filter == b.filter
 }
 
 fn overlap(a: Range, b: Range) -> bool {
@@ -143,125 +139,102 @@ impl Reports {
         Arc::new(join_all(asked).await.into_iter().flatten().collect())
     }
 
-    /// Asks once for several; the request is on the account of the first.
+    /// Asks once for several.
     async fn settle(
         self,
         fetch: AggregateQuery,
         members: Vec<AggregateQuery>,
     ) -> Vec<(AggregateQuery, Result<Arc<Landed>, ReportError>)> {
-        let landed = self.clone().fetch_series(fetch).await;
+        let landed = self.clone().fetch_for(fetch, &members).await;
         let is_refused = matches!(landed, Err(ReportError::Upstream(UpstreamError::Rejected { .. })));
-        if is_refused && members.len() > 1 {
+        let landed = match landed {
             // Perhaps only together.
-            let alone = members.into_iter().map(|member| {
-                let reports = self.clone();
-                async move { (member.clone(), reports.fetch_series(member).await) }
-            });
-            return join_all(alone).await;
-        }
-        let shared = landed.as_ref().ok().map(|landed| {
-            Arc::new(Landed {
-                chunks: landed.chunks.clone(),
-                calls: 0,
-            })
+            Err(_) if is_refused && members.len() > 1 => members.iter().map(|_| None).collect(),
+            Err(failure) => {
+                return members
+                    .into_iter()
+                    .map(|member| (member, Err(failure.clone())))
+                    .collect();
+            }
+            Ok(landed) => landed,
+        };
+        let outcomes = members.into_iter().zip(landed).map(|(member, landed)| {
+            let reports = self.clone();
+            async move {
+                let outcome = match landed {
+                    Some(landed) => Ok(Arc::new(landed)),
+                    None => reports.fetch_series(member.clone()).await,
+                };
+                (member, outcome)
+            }
         });
-        let mut members = members.into_iter();
-        let first = members.next().map(|first| (first, landed.clone()));
-        let others = members.map(|member| {
-            let outcome = shared.clone().map_or_else(|| landed.clone(), Ok);
-            (member, outcome)
-        });
-        first.into_iter().chain(others).collect()
+        join_all(outcomes).await
     }
+}
+
+/// Whether what these metrics carry of parts makes that of the whole, but for goals and percentiles.
+pub(super) fn all_add(metrics: &[&'static Metric]) -> bool {
+    metrics
+        .iter()
+        .all(|metric| matches!(metric.rollup, Rollup::Counter | Rollup::Timer | Rollup::Ratio))
 }
 
 /// Questions put together, each with those it answers. All are of one class.
 pub(super) fn fuse(questions: Vec<AggregateQuery>) -> Vec<(AggregateQuery, Vec<AggregateQuery>)> {
-    let mut by_filter: BTreeMap<BTreeMap<&'static Dimension, BTreeSet<String>>, Vec<AggregateQuery>> = BTreeMap::new();
-    for question in questions {
-        by_filter
-            .entry(question.filter.clauses.clone())
-            .or_default()
-            .push(question);
-    }
     let mut fused: Vec<(AggregateQuery, Vec<AggregateQuery>)> = Vec::new();
-    for (_, members) in by_filter {
-        for member in members {
-            let near = fused
-                .iter_mut()
-                .find(|(known, _)| known.filter == member.filter && overlap(known.range, member.range));
-            match near {
-                Some((known, members)) => {
-                    known.range.start = known.range.start.min(member.range.start);
-                    known.range.end = known.range.end.max(member.range.end);
-                    add_metrics(known, &member.metrics);
-                    members.push(member);
-                }
-                None => fused.push((member.clone(), vec![member])),
-            }
-        }
-    }
-    let mut wider: Vec<(AggregateQuery, Vec<AggregateQuery>)> = Vec::new();
-    for (question, mut members) in fused {
-        let together = wider.iter_mut().find_map(|(known, members)| {
-            let wide = widened(known, &question)?;
+    for question in questions {
+        let wider = fused.iter_mut().find_map(|(known, members)| {
+            let wide = widened(known, members, &question)?;
             Some((known, members, wide))
         });
-        match together {
-            Some((known, known_members, wide)) => {
+        match wider {
+            Some((known, members, wide)) => {
                 *known = wide;
-                known_members.append(&mut members);
+                members.push(question);
             }
-            None => wider.push((question, members)),
+            None => fused.push((question.clone(), vec![question])),
         }
     }
-    wider
+    fused
 }
 
-fn add_metrics(query: &mut AggregateQuery, metrics: &[&'static Metric]) {
-    query.metrics.extend(metrics);
-    query.metrics.sort_unstable();
-    query.metrics.dedup();
-}
-
-/// One question that holds the answers of two that differ in the values of one filter only.
-fn widened(a: &AggregateQuery, b: &AggregateQuery) -> Option<AggregateQuery> {
-    if a.range != b.range || !a.filter.clauses.keys().eq(b.filter.clauses.keys()) {
+/// One question that answers what `known` does and one more; `None` if there is none, or it would bring too much.
+fn widened(known: &AggregateQuery, members: &[AggregateQuery], one: &AggregateQuery) -> Option<AggregateQuery> {
+    if !overlap(known.range, one.range) {
         return None;
     }
-    let clauses = a.filter.clauses.iter().zip(b.filter.clauses.values());
-    let mut different = clauses
-        .filter(|((_, a), b)| a != b)
-        .map(|((dimension, _), _)| *dimension);
-    let dimension = different.next().filter(|_| different.next().is_none())?;
-    // Whether the two agree on a dimension they are grouped by is for their class to say; `a` may have been widened.
-    let told_apart = fold::tells_apart(a.source, dimension, &b.group_by);
-    let mut wide = a.clone();
-    add_metrics(&mut wide, &b.metrics);
-    if !told_apart {
-        let adds = |metric: &Metric| {
-            let is_lost = dimension.upstream == "userId" && metric.side == Side::Queue;
-            matches!(metric.rollup, Rollup::Counter | Rollup::Timer | Rollup::Ratio) && !is_lost
-        };
-        let is_groupable = dimension.groupable.contain(a.source) && !dimension.multi_valued;
-        if !is_groupable || !wide.metrics.iter().all(|metric| adds(metric)) {
-            return None;
+    let mut wide = known.clone();
+    // Of two lengths of which one divides the other, the shorter; the lens says whether it does.
+    wide.granularity = known.granularity.min(one.granularity);
+    wide.range.start = known.range.start.min(one.range.start);
+    wide.range.end = known.range.end.max(one.range.end);
+    wide.metrics.extend(&one.metrics);
+    wide.metrics.sort_unstable();
+    wide.metrics.dedup();
+    wide.group_by.extend(&one.group_by);
+    let mut clauses = BTreeMap::new();
+    let filters = [&known.filter.clauses, &one.filter.clauses];
+    for dimension in filters.iter().flat_map(|clauses| clauses.keys()) {
+        let [known, one] = filters.map(|clauses| clauses.get(dimension));
+        if known != one && !fold::tells_apart(wide.source, dimension, &wide.group_by) {
+            wide.group_by.push(dimension);
         }
-        wide.group_by.push(dimension);
-        wide.group_by.sort_unstable();
-        wide.group_by.dedup();
+        if let (Some(known), Some(one)) = (known, one) {
+            let values: BTreeSet<String> = known.union(one).cloned().collect();
+            clauses.insert(*dimension, values);
+        }
     }
-    let values: BTreeSet<String> = a.filter.clauses[dimension]
-        .union(&b.filter.clauses[dimension])
-        .cloned()
-        .collect();
-    if values.len() > MAX_VALUES {
-        return None;
-    }
-    let mut clauses = a.filter.clauses.clone();
-    clauses.insert(dimension, values);
     wide.filter = Filter { clauses };
-    Some(wide)
+    wide.group_by.sort_unstable();
+    wide.group_by.dedup();
+    let series = Series::of(&wide)?;
+    let is_groupable = |dimension: &&Dimension| dimension.groupable.contain(wide.source);
+    let has_few_values = |values: &BTreeSet<String>| values.len() <= MAX_VALUES;
+    let is_possible = wide.group_by.iter().all(is_groupable) && wide.filter.clauses.values().all(has_few_values);
+    let answers = |member: &AggregateQuery| Lens::of(&series, member, all_add(&member.metrics)).is_some();
+    let is_same_series = is_same_series(&wide, known) && is_same_series(known, one);
+    let is_little = is_same_series || plan::rows_guessed(&series, wide.range) <= MAX_ROWS;
+    (is_possible && is_little && members.iter().chain([one]).all(answers)).then_some(wide)
 }
 
 #[cfg(test)]

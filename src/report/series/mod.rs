@@ -35,13 +35,14 @@ use self::{
     plan::{MAX_CALLS, Missing, Part, Summary, Wish},
 };
 use super::{
-    Freshness, OnError, ReportError, Reports,
+    Answer, Freshness, OnError, ReportError, Reports,
     flights::{Flights, Role},
     freshness::settle_window,
+    rows,
 };
 use crate::{
-    query::{AggregateQuery, Metric, Query, Range},
-    table::{CacheUse, Provenance, Slice, SliceRow},
+    query::{AggregateQuery, Column, Fill, Metric, NamesByLookup, OrderBy, Query, Range},
+    table::{CacheUse, Cell, Provenance, Slice, SliceRow, Table},
 };
 
 /// How often a question is planned anew when what it waited for was not what it needed.
@@ -61,6 +62,7 @@ const SHARED_ROWS: f64 = 2_000.0;
 /// What is held of every series, and what is being asked for.
 pub(super) struct SeriesCache {
     chunks: Cache<ChunkKey, Arc<Chunk>>,
+    made: Cache<MadeOf, Arc<Made>>,
     known: Mutex<Known>,
     pub(super) flights: Flights<AggregateQuery, Arc<Landed>>,
     gathering: Gathering,
@@ -91,11 +93,38 @@ pub(super) struct Landed {
     calls: u32,
 }
 
-/// Rows of a question, and where they come from.
+/// Ordered rows that were made of what is held, for as long as that is the same.
+struct Made {
+    chunks: Vec<u64>,
+    names: NamesByLookup,
+    rows: Arc<Vec<Vec<Cell>>>,
+}
+
+/// What rows are made of and for, but for the chunks and the page.
+#[derive(PartialEq, Eq, Hash)]
+struct MadeOf {
+    series: u64,
+    lens: Lens,
+    aggregate: AggregateQuery,
+    columns: Vec<Column>,
+    order_by: Vec<OrderBy>,
+    limit: Option<u32>,
+    fill: Fill,
+}
+
+/// The figures of a question, and where they come from.
 pub(super) struct Figures {
-    pub(super) rows: Vec<SliceRow>,
+    pub(super) body: Body,
     pub(super) provenance: Provenance,
     pub(super) fresh_for: Duration,
+}
+
+/// Where the figures of a question are.
+pub(super) enum Body {
+    /// In the answer to the whole question.
+    Whole(Vec<SliceRow>),
+    /// In what is held of a series.
+    Held(View),
 }
 
 /// Why a question is asked whole.
@@ -112,7 +141,9 @@ pub(crate) enum Whole {
 }
 
 /// What is held of a series for a question, and how it is looked at.
-struct View {
+pub(super) struct View {
+    /// What is asked about, in whole buckets of the series.
+    range: Range,
     entry: Arc<Entry>,
     lens: Lens,
     parts: Vec<Part>,
@@ -141,7 +172,18 @@ impl SeriesCache {
         const BOOKKEEPING: usize = 256;
         let weigh = |_: &ChunkKey, chunk: &Arc<Chunk>| (chunk.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
         Self {
-            chunks: Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build(),
+            // A quarter for what is made of the rest.
+            chunks: Cache::builder()
+                .max_capacity(capacity_bytes / 4 * 3)
+                .weigher(weigh)
+                .build(),
+            made: Cache::builder()
+                .max_capacity(capacity_bytes / 4)
+                .weigher(|of: &MadeOf, made: &Arc<Made>| {
+                    let cells = made.rows.len() * (size_of::<Vec<Cell>>() + of.columns.len() * size_of::<Cell>());
+                    (cells + BOOKKEEPING).try_into().unwrap_or(u32::MAX)
+                })
+                .build(),
             known: Mutex::default(),
             flights: Flights::new(),
             gathering: Gathering::default(),
@@ -149,7 +191,7 @@ impl SeriesCache {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.chunks.weighted_size()
+        self.chunks.weighted_size() + self.made.weighted_size()
     }
 
     fn entry(&self, series: &Series) -> Arc<Entry> {
@@ -216,7 +258,13 @@ impl SeriesCache {
             let parts = self.parts(&entry, range, &journey.landed);
             let habits = entry.habits(wish.now);
             let missing = plan::missing(&entry.series, &parts, &query.metrics, &habits, wish);
-            Some((View { entry, lens, parts }, missing))
+            let view = View {
+                range,
+                entry,
+                lens,
+                parts,
+            };
+            Some((view, missing))
         };
         let mut reason = Whole::Total;
         let own = Series::of(query).and_then(|series| {
@@ -311,12 +359,13 @@ impl Reports {
                 freshness,
                 now: self.now(),
                 came,
+                whole: !can_add,
             };
             let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, deadline).await,
                 Choice::Ready(view) => match view.answer(aggregate, wish, &journey, false) {
-                    Some(figures) => return Ok(figures),
-                    None => break,
+                    Ok(figures) => return Ok(figures),
+                    Err(_) => break,
                 },
                 Choice::Ask(view, missing) => (view, missing),
             };
@@ -328,18 +377,15 @@ impl Reports {
             }
             if let Err(failure) = self.ask(&view, &missing, &mut journey, deadline).await {
                 // Some of it may have come, and others may have brought more.
-                let parts = view.parts.iter().map(|part| part.asked);
-                let range = parts.reduce(|all, part| Range { end: part.end, ..all });
-                let parts = range.map_or(Vec::new(), |range| series.parts(&view.entry, range, &journey.landed));
+                let parts = series.parts(&view.entry, view.range, &journey.landed);
                 let view = View { parts, ..view };
-                let stands_in = missing.is_held && freshness.on_error == OnError::Stale;
-                return match view.answer(aggregate, wish, &journey, true).filter(|_| stands_in) {
-                    Some(figures) => {
-                        tracing::warn!(error = %failure, "a held answer stands in for a failed fetch");
-                        Ok(figures)
-                    }
-                    None => Err(failure),
-                };
+                if !missing.is_held || freshness.on_error != OnError::Stale {
+                    return Err(failure);
+                }
+                return view.answer(aggregate, wish, &journey, true).map_err(|_| {
+                    tracing::warn!(error = %failure, "what was held is not there any more");
+                    failure
+                });
             }
         }
         self.whole(aggregate, Whole::Displaced, freshness, deadline).await
@@ -385,14 +431,55 @@ impl Reports {
     async fn fetch_series(self, fetch: AggregateQuery) -> Result<Arc<Landed>, ReportError> {
         let deadline = Instant::now() + self.0.settings.fetch_timeout;
         let slice = self.0.client.aggregates(&fetch, deadline).await?;
-        let landed = self.0.series.land(&fetch, &slice).ok_or(ReportError::Internal)?;
+        let landed = self.0.series.land(&fetch, &slice, false).ok_or(ReportError::Internal)?;
         Ok(Arc::new(landed))
+    }
+
+    /// Asks once for what answers all the members, and holds that for each of them.
+    async fn fetch_for(
+        self,
+        fetch: AggregateQuery,
+        members: &[AggregateQuery],
+    ) -> Result<Vec<Option<Landed>>, ReportError> {
+        let deadline = Instant::now() + self.0.settings.fetch_timeout;
+        let slice = self.0.client.aggregates(&fetch, deadline).await?;
+        Ok(self.0.series.land_for(&fetch, &slice, members))
     }
 }
 
 impl SeriesCache {
-    /// Holds what a fetch brought; `None` if it did not ask for buckets.
-    fn land(&self, fetch: &AggregateQuery, slice: &Slice) -> Option<Landed> {
+    /// Holds what a fetch brought for several questions, for each as if it had been asked alone; `None` for those it
+    /// does not answer. The request is on the account of the first.
+    fn land_for(&self, fetch: &AggregateQuery, slice: &Slice, members: &[AggregateQuery]) -> Vec<Option<Landed>> {
+        let Some(landed) = self.land(fetch, slice, false) else {
+            return members.iter().map(|_| None).collect();
+        };
+        let chunks: HashMap<ChunkKey, Arc<Chunk>> = landed.chunks.iter().cloned().collect();
+        let mut calls = landed.calls;
+        let mut land = |member: &AggregateQuery| {
+            let series = Series::of(fetch)?;
+            let mut brought = landed.chunks.clone();
+            if Series::of(member)? != series {
+                let entry = self.entry(&series);
+                let lens = Lens::of(&series, member, gather::all_add(&member.metrics))?;
+                let parts = self.parts(&entry, member.range, &chunks);
+                let of_member = Slice {
+                    rows: fold::rows(&series, &lens, &parts, member)?,
+                    fetched_at: slice.fetched_at,
+                    upstream_calls: 0,
+                };
+                brought.extend(self.land(member, &of_member, lens.adds)?.chunks);
+            }
+            Some(Landed {
+                chunks: brought,
+                calls: std::mem::take(&mut calls),
+            })
+        };
+        members.iter().map(&mut land).collect()
+    }
+
+    /// Holds what a fetch brought; `None` if it did not ask for buckets. `is_sum` where it was added up from others.
+    fn land(&self, fetch: &AggregateQuery, slice: &Slice, is_sum: bool) -> Option<Landed> {
         let series = Series::of(fetch)?;
         let entry = self.entry(&series);
         let chunks = series.chunks(fetch.range);
@@ -420,6 +507,7 @@ impl SeriesCache {
             range: fetch.range,
             at: slice.fetched_at,
             metrics: &fetch.metrics,
+            is_sum,
         };
         let settle = settle_window(series.source);
         let landed = chunks.iter().zip(edges).zip(rows).map(|((chunk, edges), rows)| {
@@ -453,27 +541,105 @@ impl SeriesCache {
     }
 }
 
+impl SeriesCache {
+    /// The ordered rows of a question, made anew only when what they are made of has changed; `None` if the held buckets
+    /// do not make its own.
+    pub(super) fn ordered(
+        &self,
+        view: &View,
+        query: &Query,
+        names: &NamesByLookup,
+    ) -> Option<Result<Arc<Vec<Vec<Cell>>>, ReportError>> {
+        // The range ends with its last bucket, so that the question is the same a moment later.
+        let whole = Query {
+            aggregate: AggregateQuery {
+                range: view.range,
+                ..query.aggregate.clone()
+            },
+            ..query.clone()
+        };
+        let of = MadeOf {
+            series: view.entry.id,
+            lens: view.lens.clone(),
+            aggregate: whole.aggregate.clone(),
+            columns: whole.columns.clone(),
+            order_by: whole.order_by.clone(),
+            limit: whole.limit,
+            fill: whole.fill,
+        };
+        let parts = view.parts.iter();
+        let chunks: Vec<u64> = parts.filter_map(|part| Some(part.held.as_ref()?.generation)).collect();
+        let has_same_names = |made: &Made| {
+            made.names.len() == names.len()
+                && names.iter().all(|(lookup, names)| {
+                    let known = made.names.get(lookup);
+                    known.is_some_and(|known| Arc::ptr_eq(known, names))
+                })
+        };
+        if let Some(made) = self.made.get(&of)
+            && made.chunks == chunks
+            && has_same_names(&made)
+        {
+            return Some(Ok(Arc::clone(&made.rows)));
+        }
+        let rows = match rows::ordered(&whole, &view.rows(&whole.aggregate)?, names) {
+            Ok(rows) => Arc::new(rows),
+            Err(error) => return Some(Err(error)),
+        };
+        let made = Made {
+            chunks,
+            names: names.clone(),
+            rows: Arc::clone(&rows),
+        };
+        self.made.insert(of, Arc::new(made));
+        Some(Ok(rows))
+    }
+}
+
 impl View {
-    /// The rows and their summary; `None` if what is held does not make them.
-    fn answer(&self, query: &AggregateQuery, wish: Wish, journey: &Journey, is_stale: bool) -> Option<Figures> {
-        let Self { entry, lens, parts } = self;
-        let rows = fold::rows(&entry.series, lens, parts, query)?;
-        let summary = plan::summary(&entry.series, query.range, parts, &query.metrics, wish)?;
-        entry.note_read(&query.metrics, wish.now);
-        Some(journey.figures(rows, summary, is_stale))
+    /// What is held, as an answer; the view itself if something is missing.
+    fn answer(self, query: &AggregateQuery, wish: Wish, journey: &Journey, is_stale: bool) -> Result<Figures, Self> {
+        let summary = plan::summary(&self.entry.series, query.range, &self.parts, &query.metrics, wish);
+        let Some(summary) = summary else {
+            return Err(self);
+        };
+        self.entry.note_read(&query.metrics, wish.now);
+        Ok(journey.figures(self, summary, is_stale))
+    }
+
+    /// The rows of the question, up to the end of its last bucket; `None` if the held buckets do not make its own.
+    fn rows(&self, query: &AggregateQuery) -> Option<Vec<SliceRow>> {
+        fold::rows(&self.entry.series, &self.lens, &self.parts, query)
+    }
+}
+
+impl Figures {
+    /// With the rows made of them.
+    pub(super) fn answer(self, table: Table, total: u64, calls_for_names: u32) -> Answer {
+        let mut provenance = self.provenance;
+        provenance.upstream_calls += calls_for_names;
+        Answer {
+            table,
+            total,
+            fresh_for: self.fresh_for,
+            provenance,
+        }
     }
 }
 
 impl Journey {
-    fn figures(&self, rows: Vec<SliceRow>, summary: Summary, is_stale: bool) -> Figures {
+    fn figures(&self, view: View, summary: Summary, is_stale: bool) -> Figures {
         let cache = match () {
             () if is_stale => CacheUse::Stale,
             () if self.calls > 0 => CacheUse::Miss,
             () if self.has_waited => CacheUse::Collapsed,
             () => CacheUse::Hit,
         };
+        if is_stale {
+            tracing::warn!("what is held stands in for a failed fetch");
+        }
         Figures {
-            rows,
+            body: Body::Held(view),
             provenance: Provenance {
                 as_of: summary.as_of,
                 complete: summary.complete,

@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{chunk::Chunk, key::Series};
+use super::{
+    chunk::{Chunk, Column},
+    key::Series,
+};
 use crate::{
     query::{Metric, Range},
     report::{
@@ -40,6 +43,8 @@ pub(super) struct Wish {
     pub(super) now: Timestamp,
     /// When the question came: what was fetched since then is fresh whatever it asks for.
     pub(super) came: Timestamp,
+    /// Whether it shows figures that do not add.
+    pub(super) whole: bool,
 }
 
 /// What has to be asked before there is an answer.
@@ -100,12 +105,19 @@ pub(super) fn missing(
     if wanted.metrics.is_empty() {
         return None;
     }
-    let per_bucket = rows_per_bucket(series, parts);
-    let rows_of = |range: Range| series.buckets_in(range) * per_bucket;
-    let most_rows = ANSWER_BYTES / (ROW_BYTES + METRIC_BYTES * wanted.metrics.len() as f64);
-    let exact = calls(&mut gaps(&due, false), |range| rows_of(range) <= most_rows);
-    let extended = calls(&mut gaps(&due, true), |range| rows_of(range) <= most_rows);
-    wanted.calls = if extended.len() <= exact.len() { extended } else { exact };
+    let density = Density::of(series, parts);
+    let rows_of = |range: Range| series.buckets_in(range) * density.rows_per_bucket;
+    let mut most_rows = ANSWER_BYTES / (ROW_BYTES + METRIC_BYTES * wanted.metrics.len() as f64);
+    loop {
+        let fits = |range: Range| rows_of(range) <= most_rows;
+        let (exact, extended) = (calls(&gaps(&due, false), fits), calls(&gaps(&due, true), fits));
+        wanted.calls = if extended.len() <= exact.len() { extended } else { exact };
+        // Nobody is refused by a guess.
+        if density.is_known || wanted.calls.len() <= MAX_CALLS {
+            break;
+        }
+        most_rows *= 2.0;
+    }
     wanted.rows = wanted.calls.iter().copied().map(rows_of).sum();
     let within = |run: &Run| {
         let call = wanted.calls.iter();
@@ -140,13 +152,16 @@ fn runs(series: &Series, parts: &[Part], metric: &Metric, wish: Wish) -> Vec<Run
             });
             continue;
         };
-        if column.is_settled && wish.freshness.max_age.is_none() {
+        if column.is_settled && wish.freshness.max_age.is_none() && !wish.whole {
             continue;
         }
         let first_of_part = runs.len();
         for index in chunk.buckets_in(part.asked) {
             let range = chunk.bucket(index);
-            let state = column.fetched_at(index).map_or(State::Missing, |fetched_at| {
+            let fetched_at = column
+                .fetched_at(index)
+                .filter(|_| !wish.whole || column.is_whole(index));
+            let state = fetched_at.map_or(State::Missing, |fetched_at| {
                 state(dated(series, range, fetched_at), wish)
             });
             match runs[first_of_part..].last_mut() {
@@ -204,7 +219,7 @@ fn gaps(runs: &[Run], with_ripe: bool) -> Vec<Range> {
 }
 
 /// The fewest requests that cover all gaps, none of them larger than `fits` unless a single gap is.
-fn calls(gaps: &mut [Range], fits: impl Fn(Range) -> bool) -> Vec<Range> {
+fn calls(gaps: &[Range], fits: impl Fn(Range) -> bool) -> Vec<Range> {
     let mut calls: Vec<Range> = Vec::new();
     for gap in gaps {
         match calls.last_mut() {
@@ -222,23 +237,44 @@ fn calls(gaps: &mut [Range], fits: impl Fn(Range) -> bool) -> Vec<Range> {
     calls
 }
 
-/// How many rows a bucket has: as those held, or else a guess from what rows are grouped by.
-fn rows_per_bucket(series: &Series, parts: &[Part]) -> f64 {
+/// How many rows there may be of a range of which nothing is known.
+pub(super) fn rows_guessed(series: &Series, range: Range) -> f64 {
+    series.buckets_in(range) * rows_guessed_per_bucket(series)
+}
+
+fn rows_guessed_per_bucket(series: &Series) -> f64 {
     // Of the first dimension; of the others, for each value of those before.
     const VALUES: f64 = 20.0;
     const FURTHER_VALUES: f64 = 3.0;
-    let chunks = || parts.iter().filter_map(|part| part.held.as_deref());
-    let cells: usize = chunks()
-        .filter_map(|chunk| chunk.columns().map(super::chunk::Column::len).max())
-        .sum();
-    let buckets: usize = chunks().map(Chunk::buckets).sum();
-    if buckets > 0 {
-        return (cells as f64 / buckets as f64).max(1.0);
-    }
     let further = series.group_by.iter().skip(1);
-    further.fold(if series.group_by.is_empty() { 1.0 } else { VALUES }, |rows, _| {
-        rows * FURTHER_VALUES
-    })
+    let first = if series.group_by.is_empty() { 1.0 } else { VALUES };
+    further.fold(first, |rows, _| rows * FURTHER_VALUES)
+}
+
+/// How many rows a bucket has.
+struct Density {
+    rows_per_bucket: f64,
+    /// By those that are held; otherwise it is a guess from what rows are grouped by.
+    is_known: bool,
+}
+
+impl Density {
+    fn of(series: &Series, parts: &[Part]) -> Self {
+        let chunks = || parts.iter().filter_map(|part| part.held.as_deref());
+        let most_cells = |chunk: &Chunk| chunk.columns().map(Column::len).max();
+        let cells: usize = chunks().filter_map(most_cells).sum();
+        let buckets: usize = chunks().map(Chunk::buckets).sum();
+        let is_known = buckets > 0;
+        let rows_per_bucket = if is_known {
+            (cells as f64 / buckets as f64).max(1.0)
+        } else {
+            rows_guessed_per_bucket(series)
+        };
+        Self {
+            rows_per_bucket,
+            is_known,
+        }
+    }
 }
 
 /// How fresh and how complete what is held is, as an answer.

@@ -1,0 +1,303 @@
+//! A settled bucket is asked for once, a moving range costs its tail, and one question's answer is part of another's.
+
+use std::time::Duration;
+
+use genesys_reports::simulator::organisation::Injection;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::support::service::{Answer, Service, Setup};
+
+const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
+
+fn queries(service: &Service) -> usize {
+    service.simulator.journal().count(AGGREGATES)
+}
+
+async fn ask(service: &Service, parameters: &str) -> Answer {
+    let answer = service.get(&format!("/v1/query?{parameters}")).await;
+    assert_eq!(answer.status, 200, "{parameters}: {}", answer.text());
+    answer
+}
+
+const BY_QUEUE: &str = "dateFrom=now-30d/d&dateTo=now/h&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered,handle.time.average";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_by_the_hour_answers_what_it_holds() {
+    let service = Service::start().await;
+    ask(&service, BY_QUEUE).await;
+    let queues = service.get("/v1/lookups/queues").await.json();
+    let queue = queues["entities"][1]["id"].as_str().unwrap().to_owned();
+    for parameters in [
+        // Fewer metrics, fewer dimensions, longer buckets, less time, some of its rows.
+        "dateFrom=now-30d/d&dateTo=now/h&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered",
+        "dateFrom=now-30d/d&dateTo=now/h&interval=PT1H&select=conversation.offered,handle.time.max",
+        "dateFrom=now-30d/d&dateTo=now/d&interval=P1D&select=handle.time.average,handle.time.min",
+        "dateFrom=now-21d/d&dateTo=now/d&interval=P1D&groupBy=routing.queue.id,media.type&select=handle.time.sum",
+        "dateFrom=2023-11-06&dateTo=2023-11-27&interval=P1W&select=conversation.offered",
+        "dateFrom=2023-11-02&dateTo=2023-12-01&interval=P1M&select=conversation.offered",
+        "dateFrom=now-7d/h&dateTo=now-3h/h&interval=PT6H&select=conversation.offered&fill=zero",
+        "dateFrom=now-7d/h&dateTo=now-3h/h&select=conversation.offered",
+        "dateFrom=now-7d/d&dateTo=now/d&interval=PT1H&filter=media.type:chat&select=conversation.offered",
+        &format!("dateFrom=now-7d/d&dateTo=now/d&interval=P1D&filter=routing.queue.id:{queue}&select=aht"),
+        &format!("dateFrom=now-7d/d&dateTo=now/d&filter=routing.queue.id:{queue}&select=conversation.offered"),
+    ] {
+        let answer = ask(&service, parameters).await.json();
+        assert_eq!(
+            (
+                &answer["meta"]["cache"],
+                &answer["meta"]["upstreamCalls"],
+                queries(&service)
+            ),
+            (&json!("hit"), &json!(0), 1),
+            "{parameters}"
+        );
+        let plain = ask(&Service::start().await, parameters).await.json();
+        assert!(plain["total"].as_u64().unwrap() > 0, "{parameters}");
+        assert_eq!(answer["entities"], plain["entities"], "{parameters}");
+        assert_eq!(answer["total"], plain["total"], "{parameters}");
+    }
+}
+
+/// What does not add is asked for, and so is what is not held.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_answers_nothing_else() {
+    let service = Service::start().await;
+    let held = "dateFrom=now-30d/d&dateTo=now/d&interval=PT1H&groupBy=routing.queue.id,agent.id&select=conversation.count,handle.time.average,handle.time.count";
+    ask(&service, held).await;
+    for (asked, parameters) in [
+        // A distinct count adds neither over time nor over queues.
+        "dateFrom=now-30d/d&dateTo=now/d&interval=P1D&groupBy=routing.queue.id,agent.id&select=conversation.count",
+        "dateFrom=now-30d/d&dateTo=now/d&interval=PT1H&groupBy=agent.id&select=conversation.count",
+        // Grouped by agent, what no agent was involved in is left out.
+        "dateFrom=now-30d/d&dateTo=now/d&interval=PT1H&groupBy=routing.queue.id&select=handle.time.average",
+        // Half an hour is no whole hour, and neither is an hour of another zone.
+        "dateFrom=now-30d/d&dateTo=now/d&interval=PT30M&groupBy=routing.queue.id,agent.id&select=handle.time.average",
+        "dateFrom=2023-11-20&dateTo=2023-11-21&interval=P1D&timeZone=Asia/Kolkata&groupBy=agent.id&select=handle.time.average",
+        // Another dimension, another metric, another day.
+        "dateFrom=now-30d/d&dateTo=now/d&interval=PT1H&groupBy=routing.queue.id,agent.id,conversation.direction&select=handle.time.average",
+        "dateFrom=now-30d/d&dateTo=now/d&interval=PT1H&groupBy=routing.queue.id,agent.id&select=talk.time.average",
+        "dateFrom=now-31d/d&dateTo=now-2d/d&interval=PT1H&groupBy=routing.queue.id,agent.id&select=handle.time.average",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = ask(&service, parameters).await.json();
+        assert_eq!(
+            (&answer["meta"]["cache"], queries(&service)),
+            (&json!("miss"), asked + 2),
+            "{parameters}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moving_range_costs_one_request_whenever_its_tail_is_due() {
+    let service = Service::start().await;
+    let moving = "dateFrom=now-30d/h&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered";
+    let first = ask(&service, moving).await.json();
+    assert_eq!((queries(&service), &first["meta"]["complete"]), (1, &json!(false)));
+    for (seconds, calls) in [(20, 1), (11, 1), (60, 2), (3_600, 3), (86_400, 4)] {
+        sleep(Duration::from_secs(seconds)).await;
+        ask(&service, moving).await;
+        assert_eq!(queries(&service), calls, "after {seconds} s");
+    }
+    let asked = service.simulator.journal().entries();
+    let asked = asked.iter().filter(|entry| entry.path == AGGREGATES);
+    let from: Vec<&str> = asked.map(|entry| entry.body["interval"].as_str().unwrap()).collect();
+    assert!(
+        from[1..].iter().all(|interval| *interval >= "2023-11-29"),
+        "only what had not settled: {from:?}"
+    );
+    // Of the same series for another metric, all is missing; for both, nothing.
+    ask(&service, &moving.replace("conversation.offered", "handle.time.average")).await;
+    assert_eq!(queries(&service), 5);
+    ask(
+        &service,
+        &moving.replace("conversation.offered", "handle.time.average,conversation.offered"),
+    )
+    .await;
+    assert_eq!(queries(&service), 5);
+    // And from then on they are kept fresh together.
+    sleep(Duration::from_mins(1)).await;
+    ask(&service, moving).await;
+    ask(&service, &moving.replace("conversation.offered", "handle.time.average")).await;
+    assert_eq!(queries(&service), 6);
+}
+
+/// A gap before and one behind are asked for at once: requests are what is scarce.
+#[tokio::test(start_paused = true)]
+async fn gaps_are_covered_by_one_request() {
+    let service = Service::start().await;
+    let week = |from: &str, to: &str| format!("dateFrom={from}&dateTo={to}&interval=P1D&select=conversation.offered");
+    ask(&service, &week("2023-11-13", "2023-11-20")).await;
+    let longer = ask(&service, &week("2023-11-06", "2023-11-27")).await.json();
+    assert_eq!((queries(&service), &longer["total"]), (2, &json!(21)));
+    ask(&service, &week("2023-11-08", "2023-11-25")).await;
+    assert_eq!(queries(&service), 2);
+}
+
+/// Dashboards ask all their panels at the same moment.
+#[tokio::test(start_paused = true)]
+async fn questions_that_come_together_leave_together() {
+    let service = Service::start().await;
+    service.simulator.set_latency(Duration::from_millis(300));
+    let queues = service.get("/v1/lookups/queues").await.json();
+    let queues: Vec<&str> = queues["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|queue| queue["id"].as_str().unwrap())
+        .collect();
+    let together = async |panels: Vec<String>| {
+        let before = queries(&service);
+        let answers = futures_util::future::join_all(panels.iter().map(|panel| ask(&service, panel))).await;
+        let calls = queries(&service) - before;
+        for (panel, answer) in panels.iter().zip(answers) {
+            let plain = ask(&Service::start().await, panel).await.json();
+            assert_eq!(answer.json()["entities"], plain["entities"], "{panel}");
+        }
+        calls
+    };
+    let metrics = [
+        "conversation.offered",
+        "handle.time.average",
+        "talk.time.max",
+        "acw.time.average",
+        "service.level",
+    ];
+    let by_metric = metrics.map(|metric| format!("dateFrom=2023-11-20&dateTo=2023-11-27&interval=P1D&select={metric}"));
+    // The first finds nobody and leaves at once; the rest leave together.
+    assert_eq!(together(by_metric.to_vec()).await, 2);
+    let by_queue = queues.iter().take(6);
+    let by_queue = by_queue.map(|queue| {
+        format!("dateFrom=2023-11-06&dateTo=2023-11-13&interval=P1D&filter=routing.queue.id:{queue}&select=conversation.offered")
+    });
+    assert_eq!(together(by_queue.collect()).await, 2);
+    // Nobody waits for company who is alone.
+    let asked = tokio::time::Instant::now();
+    ask(
+        &service,
+        "dateFrom=2023-11-01&dateTo=2023-11-02&interval=P1D&select=conversation.offered",
+    )
+    .await;
+    assert!(asked.elapsed() < Duration::from_millis(305), "{:?}", asked.elapsed());
+}
+
+/// Overlapping ranges share what is under way, and a caller who leaves stops nothing.
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_waited_for() {
+    let service = Service::start().await;
+    service.simulator.set_latency(Duration::from_secs(1));
+    let range = |from: u8, to: u8| {
+        format!("/v1/query?dateFrom=2023-11-{from:02}&dateTo=2023-11-{to:02}&interval=P1D&select=conversation.offered")
+    };
+    let (long, left) = (range(6, 20), range(13, 24));
+    let leaves = tokio::time::timeout(Duration::from_millis(500), service.get(&long));
+    assert!(leaves.await.is_err());
+    let (within, beyond) = (range(8, 15), left);
+    let (within, beyond) = futures_util::future::join(service.get(&within), service.get(&beyond)).await;
+    assert_eq!(
+        (within.json()["total"].clone(), beyond.json()["total"].clone()),
+        (json!(7), json!(11))
+    );
+    assert_eq!(
+        (&within.json()["meta"]["cache"], queries(&service)),
+        (&json!("collapsed"), 2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_corrections_are_seen_within_the_settle_window() {
+    let service = Service::start().await;
+    let moving = "dateFrom=now-7d/d&dateTo=now%2B1d/d&interval=PT1H&select=conversation.offered";
+    let offered = async || -> f64 {
+        let answer = ask(&service, &format!("{moving}&pageSize=1000")).await.json();
+        let rows = answer["entities"].as_array().unwrap().clone();
+        rows.iter()
+            .filter_map(|row: &Value| row["conversation"]["offered"].as_f64())
+            .sum()
+    };
+    let mut expected = offered().await;
+    for (hours_late, seen_after) in [(1, 6 * 60), (12, 3_600), (47, 3_600)] {
+        let start = service.clock.now() - jiff::SignedDuration::from_hours(hours_late);
+        let call = Injection::Call {
+            start,
+            queue: 0,
+            user: 0,
+            wait_ms: 5_000,
+            talk_ms: 60_000,
+            wrap_up_ms: 10_000,
+        };
+        service.simulator.organisation().inject(&call).unwrap();
+        expected += 1.0;
+        sleep(Duration::from_secs(seen_after + 1)).await;
+        let fresh = {
+            // Whatever else has happened meanwhile is not ours to count.
+            let all = service
+                .get(&format!("/v1/query?{moving}&pageSize=1000&max_age=0"))
+                .await;
+            all.json()["entities"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|row| row["conversation"]["offered"].as_f64())
+                .sum::<f64>()
+        };
+        let found = offered().await;
+        assert!(
+            (found - fresh).abs() < 0.5 && found >= expected,
+            "{hours_late} h late: {found}, {fresh}"
+        );
+        expected = found;
+    }
+}
+
+/// Twenty people look at a dashboard of twelve panels over the last thirty days for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_dashboard_costs_three_requests_a_refresh_however_many_look() {
+    const VIEWERS: usize = 20;
+    const REFRESHES: usize = 60;
+    let mut setup = Setup::new();
+    setup.simulator.rate_limit = 300;
+    let service = setup.set("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "300").start().await;
+    let hourly = "dateFrom=now-30d/h&interval=PT1H";
+    let daily = "dateFrom=now-30d/d&interval=P1D";
+    let queues = service.get("/v1/lookups/queues").await.json();
+    let queue = |index: usize| queues["entities"][index]["id"].as_str().unwrap();
+    let panels = [
+        format!("{hourly}&groupBy=routing.queue.id&select=conversation.offered,conversation.answered"),
+        format!("{hourly}&groupBy=routing.queue.id&select=handle.time.average"),
+        format!("{hourly}&groupBy=routing.queue.id&select=service.level"),
+        format!("{hourly}&select=conversation.offered,abandon.rate"),
+        format!("{hourly}&groupBy=media.type&select=conversation.offered"),
+        format!(
+            "{hourly}&filter=routing.queue.id:{}&select=service.level,conversation.offered",
+            queue(0)
+        ),
+        format!(
+            "{hourly}&filter=routing.queue.id:{}&select=service.level,conversation.offered",
+            queue(1)
+        ),
+        format!("{daily}&select=conversation.offered,handle.time.average"),
+        format!("{daily}&groupBy=routing.queue.id&select=routing.queue.name,conversation.offered"),
+        "dateFrom=now/d&select=conversation.offered,conversation.answered".to_owned(),
+        "dateFrom=now/d&groupBy=routing.queue.id&select=service.level".to_owned(),
+        "dateFrom=now-7d/d&filter=media.type:chat&select=handle.time.average".to_owned(),
+    ];
+    let mut costs = Vec::new();
+    for _ in 0..REFRESHES {
+        let before = queries(&service);
+        let viewers = (0..VIEWERS).map(async |_| {
+            futures_util::future::join_all(panels.iter().map(|panel| ask(&service, panel))).await;
+        });
+        futures_util::future::join_all(viewers).await;
+        costs.push(queries(&service) - before);
+        sleep(Duration::from_mins(1)).await;
+    }
+    println!("requests a refresh: {costs:?}");
+    // The first fills the cache; whoever comes to an empty one is told apart by what is under way already.
+    assert!(costs[0] <= panels.len(), "{costs:?}");
+    assert!(costs[1..].iter().all(|cost| *cost <= 3), "{costs:?}");
+    assert_eq!(service.simulator.journal().count_status(429), 0);
+}
