@@ -118,6 +118,11 @@ impl App {
         })
     }
 
+    /// The routes, to be called in this process and not over HTTP.
+    pub fn into_router(self) -> Router {
+        self.router
+    }
+
     /// Serves until `stop` is cancelled and the end has been orderly, or overlong.
     ///
     /// The order of the end: readiness says no, so that balancers look elsewhere; for the drain time requests are

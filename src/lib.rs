@@ -30,6 +30,9 @@
 // Builds every part once and ends them in order.
 pub mod app;
 
+// One answer to a file: the command `run`.
+pub mod run;
+
 // The only floor that knows HTTP.
 pub mod api;
 

@@ -18,6 +18,7 @@ use genesys_reports::{
     clock::Clock,
     config::{self, Problems, Scope, Settings, Sources},
     definitions::Shelf,
+    run,
     simulator::{Options, Simulator, faults::FaultScript},
     telemetry::{self, LogFormat},
 };
@@ -55,6 +56,8 @@ enum Command {
     Simulate(Simulate),
     /// Check the settings, and what this OAuth client may do.
     Check(SettingsFile),
+    /// Write one answer to a file: a report, or a query.
+    Run(RunOptions),
     /// Print the document that describes the API.
     Openapi,
     /// Say whether the local service is live, by the exit code.
@@ -69,6 +72,47 @@ struct SettingsFile {
     /// The settings file (TOML).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// The report, by its name.
+    #[arg(required_unless_present = "query", conflicts_with = "query")]
+    report: Option<String>,
+    /// A file with a body of POST /v1/query instead; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    query: Option<PathBuf>,
+    /// Where the range begins: a day, an instant, or relative.
+    #[arg(long)]
+    from: Option<String>,
+    /// Where the range ends, not included.
+    #[arg(long)]
+    to: Option<String>,
+    /// A parameter of the report; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// csv, ndjson, table, xlsx, arrow or parquet; by default what the output ends with, or csv.
+    #[arg(long)]
+    format: Option<String>,
+    /// The file to write, which appears whole or not at all; `-`, or none, is standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// A directory of Parquet files by day instead (date=2026-03-01/part-0.parquet): each day of the range is replaced.
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    append_partition: Option<PathBuf>,
+    /// How long all of it may take, in seconds.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout_s: u64,
+    /// Ask a simulated Genesys Cloud, without an account.
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    file: SettingsFile,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("this is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Args)]
@@ -119,7 +163,7 @@ enum Failure {
 fn main() -> ExitCode {
     // A wrong command line ends here, with exit code 2.
     let cli = Cli::parse();
-    let outcome = runtime().and_then(|runtime| runtime.block_on(run(cli.command)));
+    let outcome = runtime().and_then(|runtime| runtime.block_on(execute(cli.command)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(why)) => {
@@ -133,7 +177,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo { listen } => demo(listen).await,
         Command::Serve { file, listen } => {
@@ -146,6 +190,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(options) => simulate(options).await,
         Command::Check(file) => check(sources(file)).await,
         Command::Healthcheck(file) => healthcheck(&sources(file)).await,
+        Command::Run(options) => run_once(options).await,
         Command::Openapi => {
             let shelf = Shelf::built_in(Clock::system().now());
             print(&api::openapi::pretty(&api::document(&shelf)))
@@ -227,6 +272,79 @@ Conversations by queue, the seven days before today:
 
 "
     )
+}
+
+async fn run_once(options: RunOptions) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
+    let clock = Clock::system();
+    let (sources, simulated) = if options.demo {
+        let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = upstream.local_addr().map_err(|error| failed("no address", &error))?;
+        let simulated = Options::new(clock.clone());
+        let sources = demo_sources(address, &format!("http://{address}"), &simulated);
+        let serving = async move { Simulator::new(simulated).serve(upstream, std::future::pending()).await };
+        (sources, Some(tokio::spawn(serving)))
+    } else {
+        (sources(options.file), None)
+    };
+    let mut settings = Settings::load(&sources)?;
+    let wanted = run::Wanted {
+        question: match (options.report, options.query) {
+            (Some(report), _) => run::Question::Report(report),
+            (None, Some(path)) => run::Question::Query(query_of(&path)?),
+            (None, None) => return Err(Failure::Wrong("a report, or --query FILE".to_owned())),
+        },
+        from: options.from,
+        to: options.to,
+        parameters: options.parameters,
+        format: options.format,
+        output: match (options.append_partition, options.output) {
+            (Some(directory), _) => run::Output::Partitions(directory),
+            (None, Some(path)) if path != Path::new("-") => run::Output::File(path),
+            (None, _) => run::Output::Standard,
+        },
+    };
+    telemetry::start_logging(settings.telemetry.log_format, "error");
+    // Nobody else asks, and nobody asks from elsewhere.
+    settings.auth = config::AuthSettings {
+        keys: Vec::new(),
+        anonymous: true,
+    };
+    settings.server.request_timeout = Duration::from_secs(options.timeout_s);
+    settings.server.stream_timeout = settings.server.request_timeout;
+    let library = settings.reports.library.clone();
+    let app = App::new(&settings, clock.clone()).map_err(|error| failed("cannot start", &error))?;
+    let router = app.into_router();
+    let outcome = run::run(&router, &library, clock.now(), &wanted, &stop).await;
+    if let Some(simulated) = simulated {
+        simulated.abort();
+    }
+    let written = outcome.map_err(|error| match error {
+        run::RunError::Wrong(why) => Failure::Wrong(why),
+        run::RunError::Failed(why) => Failure::Failed(why),
+    })?;
+    let to = match (&wanted.output, written.files) {
+        (run::Output::Standard, _) => String::new(),
+        (run::Output::File(path), _) => format!(" to {}", path.display()),
+        (run::Output::Partitions(directory), files) => format!(" in {files} partitions of {}", directory.display()),
+    };
+    let freshness = match (&written.as_of, written.complete.as_deref()) {
+        (Some(as_of), Some("true")) => format!(", as of {as_of}, complete"),
+        (Some(as_of), _) => format!(", as of {as_of}, not settled yet"),
+        (None, _) => String::new(),
+    };
+    eprintln!("genesys-reports: {} bytes{to}{freshness}", written.bytes);
+    Ok(())
+}
+
+fn query_of(path: &Path) -> Result<serde_json::Value, Failure> {
+    let wrong = |error: &dyn Error| Failure::Wrong(format!("{}: {}", path.display(), chain(error)));
+    let text = if path == Path::new("-") {
+        io::read_to_string(io::stdin()).map_err(|error| wrong(&error))?
+    } else {
+        std::fs::read_to_string(path).map_err(|error| wrong(&error))?
+    };
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
 async fn simulate(wanted: Simulate) -> Result<(), Failure> {

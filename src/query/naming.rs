@@ -47,6 +47,11 @@ impl<Q> Named<Q> {
         }
     }
 
+    /// The question as it stands: right but for names in its filter.
+    pub fn question(&self) -> &Q {
+        &self.question
+    }
+
     /// The listings its names stand in; none for a question that speaks of ids.
     pub fn lookups(&self) -> BTreeSet<Lookup> {
         self.clauses.iter().map(|clause| clause.lookup).collect()

@@ -216,6 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_windows_are_those_that_hold() {
+        let page = include_str!("../../docs/caching.md");
+        let (_, table) = page.split_once("| figures of | settle after |").unwrap();
+        let mut documented = Vec::new();
+        for line in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let window: jiff::Span = cells[2].parse().unwrap();
+            let hours = i64::from(window.get_hours()) + 24 * i64::from(window.get_days());
+            documented.extend(cells[1].split(", ").map(|name| (Source::named(name).unwrap(), hours)));
+        }
+        let held = Source::ALL.map(|source| (source, settle_window(source).as_hours()));
+        documented.sort_unstable();
+        assert_eq!(documented, held);
+    }
+
+    #[test]
     fn something_unfinished_stays_open_however_old() {
         let dated = Dated {
             covers: Covers::Figures {

@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, process::Command, task::JoinSet};
 use crate::support::service::Service;
 
 /// Runs the binary with nothing in its environment but this.
-async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_genesys-reports"))
         .args(arguments)
         .env_clear()
@@ -29,7 +29,7 @@ async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .expect("the binary is built with the tests")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it prints text")
 }
 

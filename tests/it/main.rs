@@ -27,6 +27,7 @@ mod paging;
 mod queries;
 mod rate_limit;
 mod reports;
+mod run;
 mod shutdown;
 mod token;
 mod wire;
