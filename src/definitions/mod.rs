@@ -2,7 +2,7 @@
 //!
 //! A [`Definition`] is a checked file ([`parse`]); with arguments it becomes a question ([`bind`]), the same a caller
 //! could have asked at `/v1/query` or `/v1/conversations`, so nothing below knows that reports exist. Once the rows
-//! are there, [`derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
+//! are there, [`mod@derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
 //! holds the built-in definitions and those of the directory, reads files.
 
 pub mod bind;
