@@ -238,6 +238,7 @@ async fn a_failure_leaves_the_file_as_it_was() {
     // Neither does a signal.
     upstream.simulator.clear_faults();
     upstream.simulator.set_latency(Duration::from_secs(5));
+    upstream.simulator.journal().clear();
     let mut child = Command::new(env!("CARGO_BIN_EXE_genesys-reports"))
         .arg("run")
         .args(list)
@@ -247,8 +248,9 @@ async fn a_failure_leaves_the_file_as_it_was() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
+    // From its first request on, it listens to signals.
     while upstream.simulator.journal().entries().is_empty() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let pid = child.id().unwrap().to_string();
     assert!(
