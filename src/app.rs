@@ -75,20 +75,22 @@ impl App {
             limits: Limits::default(),
             stream_timeout: server.stream_timeout,
         };
+        let now = NowApi {
+            reports: reports.clone(),
+            clock: clock.clone(),
+            limits: Limits::default(),
+        };
         let router = api::router(api::Parts {
             named: ReportsApi {
                 library: library.clone(),
                 query: query.clone(),
                 conversations: conversations.clone(),
+                now: now.clone(),
             },
             query,
             conversations,
             catalog: CatalogApi::default(),
-            now: NowApi {
-                reports: reports.clone(),
-                clock: clock.clone(),
-                limits: Limits::default(),
-            },
+            now,
             lookups: LookupsApi {
                 reports: reports.clone(),
                 clock: clock.clone(),

@@ -217,6 +217,11 @@ impl Wanted {
                         is_of_figures = false;
                         (question.question().0.range, time_zone.clone())
                     }
+                    Bound::Now(_) => {
+                        return Err(RunError::Wrong(format!(
+                            "partitions are days, and the report {name} shows this moment"
+                        )));
+                    }
                 };
                 (range, zone, range_parameters(definition)?)
             }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    definitions::Places,
+    definitions::{Definition, Places},
     query::{Complaint, Limits, Named, NowQuery, NowRequest, Zone},
     report::Reports,
 };
@@ -58,7 +58,7 @@ pub struct NowApi {
 pub async fn queues(
     State(api): State<NowApi>,
     caller: Caller,
-    Deadline(deadline): Deadline,
+    deadline: Deadline,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -67,24 +67,31 @@ pub async fn queues(
     let parse = |pairs: &[(String, String)]| NowRequest::from_pairs(pairs).meaning(|request| api.parse(&request));
     let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
-    let (is_paged, question) = parse(&question).map_err(Problem::invalid)?;
-    let (mut query, calls) =
-        lookups::resolve(&api.reports, question, &Places::default(), delivery.freshness, deadline).await?;
-    if !delivery.format.is_paged() && !is_paged {
-        query.page = EVERYTHING;
-    }
-    let mut answer = api.reports.queues_now(&query, delivery.freshness, deadline).await?;
-    answer.provenance.upstream_calls += calls;
-    let rows = Rows {
-        answer,
-        page: query.page,
+    let (is_paged, query) = parse(&question).map_err(Problem::invalid)?;
+    let asked = Asked {
         path: "/v1/now/queues",
-        question: Some(&query_string.pairs),
-        formulas: None,
-        filename: "queues-now".to_owned(),
-        time_zone: Zone::utc(),
+        definition: None,
+        places: Places::default(),
+        query,
+        is_paged,
+        get_form: query_string.pairs,
     };
-    rows.respond(delivery.format, api.clock.now(), &method, &headers).await
+    api.answer(asked, delivery, deadline, &method, &headers).await
+}
+
+/// A question, whichever way it came.
+pub(super) struct Asked<'a> {
+    /// The route, to be asked for other pages.
+    pub(super) path: &'a str,
+    /// The report asked for, where it has a name.
+    pub(super) definition: Option<&'a Definition>,
+    /// Which of its parameters stands where.
+    pub(super) places: Places,
+    pub(super) query: Named<NowQuery>,
+    /// Whether the caller named a page.
+    pub(super) is_paged: bool,
+    /// The question as parameters.
+    pub(super) get_form: Vec<(String, String)>,
 }
 
 impl NowApi {
@@ -92,6 +99,40 @@ impl NowApi {
     fn parse(&self, request: &NowRequest) -> Result<(bool, Named<NowQuery>), Vec<Complaint>> {
         let is_paged = request.page.is_some() || request.page_size.is_some();
         Ok((is_paged, NowQuery::parse(request, &self.limits)?))
+    }
+
+    /// Answers a question, that of a report as any other.
+    pub(super) async fn answer(
+        &self,
+        asked: Asked<'_>,
+        delivery: Delivery,
+        Deadline(deadline): Deadline,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let (mut query, calls) =
+            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, deadline).await?;
+        if !delivery.format.is_paged() && !asked.is_paged {
+            query.page = EVERYTHING;
+        }
+        let mut answer = self.reports.queues_now(&query, delivery.freshness, deadline).await?;
+        answer.provenance.upstream_calls += calls;
+        if let Some(definition) = asked.definition {
+            definition.finish(&mut answer.table);
+        }
+        let rows = Rows {
+            answer,
+            page: query.page,
+            path: asked.path,
+            question: Some(&asked.get_form),
+            formulas: None,
+            filename: asked
+                .definition
+                .map_or("queues-now", |definition| &definition.name)
+                .to_owned(),
+            time_zone: Zone::utc(),
+        };
+        rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 }
 

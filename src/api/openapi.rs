@@ -109,6 +109,7 @@ fn report(definition: &Definition, paths: &Map<String, Value>) -> (String, Value
     let (like, page) = match definition.subject {
         Subject::Figures => ("/v1/query", get_form(&schema_of::<QueryRequest>())),
         Subject::Conversations => ("/v1/conversations", get_form(&schema_of::<ConversationRequest>())),
+        Subject::Now => ("/v1/now/queues", get_form(&schema_of::<NowRequest>())),
     };
     let answer = &paths.get(like).unwrap_or(&Value::Null)["get"]["responses"]["200"];
     let is_paging = |parameter: &Value| PAGING.iter().any(|name| parameter["name"] == *name);

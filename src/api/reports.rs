@@ -19,6 +19,7 @@ use super::{
     conversations::{self, ConversationsApi},
     format::Format,
     limits::Deadline,
+    now::{self, NowApi},
     params::{Delivery, QueryString},
     problem::{Problem, ProblemKind},
     query::{self, QueryApi},
@@ -39,6 +40,8 @@ pub struct ReportsApi {
     pub query: QueryApi,
     /// Answers those of conversations.
     pub conversations: ConversationsApi,
+    /// Answers those of queues at this moment.
+    pub now: NowApi,
 }
 
 /// List the reports
@@ -83,7 +86,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let (name, suffix) = parted(&file);
     let definition = find(&*api.shelf().await, name)?;
-    if definition.subject == Subject::Figures {
+    if definition.subject != Subject::Conversations {
         caller.require(Scope::Read)?;
     }
     let (now, limits) = (api.query.clock.now(), &api.query.limits);
@@ -104,6 +107,7 @@ pub async fn get(
         }
     };
     let path = format!("/v1/reports/{file}");
+    let is_paged = arguments.iter().any(|(name, _)| PAGING.contains(&name.as_str()));
     match bound {
         Bound::Figures { query, .. } => {
             let asked = query::Asked {
@@ -111,7 +115,7 @@ pub async fn get(
                 definition: Some(&definition),
                 places,
                 query: *query,
-                is_paged: arguments.iter().any(|(name, _)| PAGING.contains(&name.as_str())),
+                is_paged,
                 get_form: Some(query_string.pairs),
             };
             api.query.answer(asked, delivery, deadline, &method, &headers).await
@@ -128,6 +132,17 @@ pub async fn get(
             api.conversations
                 .answer(asked, delivery, deadline, &method, &headers)
                 .await
+        }
+        Bound::Now(query) => {
+            let asked = now::Asked {
+                path: &path,
+                definition: Some(&definition),
+                places,
+                query: *query,
+                is_paged,
+                get_form: query_string.pairs,
+            };
+            api.now.answer(asked, delivery, deadline, &method, &headers).await
         }
     }
 }
@@ -224,7 +239,7 @@ impl Subject {
     /// What it can be written in.
     pub fn formats(self) -> &'static [Format] {
         match self {
-            Self::Figures => Format::OF_ROWS,
+            Self::Figures | Self::Now => Format::OF_ROWS,
             Self::Conversations => Format::OF_CONVERSATIONS,
         }
     }
@@ -341,8 +356,8 @@ struct ReportProblem {
 pub(super) struct ReportDefinition {
     #[serde(flatten)]
     entry: ReportEntry,
-    /// The question, with placeholders where parameters stand: `{"parameter": "from"}`. A body for `/v1/query` or
-    /// `/v1/conversations` otherwise.
+    /// The question, with placeholders where parameters stand: `{"parameter": "from"}`. Otherwise it is asked
+    /// as at `/v1/query`, `/v1/conversations` or `/v1/now/queues`.
     #[schema(value_type = Object)]
     question: serde_json::Map<String, Value>,
     /// Columns worked out from the others of a row.

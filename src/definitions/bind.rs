@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{Definition, Kind, Parameter, Subject};
 use crate::query::{
-    Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Query, QueryRequest, Zone, suggest,
+    Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, NowQuery, NowRequest, Query,
+    QueryRequest, Zone, suggest,
 };
 
 /// What a placeholder is known by.
@@ -41,6 +42,8 @@ pub enum Bound {
         /// What it means.
         question: Box<Named<(ConversationQuery, Listing)>>,
     },
+    /// Of queues at this moment.
+    Now(Box<Named<NowQuery>>),
 }
 
 /// Which parameter stands where in a question.
@@ -115,6 +118,8 @@ impl Definition {
                     question,
                 })
             }),
+            Subject::Now => NowRequest::from_json(&question)
+                .meaning(|request| Ok(Bound::Now(Box::new(NowQuery::parse(&request, limits)?)))),
         };
         match bound {
             Ok(bound) if complaints.is_empty() => Ok((bound, places)),
@@ -387,7 +392,7 @@ filter = [{ parameter = "queue" }, { dimension = "media.type", values = { parame
         let arguments: Vec<_> = form_urlencoded::parse(arguments.as_bytes()).into_owned().collect();
         match definition.bind(&arguments, now, &Limits::default()) {
             Ok((Bound::Figures { request, .. }, _)) => Ok(serde_json::to_value(request).unwrap()),
-            Ok((Bound::Conversations { .. }, _)) => panic!("it is of figures"),
+            Ok((Bound::Conversations { .. } | Bound::Now(_), _)) => panic!("it is of figures"),
             Err(complaints) => Err(complaints.into_iter().map(|c| (c.pointer, c.suggestion)).collect()),
         }
     }

@@ -24,12 +24,13 @@ const MAX_FILES: usize = 500;
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The definitions that came with the service, by name.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("abandon-analysis", include_str!("builtin/abandon-analysis.toml")),
     ("agent-performance", include_str!("builtin/agent-performance.toml")),
     ("conversation-list", include_str!("builtin/conversation-list.toml")),
     ("media-mix", include_str!("builtin/media-mix.toml")),
     ("queue-performance", include_str!("builtin/queue-performance.toml")),
+    ("queues-now", include_str!("builtin/queues-now.toml")),
     (
         "service-level-by-half-hour",
         include_str!("builtin/service-level-by-half-hour.toml"),
@@ -299,7 +300,7 @@ mod tests {
         let page = include_str!("../../docs/reports.md");
         let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
         let definition = Definition::parse("first-contact", example.unwrap(), now()).unwrap();
-        assert_eq!(definition.columns().last(), Some(&"rate.transferred"));
+        assert_eq!(definition.derived[0].name, "rate.transferred");
     }
 
     #[test]

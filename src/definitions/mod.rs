@@ -1,7 +1,7 @@
 //! Named reports: a query with a name, parameters and derived columns, written once in a TOML file.
 //!
 //! A [`Definition`] is a checked file ([`parse`]); with arguments it becomes a question ([`bind`]), the same a caller
-//! could have asked at `/v1/query` or `/v1/conversations`, so nothing below knows that reports exist. Once the rows
+//! could have asked at `/v1/query`, `/v1/conversations` or `/v1/now/queues`, so nothing below knows that reports exist. Once the rows
 //! are there, [`mod@derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
 //! holds the built-in definitions and those of the directory, reads files.
 
@@ -50,6 +50,19 @@ pub enum Subject {
     Figures,
     /// Single conversations: the question is a [`ConversationRequest`](crate::query::ConversationRequest).
     Conversations,
+    /// Queues as they are at this moment: the question is a [`NowRequest`](crate::query::NowRequest).
+    Now,
+}
+
+impl Subject {
+    /// The table of a file that holds the question.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Figures => "query",
+            Self::Conversations => "conversations",
+            Self::Now => "now",
+        }
+    }
 }
 
 /// What a caller may vary.

@@ -11,7 +11,11 @@ use serde_json::{Map, Value};
 
 use super::{Definition, Derived, Kind, Parameter, Subject, bind::placeholder};
 use crate::{
-    query::{ColumnValue, Complaint, Limits, catalogue, catalogue::column, suggest},
+    query::{
+        ColumnValue, Complaint, Limits,
+        catalogue::{self, OBSERVATIONS, Observed, Shows, column},
+        suggest,
+    },
     table::ColumnKind,
 };
 
@@ -21,6 +25,7 @@ const MEMBERS: &[&str] = &[
     "parameters",
     "query",
     "conversations",
+    "now",
     "derived",
     "titles",
 ];
@@ -137,10 +142,7 @@ impl Definition {
         if let Some(index) = parameter {
             return format!("parameters[{index}]");
         }
-        let mut place = match self.subject {
-            Subject::Figures => "query".to_owned(),
-            Subject::Conversations => "conversations".to_owned(),
-        };
+        let mut place = self.subject.table().to_owned();
         for part in pointer.split('/').skip(1) {
             if part.bytes().all(|byte| byte.is_ascii_digit()) {
                 let _ = write!(place, "[{part}]");
@@ -149,15 +151,6 @@ impl Definition {
             }
         }
         place
-    }
-
-    /// What its columns are called: those of its question, then the derived ones.
-    pub fn columns(&self) -> Vec<&str> {
-        let selected = self.question.get("select").and_then(Value::as_array);
-        let selected = selected.into_iter().flatten().filter_map(Value::as_str);
-        selected
-            .chain(self.derived.iter().map(|derived| derived.name.as_str()))
-            .collect()
     }
 }
 
@@ -212,18 +205,21 @@ impl Check {
         let members = file.as_object().unwrap_or(&no_members);
         self.known_members("", members, MEMBERS);
         let parameters = self.parameters(members);
-        let (subject, question) = match (members.get("query"), members.get("conversations")) {
-            (Some(Value::Object(question)), None) => (Subject::Figures, question.clone()),
-            (None, Some(Value::Object(question))) => (Subject::Conversations, question.clone()),
-            _ => {
-                self.problem("", "there is one table, `[query]` or `[conversations]`: the question");
-                (Subject::Figures, Map::new())
-            }
+        let subjects = [Subject::Figures, Subject::Conversations, Subject::Now];
+        let questions: Vec<_> = subjects
+            .into_iter()
+            .filter_map(|subject| Some((subject, members.get(subject.table())?)))
+            .collect();
+        let (subject, question) = if let [(subject, Value::Object(question))] = questions.as_slice() {
+            (*subject, question.clone())
+        } else {
+            self.problem(
+                "",
+                "there is one table, `[query]`, `[conversations]` or `[now]`: the question",
+            );
+            (Subject::Figures, Map::new())
         };
-        let place = match subject {
-            Subject::Figures => "query",
-            Subject::Conversations => "conversations",
-        };
+        let place = subject.table();
         if question.contains_key("page") {
             self.problem(&format!("{place}.page"), "the page is for the caller to choose");
         }
@@ -239,7 +235,10 @@ impl Check {
                 );
             }
         }
-        let selected = selected(&question);
+        let selected = match subject {
+            Subject::Figures | Subject::Conversations => selected(&question),
+            Subject::Now => observed(&question),
+        };
         let derived = self.derived(members, subject, &selected);
         let titles = self.titles(members, &selected, &derived);
         Definition {
@@ -513,7 +512,7 @@ impl Check {
             let place = format!("derived[{index}]");
             self.known_members(&place, table, OF_DERIVED);
             if subject == Subject::Conversations {
-                self.problem(&place, "only figures have columns to work with");
+                self.problem(&place, "single conversations have no columns to work with");
                 continue;
             }
             let name = self.text(&place, table, "name");
@@ -613,12 +612,29 @@ fn selected(question: &Map<String, Value>) -> Vec<String> {
     selected
 }
 
+/// The columns of queues at this moment that are there whatever the arguments: per media type, agents have none.
+fn observed(question: &Map<String, Value>) -> Vec<String> {
+    let may_be_by_media_type = question.contains_key("groupBy");
+    let figures = OBSERVATIONS
+        .iter()
+        .filter(|observation| !may_be_by_media_type || observation.of == Observed::Interactions)
+        .map(|observation| observation.name);
+    let queue = ["routing.queue.id", "routing.queue.name"].into_iter();
+    queue.chain(figures).map(str::to_owned).collect()
+}
+
 /// Whether an expression can take the column.
 fn is_number_of(name: &str, selected: &[String]) -> Result<(), String> {
     if !selected.iter().any(|known| known == name) {
         let advice =
             suggest::nearest(name, selected).map_or_else(String::new, |right| format!("; did you mean `{right}`?"));
         return Err(format!("`{name}` is not selected{advice}"));
+    }
+    if OBSERVATIONS
+        .iter()
+        .any(|observation| observation.name == name && observation.shows == Shows::Since)
+    {
+        return Err(format!("`{name}` is no number"));
     }
     match column(name) {
         Some(
@@ -739,5 +755,50 @@ expression = "{conversation.answered} / {conversation.offered}"
             .replace("\"ratio\"", "\"x\"")
             .replace("title = \"Rate\"", "");
         assert!(problems(&several).len() >= 3, "{:?}", problems(&several));
+    }
+
+    #[test]
+    fn queues_at_this_moment_have_all_their_figures() {
+        let file = |group_by: &str, needed: &str| {
+            format!(
+                "title = \"T\"\ndescription = \"D\"\n[now]\n{group_by}\n[[derived]]\nname = \"rate\"\ntitle = \"R\"\n\
+                 unit = \"ratio\"\nexpression = \"{{waiting.count}} / {{{needed}}}\"\n"
+            )
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        for (group_by, needed, expected) in [
+            ("", "agents.member", None),
+            (
+                "",
+                "waiting.longest.since",
+                Some("`waiting.longest.since` is no number"),
+            ),
+            ("", "routing.queue.id", Some("`routing.queue.id` is no number")),
+            (
+                "groupBy = [\"media.type\"]",
+                "agents.member",
+                Some("`agents.member` is not selected"),
+            ),
+            ("groupBy = [\"media.type\"]", "waiting.longest.time", None),
+            (
+                "groupBy = [\"agent.id\"]",
+                "waiting.longest.time",
+                Some("now.groupBy[0]: "),
+            ),
+        ] {
+            let read = Definition::parse("t", &file(group_by, needed), now);
+            match (read, expected) {
+                (Ok(_), None) => {}
+                (Err(problems), Some(expected)) => {
+                    assert!(
+                        problems.len() == 1 && problems[0].contains(expected),
+                        "{needed}: {problems:?}"
+                    );
+                }
+                (read, _) => panic!("{group_by}, {needed}: {:?}", read.map(|_| ())),
+            }
+        }
+        let both = "title = \"T\"\ndescription = \"D\"\n[now]\n[query]\n";
+        assert!(Definition::parse("t", both, now).is_err());
     }
 }

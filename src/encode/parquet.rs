@@ -17,7 +17,7 @@ use super::arrow::Layout;
 use crate::table::Table;
 
 /// Rows gathered before they are compressed and leave: what is held of a file of any length.
-const ROWS_IN_A_GROUP: usize = 16_384;
+const ROWS_IN_A_GROUP: usize = 8_192;
 
 /// The file. `about` becomes its metadata; equal tables with equal `about` are equal bytes.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
@@ -47,15 +48,24 @@ const QUEUE: &str = "queueId";
 const MEDIA_TYPE: &str = "mediaType";
 
 impl NowRequest {
+    /// Reads a JSON body.
+    pub fn from_json(body: &Value) -> Written<Self> {
+        Reader::open(body, FIELDS).finish(Self::read)
+    }
+
     /// Reads decoded query-string parameters, or says everything that is wrong with them.
     pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);
-        Reader::open(&body, FIELDS).after(complaints).finish(|reader| Self {
+        Reader::open(&body, FIELDS).after(complaints).finish(Self::read)
+    }
+
+    fn read(reader: &mut Reader) -> Self {
+        Self {
             filter: reader.filters("filter"),
             group_by: reader.texts("groupBy").unwrap_or_default(),
             page: reader.number("page"),
             page_size: reader.number("pageSize"),
-        })
+        }
     }
 }
 

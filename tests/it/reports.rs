@@ -88,6 +88,34 @@ async fn each_built_in_report_is_the_query_it_stands_for() {
             .unwrap()
             .starts_with("/v1/reports/conversation-list?")
     );
+
+    for query in ["", "&groupBy=media.type", "&pageSize=1"] {
+        let report = service
+            .get(&format!(
+                "/v1/reports/queues-now?format=table&queue=Support{query}&media=chat,voice"
+            ))
+            .await
+            .json();
+        let same = service
+            .get(&format!(
+                "/v1/now/queues?format=table&filter=routing.queue.name:Support&filter=media.type:chat,voice{query}"
+            ))
+            .await
+            .json();
+        assert!(!same["rows"].as_array().unwrap().is_empty(), "{same}");
+        assert_eq!(
+            (&report["columns"], &report["rows"]),
+            (&same["columns"], &same["rows"]),
+            "{query}"
+        );
+    }
+    assert_eq!(
+        service
+            .get("/v1/reports/queues-now.csv")
+            .await
+            .header("content-disposition"),
+        "attachment; filename=\"queues-now.csv\""
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -187,6 +187,7 @@ async fn everything_that_is_wrong_is_told_and_costs_nothing() {
             &["queue-performance", "--append-partition", "/nowhere/x"],
             "ask for an interval of a day",
         ),
+        (&["queues-now", "--append-partition", "/nowhere/x"], "shows this moment"),
         (
             &[
                 "conversation-list",
