@@ -156,6 +156,8 @@ pub enum CacheUse {
     Miss,
     /// Not held: fetched once for several callers.
     Collapsed,
+    /// Held and just past its freshness, and being fetched again.
+    Revalidating,
     /// Held but past its freshness, served because the upstream failed.
     Stale,
 }

@@ -43,7 +43,7 @@ pub struct Representation<'a> {
 /// Where an answer came from and how much longer it may be reused, as header fields.
 fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, headers: &mut HeaderMap) {
     let age = now.duration_since(provenance.as_of).as_secs().max(0).unsigned_abs();
-    let is_stale = provenance.cache == CacheUse::Stale;
+    let is_stale = matches!(provenance.cache, CacheUse::Stale | CacheUse::Revalidating);
     // `max-age` counts from when the data was fetched, and `Age` says how long ago that is: what a cache has
     // left is the difference, which is what we promise.
     let max_age = if is_stale {
@@ -53,6 +53,8 @@ fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, header
     };
     let cache_status = match provenance.cache {
         CacheUse::Hit => format!("genesys-reports; hit; ttl={}", fresh_for.as_secs()),
+        // Past its freshness, which is what a negative time to live would say; by how much, `Age` says.
+        CacheUse::Revalidating => "genesys-reports; hit; detail=revalidating".to_owned(),
         CacheUse::Miss => "genesys-reports; fwd=miss".to_owned(),
         CacheUse::Collapsed => "genesys-reports; fwd=miss; collapsed".to_owned(),
         CacheUse::Stale => "genesys-reports; fwd=stale; detail=upstream-failed".to_owned(),

@@ -81,6 +81,7 @@ pub async fn get(
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),
         formulas: None,
+        plan: None,
         filename: lookup.name().to_owned(),
         // There are no instants among names.
         time_zone: Zone::utc(),

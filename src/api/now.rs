@@ -126,6 +126,7 @@ impl NowApi {
             path: asked.path,
             question: Some(&asked.get_form),
             formulas: None,
+            plan: None,
             filename: asked
                 .definition
                 .map_or("queues-now", |definition| &definition.name)

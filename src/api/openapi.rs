@@ -94,6 +94,9 @@ pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
         for definition in shelf.definitions.values() {
             let (path, mut operation) = report(definition, paths);
             describe(&path, "get", Some(definition.subject.formats()), &mut operation);
+            if let (Subject::Figures, Some(parameters)) = (definition.subject, operation["parameters"].as_array_mut()) {
+                parameters.push(explain_parameter());
+            }
             paths.insert(path, json!({"get": operation}));
         }
     }
@@ -322,8 +325,8 @@ fn explain_parameter() -> Value {
     json!({
         "name": "explain", "in": "query", "required": false,
         "schema": {"type": "string", "enum": super::params::Explain::NAMES},
-        "description": "Adds to `meta` how each column that is worked out comes about; with `format=json` or \
-            `format=table` only",
+        "description": "`1` adds to `meta` how the answer came about: what was held, what was asked for, at what cost; \
+            `formula` how each column that is worked out comes about. With `format=json` or `format=table` only",
     })
 }
 

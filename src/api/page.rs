@@ -12,6 +12,7 @@ use super::{catalog::CatalogUnit, limits, rows::TableAnswerColumn};
 use crate::{
     encode,
     query::{Column, Page, catalogue},
+    report::{Account, Way},
     table::{CacheUse, Provenance, Table, TableColumn},
 };
 
@@ -61,6 +62,10 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub formulas: Option<Vec<ColumnFormula>>,
+    /// With `explain=1`: how the answer came about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub plan: Option<Plan>,
     /// What the entities hold, of answers that are rows and columns: the names to find it by, titles, types and units.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<TableAnswerColumn>, required = false, nullable = false)]
@@ -103,12 +108,114 @@ impl ColumnFormula {
     }
 }
 
+/// How an answer came about: which buckets it is made of, and what was asked of Genesys Cloud for it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The buckets that the figures were taken from; null where the question was asked whole.
+    #[schema(nullable)]
+    pub series: Option<PlanSeries>,
+    /// Why the question was asked whole.
+    pub whole_because: Option<&'static str>,
+    /// What the figures are made of, in order: adjacent buckets in the same state together.
+    pub used: Vec<PlanStretch>,
+    /// What was asked for on the way; empty where all was held.
+    pub asked: Vec<PlanRequest>,
+    /// Requests to Genesys Cloud for names, of columns or in filters.
+    pub calls_for_names: u32,
+}
+
+/// Buckets that figures were taken from: the question's own, or finer ones that make them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSeries {
+    /// How long they are.
+    #[schema(example = "PT1H")]
+    pub interval: String,
+    /// In which days are cut.
+    #[schema(example = "Europe/Berlin")]
+    pub time_zone: String,
+    /// What they are grouped by.
+    #[schema(example = json!(["routing.queue.id"]))]
+    pub group_by: Vec<&'static str>,
+}
+
+/// Adjacent buckets in the same state.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStretch {
+    /// From the start of the first to the end of the last.
+    #[schema(example = "2026-03-01T00:00:00.000Z/2026-03-02T00:00:00.000Z")]
+    pub interval: String,
+    /// `open` (not over when it was fetched), `warm` (over, and may still be corrected) or `settled`.
+    #[schema(example = "settled")]
+    pub state: &'static str,
+    /// When the oldest figure of them was fetched.
+    #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "in_milliseconds")]
+    pub fetched_at: Timestamp,
+}
+
+/// What was asked of Genesys Cloud.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanRequest {
+    /// The range.
+    pub interval: String,
+    /// The figures, as Genesys Cloud names them.
+    #[schema(example = json!(["nOffered"]))]
+    pub metrics: Vec<&'static str>,
+    /// `fetched` (for this question), `shared` (for others too), `underWay` (the answer did not wait for it) or `failed`.
+    #[schema(example = "fetched")]
+    pub outcome: &'static str,
+    /// Requests it took, where they are on this question's account.
+    pub calls: u32,
+}
+
+impl From<Account> for Plan {
+    fn from(account: Account) -> Self {
+        let (series, whole_because) = match account.way {
+            Way::Whole(why) => (None, Some(why.reason())),
+            Way::Buckets {
+                granularity,
+                time_zone,
+                group_by,
+            } => {
+                let series = PlanSeries {
+                    interval: granularity.to_string(),
+                    time_zone: time_zone.name().to_owned(),
+                    group_by: group_by.iter().map(|dimension| dimension.name).collect(),
+                };
+                (Some(series), None)
+            }
+        };
+        let used = account.used.iter().map(|stretch| PlanStretch {
+            interval: stretch.range.to_string(),
+            state: stretch.state,
+            fetched_at: stretch.fetched_at,
+        });
+        let asked = account.asked.iter().map(|asked| PlanRequest {
+            interval: asked.range.to_string(),
+            metrics: asked.metrics.iter().map(|metric| metric.upstream).collect(),
+            outcome: asked.outcome.name(),
+            calls: asked.calls,
+        });
+        Self {
+            series,
+            whole_because,
+            used: used.collect(),
+            asked: asked.collect(),
+            calls_for_names: account.calls_for_names,
+        }
+    }
+}
+
 fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{instant:.3}"))
 }
 
 /// How the cache took part: `hit` (held and fresh), `miss` (fetched for this caller), `collapsed` (fetched once
-/// for several callers), `stale` (held, past its freshness, and Genesys Cloud failed).
+/// for several callers), `revalidating` (held, just past its freshness, and being fetched again), `stale` (held, past its freshness, and Genesys Cloud failed).
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "only its schema is used: the values are written by `Meta`")]
@@ -116,6 +223,7 @@ enum CacheParticipation {
     Hit,
     Miss,
     Collapsed,
+    Revalidating,
     Stale,
 }
 
@@ -129,10 +237,12 @@ impl From<&Provenance> for Meta {
                 CacheUse::Hit => "hit",
                 CacheUse::Miss => "miss",
                 CacheUse::Collapsed => "collapsed",
+                CacheUse::Revalidating => "revalidating",
                 CacheUse::Stale => "stale",
             },
             upstream_calls: provenance.upstream_calls,
             formulas: None,
+            plan: None,
             columns: None,
         }
     }

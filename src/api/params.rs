@@ -63,11 +63,21 @@ pub struct Delivery {
 pub enum Explain {
     /// How the columns that are worked out come about.
     Formula,
+    /// How the answer came about: what was held, what was asked for.
+    Plan,
 }
 
 impl Explain {
     /// All there are, as `explain=` takes them.
-    pub const NAMES: [&str; 1] = ["formula"];
+    pub const NAMES: [&str; 2] = ["formula", "1"];
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "formula" => Some(Self::Formula),
+            "1" => Some(Self::Plan),
+            _ => None,
+        }
+    }
 
     /// Only these formats have a place for it.
     fn fits(format: Format) -> bool {
@@ -230,10 +240,9 @@ impl Taken {
                 };
                 put(&mut self.on_error, on_error, || "must be `stale` or `fail`".to_owned())
             }
-            "explain" if offered.explains => {
-                let explain = Explain::NAMES.contains(&value).then_some(Explain::Formula);
-                put(&mut self.explain, explain, || "must be `formula`".to_owned())
-            }
+            "explain" if offered.explains => put(&mut self.explain, Explain::named(value), || {
+                "must be `1` or `formula`".to_owned()
+            }),
             _ => return false,
         };
         if let Err(detail) = outcome {

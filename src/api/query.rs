@@ -12,7 +12,7 @@ use super::{
     format::Format,
     limits::Deadline,
     lookups,
-    page::{self, ColumnFormula, Meta, PageHead},
+    page::{self, ColumnFormula, Meta, PageHead, Plan},
     params::{Delivery, Explain, JsonBody, Offered, QueryString, beside_body},
     problem::Problem,
     rows::{EVERYTHING, Rows, TableAnswer},
@@ -160,7 +160,14 @@ impl QueryApi {
         if !delivery.format.is_paged() && !asked.is_paged {
             query.page = EVERYTHING;
         }
-        let mut answer = self.reports.run(&query, delivery.freshness, deadline).await?;
+        let (mut answer, account) = match delivery.explain {
+            Some(Explain::Plan) => {
+                let (answer, mut account) = self.reports.explained(&query, delivery.freshness, deadline).await?;
+                account.calls_for_names += calls;
+                (answer, Some(account))
+            }
+            Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, deadline).await?, None),
+        };
         answer.provenance.upstream_calls += calls;
         if let Some(definition) = asked.definition {
             definition.finish(&mut answer.table);
@@ -170,9 +177,8 @@ impl QueryApi {
             page: query.page,
             path: asked.path,
             question: asked.get_form.as_deref(),
-            formulas: delivery
-                .explain
-                .map(|Explain::Formula| ColumnFormula::of(&query.columns)),
+            formulas: (delivery.explain == Some(Explain::Formula)).then(|| ColumnFormula::of(&query.columns)),
+            plan: account.map(Plan::from),
             filename: filename(asked.definition, &query.aggregate),
             time_zone: query.aggregate.time_zone,
         };

@@ -20,7 +20,7 @@ use super::{
     format::Format,
     limits::Deadline,
     now::{self, NowApi},
-    params::{Delivery, QueryString},
+    params::{Delivery, Offered, QueryString},
     problem::{Problem, ProblemKind},
     query::{self, QueryApi},
 };
@@ -92,7 +92,7 @@ pub async fn get(
     let (now, limits) = (api.query.clock.now(), &api.query.limits);
     let bind = |arguments: &[(String, String)]| definition.bind(arguments, now, limits);
     let (delivering, disagreement) = with_suffix(&query_string, suffix);
-    let (delivery, arguments) = match Delivery::take(&delivering, &headers, definition.subject.formats()) {
+    let (delivery, arguments) = match Delivery::take(&delivering, &headers, definition.subject.offered()) {
         Ok(taken) => taken,
         Err(error) => {
             return Err(error.with(|rest| [disagreement, bind(rest).err().unwrap_or_default()].concat()));
@@ -236,6 +236,14 @@ impl ReportsApi {
 }
 
 impl Subject {
+    /// What a caller may choose from.
+    fn offered(self) -> Offered {
+        match self {
+            Self::Figures => Offered::explained(self.formats()),
+            Self::Conversations | Self::Now => self.formats().into(),
+        }
+    }
+
     /// What it can be written in.
     pub fn formats(self) -> &'static [Format] {
         match self {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     conditional::{self, Representation},
     format::Format,
-    page::{self, ColumnFormula, Meta, PageHead},
+    page::{self, ColumnFormula, Meta, PageHead, Plan},
     problem::{Problem, ProblemKind},
 };
 use crate::{
@@ -44,6 +44,8 @@ pub struct Rows<'a> {
     pub time_zone: Zone,
     /// How its columns come about, if that was asked.
     pub formulas: Option<Vec<ColumnFormula>>,
+    /// How it came about itself, if that was asked.
+    pub plan: Option<Plan>,
     /// What a file of them is called, without its ending: letters, digits, dots and dashes.
     pub filename: String,
 }
@@ -75,10 +77,11 @@ impl Rows<'_> {
 
     /// The body, and how many of its bytes come before what says how it came about.
     async fn encode(mut self, format: Format) -> Result<(Bytes, usize), Problem> {
-        let formulas = self.formulas.take();
+        let (formulas, plan) = (self.formulas.take(), self.plan.take());
         let (table, provenance) = (&self.answer.table, &self.answer.provenance);
         let meta = || Meta {
             formulas,
+            plan,
             ..provenance.into()
         };
         match format {

@@ -8,6 +8,9 @@
 //! | none: queues as they are now | | 5 s | 1 min more |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
 //!
+//! Just past its freshness, by half of its lifetime and at most a minute, an answer is still given to those who named no
+//! bound on its age, while it is asked for again: a crowd of readers waits for nothing.
+//!
 //! The settle window is how long after a range's end its figures still move: after-call work and late events reach the
 //! upstream for up to two days, what is filled in about a conversation for a week.
 //!
@@ -20,7 +23,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Freshness;
+use super::{Freshness, OnError};
 use crate::query::{Range, Source};
 
 /// How long after the end of a range the conversations that started in it may still change.
@@ -44,6 +47,10 @@ const NAMES_FOR: Duration = Duration::from_hours(1);
 const NOW_FOR: Duration = Duration::from_secs(5);
 const STALE_NOW: Duration = Duration::from_mins(1);
 const STALE_NAMES: Duration = Duration::from_hours(7 * 24);
+
+/// How long past its freshness an answer is still given while it is asked for again: half of its lifetime, and no longer
+/// than this.
+const REVALIDATING_AT_MOST: Duration = Duration::from_mins(1);
 
 /// An answer younger than this satisfies every caller, whatever age they ask for: asking for `max_age=0`
 /// must not become a way past the request budget.
@@ -81,6 +88,8 @@ pub(super) enum Covers {
 pub(super) enum Verdict {
     /// Good for everybody for this much longer.
     Fresh(Duration),
+    /// Just past its freshness: good for those who named no bound, if it is asked for again at once.
+    Aging,
     /// Only if the upstream fails.
     Stale,
     /// Not even then.
@@ -109,6 +118,11 @@ impl Dated {
         if age <= wanted {
             return Verdict::Fresh(lifetime.saturating_sub(age));
         }
+        let past = REVALIDATING_AT_MOST.min(lifetime / 2);
+        let past = wish.max_stale.map_or(past, |asked| asked.min(past));
+        if wish.max_age.is_none() && wish.on_error == OnError::Stale && age <= lifetime + past {
+            return Verdict::Aging;
+        }
         let bound = match self.state() {
             State::Open => STALE_OPEN,
             State::Warm(_) | State::Settled => STALE_CLOSED,
@@ -130,6 +144,15 @@ impl Dated {
             State::Settled => SETTLED_FOR,
             State::Names => NAMES_FOR,
             State::Now => NOW_FOR,
+        }
+    }
+
+    /// How far its figures are from settling, in a word.
+    pub(super) fn word(&self) -> &'static str {
+        match self.state() {
+            State::Open | State::Now => "open",
+            State::Warm(_) => "warm",
+            State::Settled | State::Names => "settled",
         }
     }
 
@@ -251,6 +274,10 @@ mod tests {
             max_age: Some(seconds(0)),
             ..wish
         };
+        let failing = Freshness {
+            on_error: OnError::Fail,
+            ..wish
+        };
         let bounded = Freshness {
             max_stale: Some(seconds(10)),
             ..wish
@@ -258,13 +285,16 @@ mod tests {
         for (wish, now, verdict) in [
             (wish, "2026-03-01T12:00:00Z", Verdict::Fresh(seconds(30))),
             (wish, "2026-03-01T12:00:30Z", Verdict::Fresh(seconds(0))),
-            (wish, "2026-03-01T12:00:31Z", Verdict::Stale),
+            (wish, "2026-03-01T12:00:31Z", Verdict::Aging),
+            (wish, "2026-03-01T12:00:45Z", Verdict::Aging),
+            (wish, "2026-03-01T12:00:46Z", Verdict::Stale),
+            (failing, "2026-03-01T12:00:31Z", Verdict::Stale),
             (wish, "2026-03-01T12:05:30Z", Verdict::Stale),
             (wish, "2026-03-01T12:05:31Z", Verdict::Expired),
             (wish, "2026-03-01T11:59:00Z", Verdict::Fresh(seconds(30))),
             (strict, "2026-03-01T12:00:02Z", Verdict::Fresh(seconds(28))),
             (strict, "2026-03-01T12:00:03Z", Verdict::Stale),
-            (bounded, "2026-03-01T12:00:40Z", Verdict::Stale),
+            (bounded, "2026-03-01T12:00:40Z", Verdict::Aging),
             (bounded, "2026-03-01T12:00:41Z", Verdict::Expired),
         ] {
             let judged = dated("2026-03-01T12:00:00Z").judge(wish, at(now));

@@ -5,6 +5,7 @@
 //! allows (`freshness`); if it fails, a held answer within its bound may stand in. Rows are then made from
 //! what was held: `merge` and `rows` are pure.
 
+mod account;
 mod flat;
 mod flights;
 mod freshness;
@@ -25,7 +26,7 @@ use self::{
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listing, Payload},
-    series::{Body, Figures, SeriesCache, Whole},
+    series::{Body, Figures, SeriesCache},
 };
 use crate::{
     clock::Clock,
@@ -37,6 +38,7 @@ use crate::{
     upstream::{Client, Conversation, ConversationPage, UpstreamError},
 };
 
+pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
 pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::SETTLE_WINDOW;
 pub use rows::MAX_ROWS;
@@ -184,31 +186,66 @@ impl Reports {
 
     /// Answers a query before `deadline`.
     pub async fn run(&self, query: &Query, freshness: Freshness, deadline: Instant) -> Result<Answer, ReportError> {
+        let (answer, ..) = self.answer(query, freshness, deadline).await?;
+        Ok(answer)
+    }
+
+    /// Answers a query before `deadline`, and says how the answer came about.
+    pub async fn explained(
+        &self,
+        query: &Query,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<(Answer, Account), ReportError> {
+        let (answer, figures, calls_for_names) = self.answer(query, freshness, deadline).await?;
+        let (way, used) = match &figures.body {
+            Body::Held(view) => view.account(&query.aggregate),
+            Body::Whole { reason, dated, .. } => {
+                let used = Stretch::of(query.aggregate.range, dated);
+                (Way::Whole(*reason), vec![used])
+            }
+        };
+        let account = Account {
+            way,
+            used,
+            asked: figures.asked,
+            calls_for_names,
+        };
+        Ok((answer, account))
+    }
+
+    /// The answer, what it was made of, and what its names cost.
+    async fn answer(
+        &self,
+        query: &Query,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<(Answer, Figures, u32), ReportError> {
         let (figures, (names, calls_for_names)) = futures_util::try_join!(
             self.figures(query, freshness, deadline),
             self.names_by_lookup(lookups_of(&query.columns), freshness, deadline),
         )?;
         let held = match &figures.body {
             Body::Held(view) => self.0.series.ordered(view, query, &names),
-            Body::Whole(_) => None,
+            Body::Whole { .. } => None,
         };
         if let Some(rows) = held {
             let (table, total) = rows::shown(query, &rows?);
-            return Ok(figures.answer(table, total, calls_for_names));
+            return Ok((figures.answer(table, total, calls_for_names), figures, calls_for_names));
         }
         let whole = match figures.body {
-            Body::Whole(_) => figures,
+            Body::Whole { .. } => figures,
             // What is held by bucket does not make the buckets asked for.
             Body::Held(_) => {
                 self.whole(&query.aggregate, Whole::OffGrid, freshness, deadline)
                     .await?
             }
         };
-        let Body::Whole(rows) = &whole.body else {
+        let Body::Whole { rows, .. } = &whole.body else {
             return Err(ReportError::Internal);
         };
         let (table, total) = rows::table(query, rows, &names)?;
-        Ok(whole.answer(table, total, calls_for_names))
+        Ok((whole.answer(table, total, calls_for_names), whole, calls_for_names))
     }
 
     /// The rows of a question that is asked whole, for the reason given.
@@ -224,8 +261,26 @@ impl Reports {
         let Payload::Slice(rows) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
+        let outcome = match given.used {
+            CacheUse::Hit => None,
+            CacheUse::Miss => Some(Outcome::Fetched),
+            CacheUse::Collapsed => Some(Outcome::Shared),
+            CacheUse::Revalidating => Some(Outcome::UnderWay),
+            CacheUse::Stale => Some(Outcome::Failed),
+        };
+        let asked = outcome.map(|outcome| Asked {
+            range: query.range,
+            metrics: query.metrics.clone(),
+            calls: given.calls(),
+            outcome,
+        });
         Ok(Figures {
-            body: Body::Whole(rows.clone()),
+            body: Body::Whole {
+                rows: rows.clone(),
+                reason,
+                dated: given.held.dated,
+            },
+            asked: asked.into_iter().collect(),
             provenance: given.provenance(0),
             fresh_for: given.fresh_for,
         })
@@ -368,6 +423,10 @@ impl Reports {
             return Ok(Given::new(Arc::clone(held), CacheUse::Hit, fresh_for));
         }
         let (landing, role) = self.0.flights.join(key, || self.clone().fetch(key.clone()));
+        if let (Some(held), Some(Verdict::Aging)) = (&held, verdict) {
+            // The fetch goes on by itself.
+            return Ok(Given::new(Arc::clone(held), CacheUse::Revalidating, Duration::ZERO));
+        }
         let failure = match timeout_at(deadline, landing).await {
             Ok(Ok(fetched)) => {
                 let used = match role {
@@ -498,7 +557,7 @@ impl Given {
     fn calls(&self) -> u32 {
         match self.used {
             CacheUse::Miss => self.held.upstream_calls,
-            CacheUse::Hit | CacheUse::Collapsed | CacheUse::Stale => 0,
+            CacheUse::Hit | CacheUse::Collapsed | CacheUse::Revalidating | CacheUse::Stale => 0,
         }
     }
 

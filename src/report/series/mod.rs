@@ -35,9 +35,9 @@ use self::{
     plan::{MAX_CALLS, Missing, Part, Summary, Wish},
 };
 use super::{
-    Answer, Freshness, OnError, ReportError, Reports,
+    Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,
     flights::{Flights, Role},
-    freshness::settle_window,
+    freshness::{Dated, settle_window},
     rows,
 };
 use crate::{
@@ -115,6 +115,7 @@ struct MadeOf {
 /// The figures of a question, and where they come from.
 pub(super) struct Figures {
     pub(super) body: Body,
+    pub(super) asked: Vec<Asked>,
     pub(super) provenance: Provenance,
     pub(super) fresh_for: Duration,
 }
@@ -122,22 +123,16 @@ pub(super) struct Figures {
 /// Where the figures of a question are.
 pub(super) enum Body {
     /// In the answer to the whole question.
-    Whole(Vec<SliceRow>),
+    Whole {
+        /// Its rows.
+        rows: Vec<SliceRow>,
+        /// Why it was asked whole.
+        reason: Whole,
+        /// When, and what it covers.
+        dated: Dated,
+    },
     /// In what is held of a series.
     Held(View),
-}
-
-/// Why a question is asked whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whole {
-    /// It asks for one bucket, the whole range.
-    Total,
-    /// Its range does not begin or end with a bucket.
-    Unaligned,
-    /// The upstream cuts its buckets otherwise than foreseen.
-    OffGrid,
-    /// What was fetched did not last until it could be read.
-    Displaced,
 }
 
 /// What is held of a series for a question, and how it is looked at.
@@ -161,6 +156,7 @@ enum Choice {
 #[derive(Default)]
 struct Journey {
     landed: HashMap<ChunkKey, Arc<Chunk>>,
+    asked: Vec<Asked>,
     calls: u32,
     has_waited: bool,
     /// Sharing a fetch with others did not work out.
@@ -363,7 +359,7 @@ impl Reports {
             };
             let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, deadline).await,
-                Choice::Ready(view) => match view.answer(aggregate, wish, &journey, false) {
+                Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, None) {
                     Ok(figures) => return Ok(figures),
                     Err(_) => break,
                 },
@@ -375,6 +371,13 @@ impl Reports {
                     limit: MAX_CALLS,
                 });
             }
+            if missing.may_come_later {
+                self.start(&view, &missing, &mut journey);
+                match view.answer(aggregate, wish, &mut journey, Some(CacheUse::Revalidating)) {
+                    Ok(figures) => return Ok(figures),
+                    Err(_) => break,
+                }
+            }
             if let Err(failure) = self.ask(&view, &missing, &mut journey, deadline).await {
                 // Some of it may have come, and others may have brought more.
                 let parts = series.parts(&view.entry, view.range, &journey.landed);
@@ -382,13 +385,29 @@ impl Reports {
                 if !missing.is_held || freshness.on_error != OnError::Stale {
                     return Err(failure);
                 }
-                return view.answer(aggregate, wish, &journey, true).map_err(|_| {
+                let stale = view.answer(aggregate, wish, &mut journey, Some(CacheUse::Stale));
+                return stale.map_err(|_| {
                     tracing::warn!(error = %failure, "what was held is not there any more");
                     failure
                 });
             }
         }
         self.whole(aggregate, Whole::Displaced, freshness, deadline).await
+    }
+
+    /// Asks for everything that is missing, and waits for none of it.
+    fn start(&self, view: &View, missing: &Missing, journey: &mut Journey) {
+        for range in &missing.calls {
+            let fetch = view.entry.series.query(*range, missing.metrics.clone());
+            // It goes on by itself.
+            let _ = self.join(&fetch, journey.alone);
+            journey.asked.push(Asked {
+                range: *range,
+                metrics: fetch.metrics,
+                calls: 0,
+                outcome: Outcome::UnderWay,
+            });
+        }
     }
 
     /// Waits for everything that is missing, whoever asks for it.
@@ -409,8 +428,19 @@ impl Reports {
             return Err(ReportError::Deadline);
         };
         let mut failure = None;
-        for (landed, (_, role, is_own)) in landed.into_iter().zip(asked) {
+        for ((landed, (_, role, is_own)), range) in landed.into_iter().zip(asked).zip(&missing.calls) {
             journey.has_waited |= role == Role::Follower;
+            let (calls, outcome) = match (&landed, role) {
+                (Err(_), _) => (0, Outcome::Failed),
+                (Ok(landed), Role::Leader) if landed.calls > 0 => (landed.calls, Outcome::Fetched),
+                (Ok(_), Role::Leader | Role::Follower) => (0, Outcome::Shared),
+            };
+            journey.asked.push(Asked {
+                range: *range,
+                metrics: missing.metrics.clone(),
+                calls,
+                outcome,
+            });
             match landed {
                 Ok(landed) => {
                     if role == Role::Leader {
@@ -597,14 +627,31 @@ impl SeriesCache {
 }
 
 impl View {
-    /// What is held, as an answer; the view itself if something is missing.
-    fn answer(self, query: &AggregateQuery, wish: Wish, journey: &Journey, is_stale: bool) -> Result<Figures, Self> {
+    /// What is held, as an answer; the view itself if something is missing. `used` where it is not as fresh as wished.
+    fn answer(
+        self,
+        query: &AggregateQuery,
+        wish: Wish,
+        journey: &mut Journey,
+        used: Option<CacheUse>,
+    ) -> Result<Figures, Self> {
         let summary = plan::summary(&self.entry.series, query.range, &self.parts, &query.metrics, wish);
         let Some(summary) = summary else {
             return Err(self);
         };
         self.entry.note_read(&query.metrics, wish.now);
-        Ok(journey.figures(self, summary, is_stale))
+        Ok(journey.figures(self, summary, used))
+    }
+
+    /// Which buckets it looks at, and what is held of them.
+    pub(super) fn account(&self, query: &AggregateQuery) -> (Way, Vec<Stretch>) {
+        let series = &self.entry.series;
+        let way = Way::Buckets {
+            granularity: series.granularity,
+            time_zone: series.time_zone.clone(),
+            group_by: series.group_by.clone(),
+        };
+        (way, plan::stretches(series, query.range, &self.parts, &query.metrics))
     }
 
     /// The rows of the question, up to the end of its last bucket; `None` if the held buckets do not make its own.
@@ -615,8 +662,8 @@ impl View {
 
 impl Figures {
     /// With the rows made of them.
-    pub(super) fn answer(self, table: Table, total: u64, calls_for_names: u32) -> Answer {
-        let mut provenance = self.provenance;
+    pub(super) fn answer(&self, table: Table, total: u64, calls_for_names: u32) -> Answer {
+        let mut provenance = self.provenance.clone();
         provenance.upstream_calls += calls_for_names;
         Answer {
             table,
@@ -628,18 +675,19 @@ impl Figures {
 }
 
 impl Journey {
-    fn figures(&self, view: View, summary: Summary, is_stale: bool) -> Figures {
-        let cache = match () {
-            () if is_stale => CacheUse::Stale,
-            () if self.calls > 0 => CacheUse::Miss,
-            () if self.has_waited => CacheUse::Collapsed,
-            () => CacheUse::Hit,
+    fn figures(&mut self, view: View, summary: Summary, used: Option<CacheUse>) -> Figures {
+        let cache = match used {
+            Some(used) => used,
+            None if self.calls > 0 => CacheUse::Miss,
+            None if self.has_waited => CacheUse::Collapsed,
+            None => CacheUse::Hit,
         };
-        if is_stale {
+        if cache == CacheUse::Stale {
             tracing::warn!("what is held stands in for a failed fetch");
         }
         Figures {
             body: Body::Held(view),
+            asked: std::mem::take(&mut self.asked),
             provenance: Provenance {
                 as_of: summary.as_of,
                 complete: summary.complete,
@@ -647,7 +695,7 @@ impl Journey {
                 cache,
                 upstream_calls: self.calls,
             },
-            fresh_for: if is_stale { Duration::ZERO } else { summary.fresh_for },
+            fresh_for: used.map_or(summary.fresh_for, |_| Duration::ZERO),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     query::{Metric, Range},
     report::{
-        Freshness,
+        Freshness, Stretch,
         freshness::{Covers, Dated, Verdict},
     },
 };
@@ -58,6 +58,8 @@ pub(super) struct Missing {
     pub(super) rows: f64,
     /// Whether all of it is held, only not fresh enough, and may stand in for a failure.
     pub(super) is_held: bool,
+    /// Whether all of it is held and may be given while it is asked for again.
+    pub(super) may_come_later: bool,
 }
 
 /// A run of buckets of one chunk in the same state.
@@ -73,10 +75,19 @@ enum State {
     Fresh,
     /// Fresh, but its time is half over: worth asking for when something is asked for anyway.
     Ripe,
+    /// Not fresh, but it may be given while it is asked for again.
+    Aging,
     /// Not fresh, but it may stand in for a failure.
     Stale,
     /// Not held, or too old for anything.
     Missing,
+}
+
+impl State {
+    /// Whether it has to be asked for.
+    fn is_due(self) -> bool {
+        self >= Self::Aging
+    }
 }
 
 /// What has to be asked; `None` if what is held is an answer. `others` are metrics somebody else reads of the same
@@ -90,15 +101,16 @@ pub(super) fn missing(
 ) -> Option<Missing> {
     let mut wanted = Missing {
         is_held: true,
+        may_come_later: true,
         ..Missing::default()
     };
     let mut due: Vec<Run> = Vec::new();
     for metric in metrics {
         let runs = runs(series, parts, metric, wish);
-        let is_due = |run: &Run| run.state >= State::Stale;
-        if runs.iter().any(is_due) {
+        if runs.iter().any(|run| run.state.is_due()) {
             wanted.metrics.push(metric);
             wanted.is_held &= runs.iter().all(|run| run.state != State::Missing);
+            wanted.may_come_later &= runs.iter().all(|run| run.state <= State::Aging);
             due.extend(runs);
         }
     }
@@ -185,6 +197,7 @@ fn state(dated: Dated, wish: Wish) -> State {
         _ if dated.fetched_at >= wish.came => State::Fresh,
         Verdict::Fresh(left) if left < dated.lifetime() / 2 => State::Ripe,
         Verdict::Fresh(_) => State::Fresh,
+        Verdict::Aging => State::Aging,
         Verdict::Stale => State::Stale,
         Verdict::Expired => State::Missing,
     }
@@ -207,7 +220,7 @@ fn gaps(runs: &[Run], with_ripe: bool) -> Vec<Range> {
     };
     let mut reached = None;
     for run in runs.iter().rev() {
-        let is_due = run.state >= State::Stale;
+        let is_due = run.state.is_due();
         let rides_along = with_ripe && run.state == State::Ripe && reached.is_some_and(|start| run.range.end >= start);
         if is_due || rides_along {
             add_front(run.range);
@@ -306,7 +319,7 @@ pub(super) fn summary(
                 let complete = dated.complete();
                 let fresh_for = match dated.judge(Freshness::default(), wish.now) {
                     Verdict::Fresh(left) => left,
-                    Verdict::Stale | Verdict::Expired => Duration::ZERO,
+                    Verdict::Aging | Verdict::Stale | Verdict::Expired => Duration::ZERO,
                 };
                 let unsettled_from = dated.settled_through().clamp(bucket.start, bucket.end);
                 let known = summary.get_or_insert(Summary {
@@ -325,4 +338,28 @@ pub(super) fn summary(
         }
     }
     summary
+}
+
+/// What is held of a range, adjacent buckets in the same state together, as far as all metrics are there.
+pub(super) fn stretches(series: &Series, range: Range, parts: &[Part], metrics: &[&'static Metric]) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for part in parts {
+        let Some(chunk) = part.held.as_deref() else { continue };
+        for index in chunk.buckets_in(part.asked) {
+            let mut bucket = chunk.bucket(index);
+            let fetches = metrics.iter().map(|metric| chunk.column(metric)?.fetched_at(index));
+            let Some(Some(oldest)) = fetches.min() else { continue };
+            let dated = dated(series, bucket, oldest);
+            bucket.end = bucket.end.min(range.end);
+            let stretch = Stretch::of(bucket, &dated);
+            match stretches.last_mut() {
+                Some(last) if last.state == stretch.state && last.range.end == stretch.range.start => {
+                    last.range.end = stretch.range.end;
+                    last.fetched_at = last.fetched_at.min(stretch.fetched_at);
+                }
+                _ => stretches.push(stretch),
+            }
+        }
+    }
+    stretches
 }
