@@ -9,8 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{
-        self, auth::Keys, catalog::CatalogApi, conversations::ConversationsApi, limits::Admission, lookups::LookupsApi,
-        now::NowApi, query::QueryApi, reports::ReportsApi, service::ServiceApi,
+        self,
+        auth::Keys,
+        catalog::CatalogApi,
+        conversations::ConversationsApi,
+        limits::Admission,
+        live::{Feed, LiveApi},
+        lookups::LookupsApi,
+        now::NowApi,
+        query::QueryApi,
+        reports::ReportsApi,
+        service::ServiceApi,
     },
     clock::Clock,
     config::Settings,
@@ -35,6 +44,7 @@ pub struct App {
     reports: Reports,
     drain: Duration,
     draining: CancellationToken,
+    closing: CancellationToken,
     metrics: PrometheusHandle,
 }
 
@@ -60,7 +70,7 @@ impl App {
             fetch_timeout: settings.server.request_timeout,
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
-        let draining = CancellationToken::new();
+        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
         let library = settings.reports.library.clone();
@@ -90,6 +100,15 @@ impl App {
             query,
             conversations,
             catalog: CatalogApi::default(),
+            live: LiveApi {
+                now: now.clone(),
+                feed: Feed::new(
+                    reports.clone(),
+                    server.live_interval,
+                    server.live_listeners,
+                    closing.clone(),
+                ),
+            },
             now,
             lookups: LookupsApi {
                 reports: reports.clone(),
@@ -116,6 +135,7 @@ impl App {
             reports,
             drain: server.drain,
             draining,
+            closing,
             metrics,
         })
     }
@@ -128,16 +148,16 @@ impl App {
     /// Serves until `stop` is cancelled and the end has been orderly, or overlong.
     ///
     /// The order of the end: readiness says no, so that balancers look elsewhere; for the drain time requests are
-    /// still accepted and answered, with `Connection: close`; then nothing more is accepted and what is under way
-    /// is finished; what is not finished within the grace is cut off, visibly. Returns whether nothing was.
+    /// still accepted and answered, with `Connection: close`; then nothing more is accepted, those who watch are told
+    /// to come back elsewhere, and what is under way is finished; what is not finished within the grace is cut off,
+    /// visibly. Returns whether nothing was.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> bool {
         let mut background = JoinSet::new();
         background.spawn(keep_metrics_up(self.metrics));
-        let closing = CancellationToken::new();
-        background.spawn(drain(stop, self.draining.clone(), self.drain, closing.clone()));
+        background.spawn(drain(stop, self.draining.clone(), self.drain, self.closing.clone()));
         let stop = api::serve::Stop {
             draining: self.draining,
-            closing,
+            closing: self.closing,
             grace: GRACE,
         };
         let finished = api::serve::serve(listener, self.router, stop).await;

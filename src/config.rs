@@ -68,6 +68,10 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// Origins whose pages may read answers in a browser; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Streams of live figures at once.
+    pub live_listeners: usize,
+    /// Between two observations for those who watch.
+    pub live_interval: Duration,
 }
 
 /// The organisation: `GENESYS_*` variables, or `[genesys]` in the file.
@@ -243,6 +247,8 @@ impl ServerSettings {
             max_body_bytes: reader.number("server.max_body_bytes", 64 << 10, 1024..=(16 << 20)),
             drain: reader.seconds("server.drain_s", 5, 0..=300),
             cors_origins,
+            live_listeners: reader.number("server.live_listeners", 2_000, 0..=100_000),
+            live_interval: reader.seconds("server.live_interval_s", 5, 5..=300),
         }
     }
 }
@@ -846,6 +852,8 @@ mod tests {
                 "REPORTS_SERVER__CORS_ORIGINS",
                 "[\"https://a.example\", \"http://b.example:81\"]",
             ),
+            ("REPORTS_SERVER__LIVE_LISTENERS", "17"),
+            ("REPORTS_SERVER__LIVE_INTERVAL_S", "18"),
             ("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "21"),
             ("REPORTS_UPSTREAM__CONCURRENCY", "22"),
             ("REPORTS_UPSTREAM__PAGE_CONCURRENCY", "23"),
@@ -872,6 +880,7 @@ mod tests {
         assert_eq!(server.max_body_bytes, 15_000);
         assert_eq!(server.drain.as_secs(), 16);
         assert_eq!(server.cors_origins, ["https://a.example", "http://b.example:81"]);
+        assert_eq!((server.live_listeners, server.live_interval.as_secs()), (17, 18));
         let upstream = &settings.upstream;
         assert_eq!((upstream.requests_per_minute, upstream.concurrency), (21, 22));
         assert_eq!((upstream.page_concurrency, upstream.max_attempts), (23, 5));

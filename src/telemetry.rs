@@ -17,6 +17,10 @@ pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_server_requests_in_flight";
 pub const HTTP_REQUESTS_SHED: &str = "http_server_requests_shed_total";
 /// Requests whose caller left, or that a shutdown cut off, before their answer; label `route`.
 pub const HTTP_REQUESTS_ABANDONED: &str = "http_server_requests_abandoned_total";
+/// Streams of live figures.
+pub const LIVE_LISTENERS: &str = "genesys_reports_live_listeners";
+/// Streams of live figures that were ended because what they were sent was not read in time.
+pub const LIVE_LISTENERS_DROPPED: &str = "genesys_reports_live_listeners_dropped_total";
 /// Open connections.
 pub const HTTP_CONNECTIONS: &str = "http_server_connections";
 
@@ -110,6 +114,11 @@ fn describe() {
         "Requests that ended before their answer: the caller left, or a shutdown cut them off"
     );
     metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
+    metrics::describe_gauge!(LIVE_LISTENERS, "Streams of live figures");
+    metrics::describe_counter!(
+        LIVE_LISTENERS_DROPPED,
+        "Streams of live figures ended because they were not read in time"
+    );
     metrics::describe_gauge!(HELD_BYTES, metrics::Unit::Bytes, "Answers held in memory");
     metrics::describe_gauge!(FETCHES_UNDER_WAY, "Fetches from the upstream under way");
     metrics::describe_gauge!(UPSTREAM_BUDGET_LEFT, "Requests that could be sent upstream right now");

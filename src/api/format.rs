@@ -65,6 +65,19 @@ impl Format {
         }
     }
 
+    /// The media types it is known by.
+    const fn media_types(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Json => &[("application", "json")],
+            Self::Table => &[("application", "vnd.genesys-reports.table+json")],
+            Self::Csv => &[("text", "csv")],
+            Self::Xlsx => &[("application", "vnd.openxmlformats-officedocument.spreadsheetml.sheet")],
+            Self::Ndjson => &[("application", "x-ndjson"), ("application", "ndjson")],
+            Self::Arrow => &[("application", "vnd.apache.arrow.stream")],
+            Self::Parquet => &[("application", "vnd.apache.parquet")],
+        }
+    }
+
     /// `Content-Type`: the media type, and what else a reader has to know.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -101,18 +114,14 @@ impl Format {
 
     /// The best of those offered that the request's `Accept` allows.
     pub fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
-        let fields = headers.get_all(header::ACCEPT).iter();
-        let accept = fields
-            .filter_map(|value| value.to_str().ok())
-            .collect::<Vec<_>>()
-            .join(",");
+        let accept = accept(headers);
         if accept.trim().is_empty() {
             return offered.first().copied().ok_or_else(|| nothing_acceptable(offered));
         }
-        let ranges: Vec<MediaRange> = accept.split(',').filter_map(MediaRange::parse).collect();
+        let ranges = ranges(&accept);
         let mut best = None;
         for &format in offered {
-            let quality = quality_of(format, &ranges);
+            let quality = quality_of(format.media_types(), &ranges);
             if quality > 0 && best.is_none_or(|(_, best_quality)| quality > best_quality) {
                 best = Some((format, quality));
             }
@@ -120,6 +129,25 @@ impl Format {
         best.map(|(format, _)| format)
             .ok_or_else(|| nothing_acceptable(offered))
     }
+}
+
+/// Whether the request's `Accept` allows this media type, of a route that answers in no other.
+pub fn accepts(headers: &HeaderMap, main: &str, sub: &str) -> Result<(), Problem> {
+    let accept = accept(headers);
+    if accept.trim().is_empty() || quality_of(&[(main, sub)], &ranges(&accept)) > 0 {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::NotAcceptable).detail(format!("what exists: {main}/{sub}")))
+}
+
+fn accept(headers: &HeaderMap) -> String {
+    let fields = headers.get_all(header::ACCEPT).iter();
+    let texts: Vec<_> = fields.filter_map(|value| value.to_str().ok()).collect();
+    texts.join(",")
+}
+
+fn ranges(accept: &str) -> Vec<MediaRange<'_>> {
+    accept.split(',').filter_map(MediaRange::parse).collect()
 }
 
 fn nothing_acceptable(offered: &[Format]) -> Problem {
@@ -177,17 +205,8 @@ fn parse_quality(text: &str) -> Option<u16> {
     }
 }
 
-/// The weight of the range that names the format most closely, 0 when none does.
-fn quality_of(format: Format, ranges: &[MediaRange]) -> u16 {
-    let names: &[(&str, &str)] = match format {
-        Format::Json => &[("application", "json")],
-        Format::Table => &[("application", "vnd.genesys-reports.table+json")],
-        Format::Csv => &[("text", "csv")],
-        Format::Xlsx => &[("application", "vnd.openxmlformats-officedocument.spreadsheetml.sheet")],
-        Format::Ndjson => &[("application", "x-ndjson"), ("application", "ndjson")],
-        Format::Arrow => &[("application", "vnd.apache.arrow.stream")],
-        Format::Parquet => &[("application", "vnd.apache.parquet")],
-    };
+/// The weight of the range that names one of these media types most closely, 0 when none does.
+fn quality_of(names: &[(&str, &str)], ranges: &[MediaRange]) -> u16 {
     let matches = ranges.iter().filter_map(|range| {
         let closest = names
             .iter()

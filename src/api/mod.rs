@@ -9,6 +9,7 @@ pub mod conditional;
 pub mod conversations;
 pub mod format;
 pub mod limits;
+pub mod live;
 pub mod lookups;
 pub mod now;
 pub mod observe;
@@ -21,6 +22,7 @@ pub mod reports;
 pub mod rows;
 pub mod serve;
 pub mod service;
+pub mod sse;
 
 use std::{any::Any, time::Duration};
 
@@ -45,6 +47,7 @@ use self::{
     catalog::CatalogApi,
     conversations::ConversationsApi,
     limits::Admission,
+    live::LiveApi,
     lookups::LookupsApi,
     now::NowApi,
     problem::{Problem, ProblemKind},
@@ -65,6 +68,8 @@ pub struct Parts {
     pub catalog: CatalogApi,
     /// `/v1/now`
     pub now: NowApi,
+    /// `/v1/live`
+    pub live: LiveApi,
     /// `/v1/lookups`
     pub lookups: LookupsApi,
     /// Health, metrics, documents.
@@ -101,6 +106,8 @@ pub fn router(parts: Parts) -> Router {
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
+    // They last as long as somebody watches, and have places of their own.
+    let watched = live_routes().split_for_parts().0.with_state(parts.live);
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
         .split_for_parts()
@@ -109,20 +116,21 @@ pub fn router(parts: Parts) -> Router {
         .route("/docs/", get(service::docs_index))
         .route("/docs/{*path}", get(service::docs_path))
         .with_state(parts.service);
-    let router: Router = wrap(guard(guarded, parts.guards).merge(open), &parts.cors_origins);
+    let router: Router = wrap(guard(guarded, watched, parts.guards).merge(open), &parts.cors_origins);
     // Builds every layer now; without it some are built anew for each request.
     router.with_state(())
 }
 
-/// What stands before the routes that cost something.
+/// What stands before the routes that cost something, and before those that are watched.
 ///
 /// Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
-fn guard(routes: Router, guards: Guards) -> Router {
+fn guard(routes: Router, watched: Router, guards: Guards) -> Router {
     routes
         // Innermost: the extractor that reads a body heeds it.
         .layer(DefaultBodyLimit::max(guards.max_body_bytes))
         // The places are taken last, when nothing else can refuse any more; refused at once when the queue is full.
         .route_layer(middleware::from_fn_with_state(guards.admission, limits::admit))
+        .merge(watched)
         // Outside of the places, so that waiting for one counts.
         .route_layer(middleware::from_fn_with_state(guards.request_timeout, limits::deadline))
         // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
@@ -160,6 +168,7 @@ pub fn document(shelf: &Shelf) -> Value {
     let mut routes = query_routes().into_openapi();
     routes.merge(conversation_routes().into_openapi());
     routes.merge(now_routes().into_openapi());
+    routes.merge(live_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
@@ -177,6 +186,10 @@ fn conversation_routes() -> OpenApiRouter<ConversationsApi> {
 
 fn now_routes() -> OpenApiRouter<NowApi> {
     OpenApiRouter::new().routes(routes!(now::queues))
+}
+
+fn live_routes() -> OpenApiRouter<LiveApi> {
+    OpenApiRouter::new().routes(routes!(live::queues))
 }
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {
@@ -227,6 +240,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
             auth::API_KEY,
+            sse::LAST_EVENT_ID,
             observe::REQUEST_ID,
         ]))
         .expose_headers(ExposeHeaders::list([
@@ -306,7 +320,10 @@ mod tests {
             .route("/v1/panic", get(panics))
             .route("/v1/never", get(std::future::pending::<()>))
             .route("/v1/bare", get(|| async { StatusCode::IM_A_TEAPOT }));
-        wrap(guard(routes, guards), &["https://page.example".to_owned()])
+        wrap(
+            guard(routes, Router::new(), guards),
+            &["https://page.example".to_owned()],
+        )
     }
 
     async fn panics() {

@@ -96,7 +96,7 @@ pub(super) struct Asked<'a> {
 
 impl NowApi {
     /// The question, and whether it names a page.
-    fn parse(&self, request: &NowRequest) -> Result<(bool, Named<NowQuery>), Vec<Complaint>> {
+    pub(super) fn parse(&self, request: &NowRequest) -> Result<(bool, Named<NowQuery>), Vec<Complaint>> {
         let is_paged = request.page.is_some() || request.page_size.is_some();
         Ok((is_paged, NowQuery::parse(request, &self.limits)?))
     }

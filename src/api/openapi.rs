@@ -183,6 +183,13 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
                 parameters.extend(get_form(&schema_of::<NamesRequest>()));
             }
             ("/v1/now/queues", "get") => parameters.extend(get_form(&schema_of::<NowRequest>())),
+            (LIVE, "get") => {
+                parameters.extend(get_form(&schema_of::<NowRequest>()));
+                parameters.push(json!({
+                    "name": "Last-Event-ID", "in": "header", "schema": {"type": "string"},
+                    "description": "The id of the event seen last: what came after it is sent, if it is still kept",
+                }));
+            }
             _ => {}
         }
         if let Some(offered) = formats {
@@ -191,7 +198,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
         if path == "/v1/query" {
             parameters.push(explain_parameter());
         }
-        if method == "get" {
+        if method == "get" && path != LIVE {
             parameters.push(json!({
                 "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
                 "description": "Entity tags already held: 304 when one is still right",
@@ -202,7 +209,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
         operation["parameters"] = parameters.into();
     }
     add_failures(path, method, is_guarded, &mut operation["responses"]);
-    add_headers(formats, method, is_guarded, &mut operation["responses"]);
+    add_headers(path, formats, method, is_guarded, &mut operation["responses"]);
 }
 
 fn definition_parameters() -> Vec<Value> {
@@ -280,11 +287,13 @@ fn filter_example(filters: &Value) -> Value {
 }
 
 const LOOKUP: &str = "/v1/lookups/{lookup}";
+/// A stream, which is not asked for again but listened to.
+const LIVE: &str = "/v1/live/queues";
 
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
-        "/v1/catalog" | "/v1/reports" | DEFINITION => None,
+        "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE => None,
         "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
@@ -378,7 +387,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
 }
 
-fn add_headers(formats: Option<&[Format]>, method: &str, is_guarded: bool, responses: &mut Value) {
+fn add_headers(path: &str, formats: Option<&[Format]>, method: &str, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
@@ -391,7 +400,7 @@ fn add_headers(formats: Option<&[Format]>, method: &str, is_guarded: bool, respo
         "X-Data-As-Of": json!({"description": "When the oldest part was fetched", "schema": {"type": "string", "format": "date-time"}}),
         "X-Data-Complete": json!({"description": "Whether every figure has settled", "schema": {"type": "string", "enum": ["true", "false"]}}),
     });
-    if is_guarded && method == "get" {
+    if is_guarded && method == "get" && path != LIVE {
         responses["304"] = json!({"description": "The caller holds the answer already"});
     }
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
@@ -400,7 +409,11 @@ fn add_headers(formats: Option<&[Format]>, method: &str, is_guarded: bool, respo
         match status.as_str() {
             "200" | "304" if is_guarded => {
                 // What does not come from Genesys Cloud has no age.
-                let is_ours = |name: &str| matches!(name, "ETag" | "Cache-Control" | "Vary");
+                let is_ours = |name: &str| match name {
+                    "Cache-Control" | "Vary" => true,
+                    "ETag" => path != LIVE,
+                    _ => false,
+                };
                 let provenance = provenance.as_object().into_iter().flatten();
                 for (name, header) in provenance.filter(|(name, _)| formats.is_some() || is_ours(name)) {
                     add(name, header.clone());

@@ -306,7 +306,8 @@ impl Problem {
         self.0.kind
     }
 
-    fn document(&self, request_id: &str) -> ProblemDocument {
+    /// What is written of it.
+    pub(super) fn document(&self, request_id: &str) -> ProblemDocument {
         let (status, slug, title) = self.0.kind.describe();
         let field_problem = |complaint: &Complaint| FieldProblem {
             pointer: complaint.pointer.clone(),

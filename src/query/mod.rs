@@ -109,7 +109,7 @@ pub struct OrderBy {
 }
 
 /// A page of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Page {
     /// 1-based.
     pub number: u32,

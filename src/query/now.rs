@@ -70,7 +70,7 @@ impl NowRequest {
 }
 
 /// A checked question about queues at this moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NowQuery {
     filter: Filter,
     /// A row per queue and media type.

@@ -311,23 +311,32 @@ impl Reports {
         freshness: Freshness,
         deadline: Instant,
     ) -> Result<Answer, ReportError> {
+        self.observe([query], freshness, deadline).await?.answer(query)
+    }
+
+    /// Observes the queues of several questions at once.
+    pub async fn observe<'q>(
+        &self,
+        queries: impl IntoIterator<Item = &'q NowQuery>,
+        freshness: Freshness,
+        deadline: Instant,
+    ) -> Result<Observed, ReportError> {
         let wanted = BTreeSet::from([Lookup::Queues]);
         let (names, calls_for_names) = self.names_by_lookup(wanted, freshness, deadline).await?;
         let names = names.get(&Lookup::Queues).ok_or(ReportError::Internal)?;
-        let queues: BTreeSet<Arc<str>> = match query.queues() {
-            Some(asked) => asked.iter().map(|queue| Arc::from(queue.as_str())).collect(),
-            None => names.keys().cloned().collect(),
-        };
+        let mut queues: BTreeSet<Arc<str>> = BTreeSet::new();
+        for query in queries {
+            match query.queues() {
+                Some(asked) => queues.extend(asked.iter().map(|queue| Arc::from(queue.as_str()))),
+                None => queues.extend(names.keys().cloned()),
+            }
+        }
         let given = self.give(&Key::QueuesNow(queues.clone()), freshness, deadline).await?;
-        let Payload::Observed(rows) = &given.held.payload else {
-            return Err(ReportError::Internal);
-        };
-        let (table, total) = observations::table(query, rows, queues, names, given.held.dated.fetched_at);
-        Ok(Answer {
-            table,
-            total,
-            fresh_for: given.fresh_for,
-            provenance: given.provenance(calls_for_names),
+        Ok(Observed {
+            queues,
+            given,
+            names: Arc::clone(names),
+            calls_for_names,
         })
     }
 
@@ -539,6 +548,39 @@ fn started_in(range: Range, conversations: Vec<Conversation>) -> impl Iterator<I
     conversations
         .into_iter()
         .filter(move |conversation| range.contains(conversation.start))
+}
+
+/// Queues as they were when they were asked about, whoever asked: any question about some of them finds its answer here.
+pub struct Observed {
+    queues: BTreeSet<Arc<str>>,
+    given: Given,
+    names: Arc<NamesById>,
+    calls_for_names: u32,
+}
+
+impl Observed {
+    /// Whether the queues the question is about were all asked about.
+    pub fn covers(&self, query: &NowQuery) -> bool {
+        match query.queues() {
+            Some(asked) => asked.iter().all(|queue| self.queues.contains(queue.as_str())),
+            None => self.names.keys().all(|queue| self.queues.contains(queue)),
+        }
+    }
+
+    /// The question's part of it.
+    pub fn answer(&self, query: &NowQuery) -> Result<Answer, ReportError> {
+        let Payload::Observed(rows) = &self.given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        let observed_at = self.given.held.dated.fetched_at;
+        let (table, total) = observations::table(query, rows, &self.names, observed_at);
+        Ok(Answer {
+            table,
+            total,
+            fresh_for: self.given.fresh_for,
+            provenance: self.given.provenance(self.calls_for_names),
+        })
+    }
 }
 
 /// What a caller is given, and how the cache took part.

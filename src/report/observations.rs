@@ -20,11 +20,11 @@ type Group = (Arc<str>, Option<Arc<str>>);
 /// A row: the figures in the order of [`OBSERVATIONS`].
 type ObservedCells = (Group, Vec<Option<f64>>);
 
-/// The page of rows the query asks for, and how many there are in all. Every queue asked about has a row.
+/// The page of rows the query asks for, and how many there are in all. Every queue asked about has a row; what was
+/// observed of others is passed over.
 pub(super) fn table(
     query: &NowQuery,
     observed: &[ObservedRow],
-    queues: impl IntoIterator<Item = Arc<str>>,
     names: &NamesById,
     observed_at: Timestamp,
 ) -> (Table, u64) {
@@ -35,13 +35,18 @@ pub(super) fn table(
         .collect();
     let mut rows: BTreeMap<Group, Vec<Option<f64>>> = BTreeMap::new();
     if !query.by_media_type {
-        rows.extend(
-            queues
-                .into_iter()
-                .map(|queue| ((queue, None), vec![None; OBSERVATIONS.len()])),
-        );
+        let queues: Vec<Arc<str>> = match query.queues() {
+            Some(asked) => asked.iter().map(|queue| Arc::from(queue.as_str())).collect(),
+            None => names.keys().cloned().collect(),
+        };
+        let empty = |queue| ((queue, None), vec![None; OBSERVATIONS.len()]);
+        rows.extend(queues.into_iter().map(empty));
     }
-    for row in observed {
+    let is_asked = |queue: &str| match query.queues() {
+        Some(asked) => asked.contains(queue),
+        None => names.contains_key(queue),
+    };
+    for row in observed.iter().filter(|row| is_asked(&row.queue)) {
         let media_type = row.media_type.as_ref();
         if media_type.is_some_and(|media_type| !query.is_about(media_type)) {
             continue;
@@ -183,15 +188,14 @@ mod tests {
             ),
             row("a", Some("voice"), &[("waiting.count", 0.0)]),
         ];
-        let queues = ["a", "b", "c"].map(Arc::from);
         let names = NamesById::from([
             (Arc::from("a"), Arc::from("Sales")),
             (Arc::from("b"), Arc::from("Care")),
+            (Arc::from("c"), Arc::from("c")),
         ]);
         let (table, _) = table(
             &query(text),
             &observed,
-            queues,
             &names,
             Timestamp::from_millisecond(5_000).unwrap(),
         );
@@ -249,6 +253,9 @@ mod tests {
                 ],
             ),
             ("pageSize=1&page=2", &["Sales 0 - - -"]),
+            ("filter=queueId:a", &["Sales 0 - - -"]),
+            ("filter=queueId:a&groupBy=media.type", &["Sales voice 0 - -"]),
+            ("filter=queueId:d", &["d - - - -"]),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }

@@ -19,6 +19,7 @@ mod formats;
 mod harness;
 mod kpis;
 mod limits;
+mod live;
 mod logs;
 mod lookups;
 mod now;
