@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Definition, Kind, Parameter, Subject};
 use crate::query::{
     Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, NowQuery, NowRequest, Query,
-    QueryRequest, Zone, suggest,
+    QueryRequest, Zone, listed, suggest,
 };
 
 /// What a placeholder is known by.
@@ -292,9 +292,9 @@ impl Parameter {
     /// The argument given by these texts.
     fn read(&self, texts: &[&str]) -> Result<Value, NoArgument> {
         if self.is_list {
-            let items = texts.iter().flat_map(|text| text.split(','));
+            let items = texts.iter().flat_map(|text| listed(text));
             return items
-                .map(|text| self.read_one(text))
+                .map(|text| self.read_one(&text))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::Array);
         }
@@ -410,10 +410,10 @@ filter = [{ parameter = "queue" }, { dimension = "media.type", values = { parame
                 json!([{"dimension": "media.type", "values": ["voice", "chat"]}]),
             ),
             (
-                "from=today&media=voice&media=chat&queue=Sales,%22%7D",
+                "from=today&media=voice&media=chat&queue=Sales,%22%7D,%22A,%20B%22",
                 5,
                 json!([
-                    {"dimension": "routing.queue.name", "values": ["Sales", "\"}"]},
+                    {"dimension": "routing.queue.name", "values": ["Sales", "\"}", "A, B"]},
                     {"dimension": "media.type", "values": ["voice", "chat"]},
                 ]),
             ),

@@ -27,7 +27,7 @@ pub use listing::{NamesQuery, NamesRequest};
 pub use naming::{Named, NamesById, NamesByLookup};
 pub use now::{NowQuery, NowRequest};
 pub use parse::{Complaint, Limits};
-pub use request::{FilterRequest, QueryRequest};
+pub use request::{FilterRequest, QueryRequest, in_a_list, listed};
 pub use source::{Families, Source};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.

@@ -9,6 +9,7 @@
 //! - A named range (`today`, `yesterday`, `this-week`, `last-month`, …; `last7d`, `last24h`, … reach back from
 //!   `now`) stands for its start in `dateFrom` and for its end in `dateTo`; alone in `dateFrom`, for both.
 //! - An ISO date is the start of that day; a date and time without offset is the zone's.
+//! - Thirteen digits are milliseconds since 1970, as dashboards fill them in for the range they show.
 //! - The end `23:59:59.999` means the next full second, as ranges are half-open.
 
 use jiff::{
@@ -211,10 +212,18 @@ fn present_minute(now: Timestamp, zone: &Zone) -> ZonedDateTime {
     minute.to_zoned_datetime(zone.rules().clone())
 }
 
-/// An ISO date, or date and time, with or without an offset.
+/// Digits of milliseconds since 1970, from 2001 to 2286.
+const EPOCH_DIGITS: usize = 13;
+
+/// An ISO date, or date and time, with or without an offset; or milliseconds since 1970.
 fn absolute(text: &str, edge: Edge, zone: &Zone) -> Result<Timestamp, NotAMoment> {
     let allowed = |byte: u8| byte.is_ascii_digit() || b"-:.+TZtz ".contains(&byte);
-    let instant = if text.bytes().all(allowed) && text.as_bytes().get(4) == Some(&b'-') {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let instant = if text.len() == EPOCH_DIGITS && is_number {
+        text.parse()
+            .ok()
+            .and_then(|millisecond| Timestamp::from_millisecond(millisecond).ok())
+    } else if text.bytes().all(allowed) && text.as_bytes().get(4) == Some(&b'-') {
         let with_offset = text.parse::<Timestamp>().ok();
         let local = || {
             text.parse::<DateTime>()
@@ -233,6 +242,8 @@ fn absolute(text: &str, edge: Edge, zone: &Zone) -> Result<Timestamp, NotAMoment
 fn unreadable(text: &str) -> NotAMoment {
     let detail = "this is neither an ISO date and time, nor relative (now-7d), nor the name of a range";
     let suggestion = match text.rsplit_once(' ') {
+        // Seconds since 1970.
+        None if text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit()) => Some(format!("{text}000")),
         // `+01:00` in a URL that was not encoded.
         Some((time, offset)) if time.contains('T') && offset.len() == 5 => Some(format!("{time}%2B{offset}")),
         _ => super::suggest::nearest(text, RANGE_NAMES),
@@ -305,6 +316,7 @@ mod tests {
             ("2023-11-01T00:00", "Europe/Berlin", "2023-10-31T23:00:00.000Z"),
             ("2023-11-01", "America/New_York", "2023-11-01T04:00:00.000Z"),
             ("2023-11-01T08:00:00.1239Z", "UTC", "2023-11-01T08:00:00.123Z"),
+            ("1700000000123", "Europe/Berlin", "2023-11-14T22:13:20.123Z"),
             // Does not exist in Berlin: as many clocks would, read by the offset before the change.
             ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:30:00.000Z"),
             ("2023-11-30T23:59:59.999Z", "UTC", "2023-11-30T23:59:59.999Z"),
@@ -325,6 +337,8 @@ mod tests {
             ("2023-11-30T23:59:59Z", "UTC", "2023-11-30T23:59:59.000Z"),
             ("2023-11-30T23:59:30.999Z", "UTC", "2023-11-30T23:59:30.999Z"),
             ("2023-11-30", "UTC", "2023-11-30T00:00:00.000Z"),
+            // 23:59:59.999, as a dashboard says the end of a day.
+            ("1701388799999", "UTC", "2023-12-01T00:00:00.000Z"),
             ("yesterday", "Europe/Berlin", "2026-06-16T22:00:00.000Z"),
         ] {
             assert_eq!(at(text, Edge::End, zone).as_deref(), Ok(expected), "{text} {zone}");
@@ -408,7 +422,8 @@ mod tests {
             ("01.11.2023", None),
             ("2023-11-01T00:00:00 01:00", Some("2023-11-01T00:00:00%2B01:00")),
             ("2023-11-01T00:00:00Z[Europe/Berlin]", None),
-            ("1700000000", None),
+            ("1700000000", Some("1700000000000")),
+            ("17000000000001", None),
             ("1969-12-31T00:00:00Z", None),
             ("9999-12-31T23:59:59.999Z", None),
             (

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{Complaint, parse::MAX_COMPLAINTS, suggest};
+use super::{Complaint, catalogue, parse::MAX_COMPLAINTS, suggest};
 
 /// A reporting query: aggregates by time bucket and dimension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -170,8 +170,6 @@ impl QueryRequest {
 pub struct Written<T> {
     request: T,
     complaints: Vec<Complaint>,
-    /// Whether all that is wrong is fields nobody knows or that are missing: then the rest was read as it was meant.
-    rest_was_read: bool,
 }
 
 impl<T> Written<T> {
@@ -180,18 +178,29 @@ impl<T> Written<T> {
         let Self {
             request,
             mut complaints,
-            rest_was_read,
         } = self;
         if complaints.is_empty() {
             return parse(request);
         }
-        if rest_was_read {
-            let mut further = parse(request).err().unwrap_or_default();
-            // What is missing is not also wrong.
-            further.retain(|complaint| complaints.iter().all(|known| known.pointer != complaint.pointer));
-            complaints.append(&mut further);
-            complaints.truncate(MAX_COMPLAINTS);
+        if complaints.iter().any(|complaint| complaint.pointer.is_empty()) {
+            // Nothing could be read.
+            return Err(complaints);
         }
+        // What could not be read, or stands under a name nobody knows, is not also wrong, and neither is what is
+        // judged by it.
+        let unread: Vec<String> = complaints
+            .iter()
+            .flat_map(|known| [Some(field_of(&known.pointer).to_owned()), known.suggestion.clone()])
+            .flatten()
+            .collect();
+        let mut further = parse(request).err().unwrap_or_default();
+        further.retain(|found| {
+            let field = field_of(&found.pointer);
+            let spoils = |unread: &String| unread == field || judged_by(unread).contains(&field);
+            !unread.iter().any(spoils)
+        });
+        complaints.append(&mut further);
+        complaints.truncate(MAX_COMPLAINTS);
         Err(complaints)
     }
 
@@ -202,12 +211,27 @@ impl<T> Written<T> {
     }
 }
 
+/// The field of a request a pointer is into.
+fn field_of(pointer: &str) -> &str {
+    pointer.split('/').nth(1).unwrap_or_default()
+}
+
+/// The fields that cannot be judged where that one could not be read.
+fn judged_by(field: &str) -> &'static [&'static str] {
+    match field {
+        "source" => &["groupBy", "select", "filter", "orderBy"],
+        // Whether a column is grouped by, and whether one media type is meant.
+        "groupBy" => &["select", "orderBy"],
+        "filter" => &["select"],
+        "select" => &["orderBy"],
+        _ => &[],
+    }
+}
+
 /// Walks a JSON object by the names and kinds of its fields and remembers what was wrong.
 pub(super) struct Reader<'a> {
     fields: Option<&'a Map<String, Value>>,
     complaints: Vec<Complaint>,
-    /// How many of the complaints are about fields nobody knows or that are missing; `None` once there were others.
-    at_opening: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -217,7 +241,6 @@ impl<'a> Reader<'a> {
             return Self {
                 fields: None,
                 complaints: vec![Complaint::at("", "the request is a JSON object")],
-                at_opening: None,
             };
         };
         let mut complaints = unknown_members(fields, "", &known.iter().map(|(name, _)| *name).collect::<Vec<_>>());
@@ -227,16 +250,12 @@ impl<'a> Reader<'a> {
         }));
         Self {
             fields: Some(fields),
-            at_opening: Some(complaints.len()),
             complaints,
         }
     }
 
     /// Puts earlier complaints first.
     pub(super) fn after(mut self, mut earlier: Vec<Complaint>) -> Self {
-        if !earlier.is_empty() {
-            self.at_opening = None;
-        }
         // A parameter that was refused is not also missing.
         self.complaints
             .retain(|complaint| earlier.iter().all(|other| other.pointer != complaint.pointer));
@@ -248,12 +267,10 @@ impl<'a> Reader<'a> {
     /// What was read, and what was wrong.
     pub(super) fn finish<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> Written<T> {
         let request = read(&mut self);
-        let rest_was_read = self.at_opening == Some(self.complaints.len());
         self.complaints.truncate(MAX_COMPLAINTS);
         Written {
             request,
             complaints: self.complaints,
-            rest_was_read,
         }
     }
 
@@ -391,7 +408,7 @@ pub(super) fn body_of(pairs: &[(String, String)], known: &Fields) -> (Value, Vec
                 json!(number)
             }
             Some(Kind::Texts) => {
-                list_in(&mut body, name).extend(text.split(',').map(Value::from));
+                list_in(&mut body, name).extend(listed(text).into_iter().map(Value::from));
                 continue;
             }
             Some(Kind::Filters) => {
@@ -401,7 +418,13 @@ pub(super) fn body_of(pairs: &[(String, String)], known: &Fields) -> (Value, Vec
             None => {
                 if complaints.len() < MAX_UNKNOWN {
                     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-                    complaints.push(unknown_field("", name, &names));
+                    let filter = known.iter().find(|(_, kind)| *kind == Kind::Filters);
+                    let meant = filter.and_then(|(field, _)| as_filter(field, name, text));
+                    let unknown = unknown_field("", name, &names);
+                    complaints.push(Complaint {
+                        suggestion: meant.or(unknown.suggestion),
+                        ..unknown
+                    });
                 }
                 continue;
             }
@@ -418,6 +441,72 @@ fn list_in<'b>(body: &'b mut Map<String, Value>, name: &str) -> &'b mut Vec<Valu
     list.as_array_mut().expect("a list parameter only ever becomes a list")
 }
 
+/// What a parameter that is the name of a dimension would be as a filter: `filter=routing.queue.name:Support` of
+/// `queue=Support`.
+fn as_filter(field: &str, name: &str, text: &str) -> Option<String> {
+    let short = match name {
+        "queue" | "queues" => Some("routing.queue.name"),
+        "agent" | "agents" | "user" | "users" => Some("agent.name"),
+        "media" => Some("media.type"),
+        _ => None,
+    };
+    let dimension = short.or_else(|| {
+        let known = catalogue::dimension(name).map(|_| name);
+        known.or_else(|| catalogue::dimension_named_by(name).map(|_| name))
+    })?;
+    let value: String = text.chars().take(64).collect();
+    Some(format!("{field}={dimension}:{value}"))
+}
+
+/// The items of a list in a query string, between commas. One in double quotes may hold commas, and quotes twice; what
+/// only begins with one is as it stands.
+pub fn listed(text: &str) -> Vec<String> {
+    let mut items = Vec::new();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let (item, after) = quoted(text).unwrap_or_else(|| {
+            let (item, after) = text
+                .split_once(',')
+                .map_or((text, None), |(item, after)| (item, Some(after)));
+            (item.to_owned(), after)
+        });
+        items.push(item);
+        rest = after;
+    }
+    items
+}
+
+/// The item in quotes a list begins with, and the list after it.
+fn quoted(text: &str) -> Option<(String, Option<&str>)> {
+    let mut item = String::new();
+    let mut rest = text.strip_prefix('"')?;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        item.push_str(before);
+        rest = match (after.strip_prefix('"'), after.strip_prefix(',')) {
+            (Some(after), _) => {
+                item.push('"');
+                after
+            }
+            (None, Some(after)) => return Some((item, Some(after))),
+            (None, None) if after.is_empty() => return Some((item, None)),
+            (None, None) => return None,
+        };
+    }
+}
+
+/// The list as it stands in a query string: what [`listed`] reads.
+pub fn in_a_list<'t>(items: impl IntoIterator<Item = &'t str>) -> String {
+    let item = |item: &str| {
+        if item.contains(',') || item.starts_with('"') {
+            format!("\"{}\"", item.replace('"', "\"\""))
+        } else {
+            item.to_owned()
+        }
+    };
+    items.into_iter().map(item).collect::<Vec<_>>().join(",")
+}
+
 /// Adds `dimension:value,value`; repeating a dimension lists further values of it.
 fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut Vec<Complaint>) {
     let Some((dimension, values)) = text.split_once(':') else {
@@ -430,7 +519,7 @@ fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut
         });
         return;
     };
-    let values = values.split(',').map(Value::from);
+    let values = listed(values).into_iter().map(Value::from);
     match clauses.iter_mut().find(|clause| clause["dimension"] == dimension) {
         Some(clause) => {
             let held = clause["values"].as_array_mut().expect("put there below");
@@ -442,6 +531,7 @@ fn add_filter(clauses: &mut Vec<Value>, name: &str, text: &str, complaints: &mut
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use utoipa::PartialSchema;
 
     use super::{
@@ -491,6 +581,10 @@ mod tests {
             ),
             ("filter=ani:1&filter=dnis:2", json!([["ani", ["1"]], ["dnis", ["2"]]])),
             ("filter=ani:", json!([["ani", [""]]])),
+            (
+                "filter=routing.queue.name:%22Sales,%20EMEA%22,Support",
+                json!([["routing.queue.name", ["Sales, EMEA", "Support"]]]),
+            ),
         ] {
             let request = QueryRequest::from_pairs(&pairs(&format!("dateFrom=today&{query}")))
                 .shape()
@@ -501,6 +595,61 @@ mod tests {
                 .map(|clause| json!([clause.dimension, clause.values]))
                 .collect();
             assert_eq!(json!(filter), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn lists_in_a_query_string() {
+        for (text, expected) in [
+            ("", &[""][..]),
+            ("a", &["a"]),
+            ("a,b", &["a", "b"]),
+            ("a,,", &["a", "", ""]),
+            (r#""a,b",c"#, &["a,b", "c"]),
+            (r#"c,"a,b""#, &["c", "a,b"]),
+            (r#""say ""hi"", please""#, &[r#"say "hi", please"#]),
+            (r#""","#, &["", ""]),
+            // Only what is whole in quotes is in quotes.
+            (r#"5" screen,b"#, &[r#"5" screen"#, "b"]),
+            (r#""a" b,c"#, &[r#""a" b"#, "c"]),
+            (r#""a,b"#, &[r#""a"#, "b"]),
+            (r#"""#, &[r#"""#]),
+        ] {
+            assert_eq!(listed(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_read_as_it_was_written(items in proptest::collection::vec("[a,\" é]{0,6}", 1..5)) {
+            prop_assert_eq!(listed(&in_a_list(items.iter().map(String::as_str))), items);
+        }
+    }
+
+    /// As far as what is wrong can be told apart from what only follows from it.
+    #[test]
+    fn what_is_wrong_otherwise_is_told_beside_the_shape() {
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        for (query, expected) in [
+            (
+                "dateFrom=yesterdy&serch=1&select=abandn.rate&pageSize=x&interval=P2D",
+                json!(["/serch", "/pageSize", "/dateFrom", "/interval", "/select/0"]),
+            ),
+            (
+                "dateFrom=x&filter=voice&page=0",
+                json!(["/filter/0", "/dateFrom", "/page"]),
+            ),
+            // The one media type may have been meant by what could not be read.
+            ("dateFrom=today&filter=voice&select=tHandle.p95", json!(["/filter/0"])),
+            ("dateFrom=today&selct=aht&orderBy=aht", json!(["/selct"])),
+            ("dateFrom=today&sourse=users&select=occupancy", json!(["/sourse"])),
+            ("dateFrom=x&dateFrom=y&fill=ones", json!(["/dateFrom", "/fill"])),
+        ] {
+            let found = QueryRequest::from_pairs(&pairs(query))
+                .meaning(|request| Query::parse(&request, now, &Limits::default()).map(drop))
+                .unwrap_err();
+            let pointers: Vec<_> = found.iter().map(|complaint| complaint.pointer.as_str()).collect();
+            assert_eq!(json!(pointers), expected, "{query}");
         }
     }
 
@@ -566,6 +715,20 @@ mod tests {
             (
                 "dateFrom=a&filter=voice",
                 json!([["/filter/0", "media.type:voice,chat"]]),
+            ),
+            (
+                "dateFrom=a&queue=Support&media.type=voice,chat",
+                json!([
+                    ["/queue", "filter=routing.queue.name:Support"],
+                    ["/media.type", "filter=media.type:voice,chat"],
+                ]),
+            ),
+            (
+                "dateFrom=a&agent.name=Anna&queueId=7",
+                json!([
+                    ["/agent.name", "filter=agent.name:Anna"],
+                    ["/queueId", "filter=queueId:7"]
+                ]),
             ),
         ] {
             assert_eq!(
