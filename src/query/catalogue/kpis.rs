@@ -550,7 +550,280 @@ const fn is_same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// What a figure is when its parts are these, worked out by hand; nothing where there is none.
+    type Golden = (&'static str, &'static [(&'static str, f64)], Option<f64>);
+
+    /// Parts that happened, by the names formulas print, then the figure. Whole figures were chosen where there are any,
+    /// so that they can be checked by head.
+    const GOLDEN: &[Golden] = &[
+        ("conversation.offered", &[("nOffered.count", 40.0)], Some(40.0)),
+        ("conversation.offered", &[], None),
+        ("conversation.answered", &[("tAnswered.count", 30.0)], Some(30.0)),
+        ("conversation.abandoned", &[("tAbandon.count", 8.0)], Some(8.0)),
+        (
+            "conversation.short.abandoned",
+            &[("tShortAbandon.count", 3.0)],
+            Some(3.0),
+        ),
+        ("conversation.flow.out", &[("tFlowOut.count", 2.0)], Some(2.0)),
+        ("conversation.over.sla", &[("nOverSla.count", 6.0)], Some(6.0)),
+        (
+            "answer.rate",
+            &[("tAnswered.count", 30.0), ("nOffered.count", 40.0)],
+            Some(0.75),
+        ),
+        // Nobody was answered; nobody was offered; answered in a later bucket than offered.
+        ("answer.rate", &[("nOffered.count", 40.0)], Some(0.0)),
+        ("answer.rate", &[("tAnswered.count", 1.0)], None),
+        (
+            "answer.rate",
+            &[("tAnswered.count", 3.0), ("nOffered.count", 2.0)],
+            Some(1.5),
+        ),
+        (
+            "abandon.rate",
+            &[("tAbandon.count", 8.0), ("nOffered.count", 40.0)],
+            Some(0.2),
+        ),
+        ("abandon.rate", &[("nOffered.count", 40.0)], Some(0.0)),
+        (
+            "abandon.rate",
+            &[("tAbandon.count", 0.0), ("nOffered.count", 0.0)],
+            None,
+        ),
+        (
+            "short.abandon.rate",
+            &[("tShortAbandon.count", 3.0), ("nOffered.count", 40.0)],
+            Some(0.075),
+        ),
+        (
+            "abandon.net.count",
+            &[("tAbandon.count", 8.0), ("tShortAbandon.count", 3.0)],
+            Some(5.0),
+        ),
+        ("abandon.net.count", &[("tAbandon.count", 8.0)], Some(8.0)),
+        ("abandon.net.count", &[], None),
+        // (8 - 3) / (43 - 3), not 5 / 43.
+        (
+            "abandon.net.rate",
+            &[
+                ("tAbandon.count", 8.0),
+                ("tShortAbandon.count", 3.0),
+                ("nOffered.count", 43.0),
+            ],
+            Some(0.125),
+        ),
+        // All who came gave up at once: nobody is left to divide by.
+        (
+            "abandon.net.rate",
+            &[
+                ("tAbandon.count", 3.0),
+                ("tShortAbandon.count", 3.0),
+                ("nOffered.count", 3.0),
+            ],
+            None,
+        ),
+        (
+            "flow.out.rate",
+            &[("tFlowOut.count", 2.0), ("nOffered.count", 40.0)],
+            Some(0.05),
+        ),
+        (
+            "over.sla.rate",
+            &[("nOverSla.count", 6.0), ("tAnswered.count", 30.0)],
+            Some(0.2),
+        ),
+        // Whatever was offered, answered or abandoned: only what the upstream says counts.
+        (
+            "service.level",
+            &[
+                ("oServiceLevel.numerator", 24.0),
+                ("oServiceLevel.denominator", 32.0),
+                ("tAnswered.count", 30.0),
+                ("nOffered.count", 40.0),
+            ],
+            Some(0.75),
+        ),
+        (
+            "answer.time.average",
+            &[("tAnswered.sum", 600_000.0), ("tAnswered.count", 30.0)],
+            Some(20_000.0),
+        ),
+        (
+            "handle.time.average",
+            &[("tHandle.sum", 7_200_000.0), ("tHandle.count", 32.0)],
+            Some(225_000.0),
+        ),
+        (
+            "talk.time.average",
+            &[("tTalkComplete.sum", 4_500_000.0), ("tTalkComplete.count", 30.0)],
+            Some(150_000.0),
+        ),
+        (
+            "acw.time.average",
+            &[("tAcw.sum", 900_000.0), ("tAcw.count", 24.0)],
+            Some(37_500.0),
+        ),
+        (
+            "hold.time.average",
+            &[("tHeldComplete.sum", 360_000.0), ("tHeldComplete.count", 8.0)],
+            Some(45_000.0),
+        ),
+        (
+            "hold.share",
+            &[("tHeldComplete.sum", 360_000.0), ("tHandle.sum", 7_200_000.0)],
+            Some(0.05),
+        ),
+        (
+            "transfer.rate",
+            &[("nTransferred.count", 4.0), ("tHandle.count", 32.0)],
+            Some(0.125),
+        ),
+        (
+            "blind.transfer.rate",
+            &[("nBlindTransferred.count", 3.0), ("tHandle.count", 32.0)],
+            Some(0.09375),
+        ),
+        (
+            "consult.transfer.rate",
+            &[("nConsultTransferred.count", 1.0), ("tHandle.count", 32.0)],
+            Some(0.03125),
+        ),
+        ("callback.attempted", &[("nCallbackAttempts.count", 9.0)], Some(9.0)),
+        (
+            "callback.connect.time.count",
+            &[("tCallbackConnect.count", 7.0)],
+            Some(7.0),
+        ),
+        (
+            "callback.abandon.time.count",
+            &[("tCallbackAbandon.count", 2.0)],
+            Some(2.0),
+        ),
+        (
+            "callback.service.level",
+            &[
+                ("oCallbackServiceLevel.numerator", 6.0),
+                ("oCallbackServiceLevel.denominator", 8.0),
+            ],
+            Some(0.75),
+        ),
+        (
+            "outbound.connect.rate",
+            &[("nOutboundConnected.count", 15.0), ("nOutboundAttempted.count", 60.0)],
+            Some(0.25),
+        ),
+        // Of a day of 24 hours, eight logged in, six of them on queue, four and a half of these with interactions.
+        (
+            "logged.in.time",
+            &[
+                ("tSystemPresence.sum", 86_400_000.0),
+                ("tSystemPresence:OFFLINE.sum", 57_600_000.0),
+            ],
+            Some(28_800_000.0),
+        ),
+        (
+            "off.queue.time",
+            &[
+                ("tSystemPresence.sum", 86_400_000.0),
+                ("tSystemPresence:OFFLINE.sum", 57_600_000.0),
+                ("tSystemPresence:ON_QUEUE.sum", 21_600_000.0),
+            ],
+            Some(7_200_000.0),
+        ),
+        (
+            "occupancy",
+            &[
+                ("tAgentRoutingStatus:INTERACTING.sum", 16_200_000.0),
+                ("tSystemPresence:ON_QUEUE.sum", 21_600_000.0),
+            ],
+            Some(0.75),
+        ),
+        (
+            "occupancy",
+            &[("tSystemPresence:ON_QUEUE.sum", 21_600_000.0)],
+            Some(0.0),
+        ),
+        ("occupancy", &[], None),
+        (
+            "utilization",
+            &[
+                ("tSystemPresence.sum", 86_400_000.0),
+                ("tSystemPresence:OFFLINE.sum", 57_600_000.0),
+                ("tSystemPresence:ON_QUEUE.sum", 21_600_000.0),
+            ],
+            Some(0.75),
+        ),
+        // A day off.
+        (
+            "utilization",
+            &[
+                ("tSystemPresence.sum", 86_400_000.0),
+                ("tSystemPresence:OFFLINE.sum", 86_400_000.0),
+            ],
+            None,
+        ),
+        (
+            "idle.share",
+            &[
+                ("tAgentRoutingStatus:IDLE.sum", 5_400_000.0),
+                ("tSystemPresence:ON_QUEUE.sum", 21_600_000.0),
+            ],
+            Some(0.25),
+        ),
+        (
+            "not.responding.share",
+            &[
+                ("tAgentRoutingStatus:NOT_RESPONDING.sum", 1_350_000.0),
+                ("tSystemPresence:ON_QUEUE.sum", 21_600_000.0),
+            ],
+            Some(0.0625),
+        ),
+        (
+            "flow.disconnect.rate",
+            &[("tFlowDisconnect.count", 30.0), ("nFlow.count", 120.0)],
+            Some(0.25),
+        ),
+        (
+            "survey.response.rate",
+            &[("nSurveyResponses.count", 12.0), ("nSurveysSent.count", 48.0)],
+            Some(0.25),
+        ),
+        // Six promote, three detract, one does neither.
+        (
+            "survey.nps.score",
+            &[
+                ("nSurveyNpsPromoters.count", 6.0),
+                ("nSurveyNpsDetractors.count", 3.0),
+                ("nSurveyNpsResponses.count", 10.0),
+            ],
+            Some(0.3),
+        ),
+        (
+            "survey.nps.score",
+            &[("nSurveyNpsDetractors.count", 4.0), ("nSurveyNpsResponses.count", 4.0)],
+            Some(-1.0),
+        ),
+        ("survey.nps.score", &[("nSurveyNpsResponses.count", 4.0)], Some(0.0)),
+    ];
+
+    #[test]
+    fn figures_are_what_they_are_by_hand() {
+        for (name, parts, expected) in GOLDEN {
+            let kpi = KPIS.iter().find(|kpi| kpi.name == *name).unwrap();
+            let statistic = |part: &Part| {
+                let known = parts.iter().find(|(known, _)| *known == part.to_string());
+                known.map(|(_, value)| *value)
+            };
+            assert_eq!(kpi.formula.value(statistic), *expected, "{name} of {parts:?}");
+        }
+        let golden: BTreeSet<&str> = GOLDEN.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(golden, KPIS.iter().map(|kpi| kpi.name).collect());
+    }
 
     #[test]
     fn a_figure_that_a_metric_has_is_worked_out_the_same_way() {

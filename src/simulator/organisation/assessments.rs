@@ -28,7 +28,7 @@ pub(super) const ASSESSED_DAYS: i64 = 8;
 /// An evaluation or a survey.
 pub(super) struct Assessment {
     /// Position of the session it is about.
-    session: usize,
+    pub(super) session: usize,
     /// When it was begun or sent, in milliseconds since the epoch.
     pub(super) created: i64,
     pub(super) released: Option<i64>,

@@ -224,6 +224,41 @@ impl Organisation {
     /// are sums of. `oServiceLevel` appears with value 1 for answered in time and 0 for the rest of its denominator;
     /// `tWait` appears once for everything that left a queue; `nConversations` and `oServiceTarget` never.
     pub fn events(&self, start: Timestamp, end: Timestamp, now: Timestamp) -> Vec<Event> {
+        self.events_of(Family::Conversations, start, end, now)
+    }
+
+    /// The metric events of the flow family, likewise.
+    pub fn flow_events(&self, start: Timestamp, end: Timestamp, now: Timestamp) -> Vec<Event> {
+        self.events_of(Family::Flows, start, end, now)
+    }
+
+    /// What happened to surveys in `[start, end)`, as far as it can be seen at `now`. Of dimensions they have those of the
+    /// conversation they are about, and none of their own.
+    pub fn survey_events(&self, start: Timestamp, end: Timestamp, now: Timestamp) -> Vec<Event> {
+        let (start, end, now) = (start.as_millisecond(), end.as_millisecond(), now.as_millisecond());
+        let mut events = Vec::new();
+        for day in self.days_emitting(start - assessments::ASSESSED_DAYS * DAY_MS, end) {
+            for (conversation, told) in day.conversations.iter().enumerate() {
+                let Some(survey) = assessments::survey(self.options.seed, told) else {
+                    continue;
+                };
+                let emissions = survey.events.iter().map(|event| &event.emission);
+                let seen = emissions.filter(|emission| (start..end).contains(&emission.at) && emission.at <= now);
+                events.extend(seen.map(|emission| Event {
+                    metric: emission.metric.word(),
+                    value: emission.value,
+                    emitted_at: timestamp(emission.at),
+                    conversation_id: told.id.to_string(),
+                    about: About::WrapUp,
+                    place: (Arc::clone(&day), conversation, survey.session),
+                    directory: Arc::clone(&self.directory),
+                }));
+            }
+        }
+        events
+    }
+
+    fn events_of(&self, family: Family, start: Timestamp, end: Timestamp, now: Timestamp) -> Vec<Event> {
         let (start, end, now) = (start.as_millisecond(), end.as_millisecond(), now.as_millisecond());
         let mut events = Vec::new();
         for day in self.days_emitting(start, end) {
@@ -231,7 +266,7 @@ impl Organisation {
                 for (session, part) in told.sessions.iter().enumerate() {
                     let seen = part.emissions.iter().filter(|emission| {
                         let inside = (start..end).contains(&emission.at) && part.visible_at(emission) <= now;
-                        inside && emission.metric.family() == Family::Conversations
+                        inside && emission.metric.family() == family
                     });
                     events.extend(seen.map(|emission| Event {
                         metric: emission.metric.word(),

@@ -1,12 +1,13 @@
 //! The numbers are right: for random questions the service answers what counting the simulator's raw events by
 //! hand gives.
 //!
-//! [`question`] makes the questions, [`figures`] and [`listing`] count; neither knows the service's own code nor the
+//! [`question`] makes the questions, [`figures`], [`listing`] and [`others`] count; none knows the service's own code nor the
 //! simulator's aggregates. What a bucket, a group, a metric is stands here a third time. `ORACLE_CASES` asks for more
 //! questions a test than the default, `ORACLE_SEED` for those of a run that failed (it prints its seed).
 
 mod figures;
 mod listing;
+mod others;
 mod question;
 
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
@@ -44,18 +45,29 @@ async fn conversations_over_the_autumn() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn kpis_of_flows_surveys_and_users() {
+    let (service, mut random) = start("2023-11-20T09:17:23.456Z", 60).await;
+    let mut rows = 0;
+    for case in 0..cases(60) {
+        rows += others::check(&service, &mut random, 60, case).await;
+        let pause = random.random_range(0..3_600);
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+    }
+    assert!(rows > 100, "{rows}");
+}
+
 /// All of them are among the questions.
 #[tokio::test(start_paused = true)]
 async fn every_kpi_is_counted_by_hand() {
     let catalog = Service::start().await.get("/v1/catalog").await.json();
-    // Those of users are counted in `families`.
     let kpis = catalog["kpis"].as_array().unwrap().iter();
-    let kpis = kpis.filter(|kpi| kpi["source"] == "conversations");
     let listed: BTreeSet<&str> = kpis
         .flat_map(|kpi| kpi["columns"].as_array().unwrap())
         .filter_map(Value::as_str)
         .collect();
-    assert_eq!(listed, question::KPIS.iter().map(|kpi| kpi.name).collect());
+    let counted = question::KPIS.iter().map(|kpi| kpi.name);
+    assert_eq!(listed, counted.chain(others::kpis().map(|kpi| kpi.name)).collect());
 }
 
 async fn figures_are_right(now: &str, days: u32) {
