@@ -129,6 +129,7 @@ impl Client {
         let mut checked = vec![Checked {
             what: "access token",
             permission: "",
+            is_needed: true,
             outcome: self.0.tokens.current(deadline).await.map(drop),
         }];
         for endpoint in Endpoint::ALL {
@@ -143,6 +144,7 @@ impl Client {
             checked.push(Checked {
                 what: endpoint.label(),
                 permission: endpoint.permission(),
+                is_needed: endpoint.is_needed(),
                 outcome: answered.map(drop),
             });
         }
@@ -418,8 +420,17 @@ pub struct Checked {
     pub what: &'static str,
     /// The permission the vendor documents for it; empty where none is needed.
     pub permission: &'static str,
+    /// Whether the service is of little use without it.
+    pub is_needed: bool,
     /// How it went.
     pub outcome: Result<(), UpstreamError>,
+}
+
+impl Checked {
+    /// Whether it is merely not granted, and not needed either.
+    pub fn is_left_out(&self) -> bool {
+        !self.is_needed && matches!(self.outcome, Err(UpstreamError::Permission { .. }))
+    }
 }
 
 /// How things stand between this service and the upstream.

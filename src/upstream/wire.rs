@@ -107,6 +107,27 @@ impl Endpoint {
         }
     }
 
+    /// Whether the service is of little use without it. An organisation that runs no flows, evaluations or surveys
+    /// grants nothing for them, and misses nothing.
+    pub(super) fn is_needed(self) -> bool {
+        match self {
+            Self::Aggregates(Source::Flows | Source::Evaluations | Source::Surveys) | Self::Listing(Lookup::Flows) => {
+                false
+            }
+            Self::Aggregates(Source::Conversations | Source::Users)
+            | Self::Details
+            | Self::QueueObservations
+            | Self::Listing(
+                Lookup::Queues
+                | Lookup::Users
+                | Lookup::WrapUpCodes
+                | Lookup::Divisions
+                | Lookup::Skills
+                | Lookup::Languages,
+            ) => true,
+        }
+    }
+
     fn path(self) -> &'static str {
         match self {
             Self::Aggregates(Source::Conversations) => "/api/v2/analytics/conversations/aggregates/query",
