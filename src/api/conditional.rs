@@ -105,6 +105,13 @@ pub fn document(method: &Method, request_headers: &HeaderMap, content_type: &'st
     response
 }
 
+/// The same of a file of a page, which may be sent compressed: its tag is weak.
+pub fn file(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
+    let digest = Sha256::digest(&body);
+    let tag = format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
+    unless_held(method, request_headers, content_type, body, tag)
+}
+
 fn unless_held(
     method: &Method,
     request_headers: &HeaderMap,

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod conditional;
 pub mod conversations;
 pub mod format;
+pub mod front;
 pub mod limits;
 pub mod live;
 pub mod lookups;
@@ -38,6 +39,7 @@ use axum::{
 use serde_json::Value;
 use tower_http::{
     catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -112,9 +114,12 @@ pub fn router(parts: Parts) -> Router {
     let open = service_routes()
         .split_for_parts()
         .0
+        .route("/page/{name}", get(front::part))
         .route("/docs", get(service::docs))
         .route("/docs/", get(service::docs_index))
         .route("/docs/{*path}", get(service::docs_path))
+        // Documents and scripts shrink to a third.
+        .layer(CompressionLayer::new())
         .with_state(parts.service);
     let router: Router = wrap(guard(guarded, watched, parts.guards).merge(open), &parts.cors_origins);
     // Builds every layer now; without it some are built anew for each request.
@@ -213,7 +218,7 @@ fn service_routes() -> OpenApiRouter<ServiceApi> {
         .routes(routes!(service::ready))
         .routes(routes!(service::metrics))
         .routes(routes!(service::document))
-        .routes(routes!(service::front))
+        .routes(routes!(front::front))
 }
 
 fn after_panic() -> Response {

@@ -1,4 +1,4 @@
-//! About the service itself: health, metrics, its documents, its front page.
+//! About the service itself: health, metrics, its documents.
 
 use std::sync::Arc;
 
@@ -26,10 +26,6 @@ use crate::{
 /// What Swagger UI needs: its own scripts, inline styles and pictures, and this service to talk to.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// What the front page needs: its own styles.
-const FRONT_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// What the routes need.
 #[derive(Clone)]
 pub struct ServiceApi {
@@ -147,22 +143,6 @@ impl ServiceApi {
 )]
 pub async fn document(State(api): State<ServiceApi>) -> Response {
     Json(&*api.document.current().await).into_response()
-}
-
-/// The front page
-#[utoipa::path(
-    get,
-    path = "/",
-    operation_id = "getFrontPage",
-    tag = "Service",
-    responses((status = 200, description = "A page for people", body = String, content_type = "text/html")),
-)]
-pub async fn front() -> Response {
-    page(
-        "text/html; charset=utf-8",
-        FRONT_POLICY,
-        include_str!("front.html").into(),
-    )
 }
 
 /// The way to the documentation, for those who leave out the last slash.

@@ -24,6 +24,7 @@ mod logs;
 mod lookups;
 mod now;
 mod oracle;
+mod page;
 mod paging;
 mod queries;
 mod rate_limit;
