@@ -67,7 +67,7 @@ impl App {
             memory_bytes: settings.cache.memory_bytes,
             // What cannot be held would be fetched again for every page of it.
             listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
-            fetch_timeout: settings.server.request_timeout,
+            refresh_timeout: settings.server.request_timeout,
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());

@@ -21,7 +21,7 @@ use genesys_reports::{
     run,
     simulator::{Options, Simulator, faults::FaultScript},
     telemetry::{self, LogFormat},
-    upstream::Checked,
+    upstream::{Checked, Class, Errand},
 };
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -390,7 +390,9 @@ async fn check(sources: Sources) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_mins(1);
     let settings = Settings::load(&sources)?;
     let client = app::client(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
-    let checked = client.check(Instant::now() + PATIENCE).await;
+    let checked = client
+        .check(&Errand::of_the_service(Class::Interactive, Instant::now() + PATIENCE))
+        .await;
     let mut table = format!(
         "API {}\ntoken from {}\n\n",
         settings.genesys.api_url, settings.genesys.token_url

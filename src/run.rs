@@ -25,6 +25,7 @@ use crate::{
     api::conditional::{DATA_AS_OF, DATA_COMPLETE},
     definitions::{Bound, Definition, Kind, Library},
     query::{Complaint, Granularity, Limits, Query, QueryRequest, Range, Zone},
+    upstream::Class,
 };
 
 /// What to ask, and where its answer goes.
@@ -173,7 +174,9 @@ impl Wanted {
                 });
                 delivery.extend_pairs(range).extend_pairs(others);
                 let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
-                Request::get(format!("/v1/reports/{name}?{}", delivery.finish())).body(Body::empty())
+                Request::get(format!("/v1/reports/{name}?{}", delivery.finish()))
+                    .extension(Class::Export)
+                    .body(Body::empty())
             }
             Question::Query(body) => {
                 if let Some((name, _)) = self.parameters.first() {
@@ -189,6 +192,7 @@ impl Wanted {
                 }
                 Request::post(format!("/v1/query?{}", delivery.finish()))
                     .header(header::CONTENT_TYPE, "application/json")
+                    .extension(Class::Export)
                     .body(body.to_string().into())
             }
         };

@@ -78,6 +78,11 @@ pub struct Principal {
 pub struct Caller(Arc<Principal>);
 
 impl Caller {
+    /// What tells callers apart: the key's name, or `anonymous`.
+    pub fn name(&self) -> &str {
+        self.0.name.as_deref().unwrap_or("anonymous")
+    }
+
     /// Refuses a caller whose key does not carry the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.0.scopes.contains(&scope) {

@@ -17,7 +17,6 @@ use super::{
     auth::Caller,
     conditional::{self, CACHE_STATUS, Representation},
     format::Format,
-    limits::Deadline,
     lookups,
     page::{self, Meta, PageHead},
     params::{Delivery, JsonBody, QueryString, beside_body},
@@ -31,6 +30,7 @@ use crate::{
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
     report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
+    upstream::Errand,
 };
 
 /// What the routes need.
@@ -67,7 +67,7 @@ pub struct ConversationsApi {
 pub async fn get(
     State(api): State<ConversationsApi>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -85,7 +85,7 @@ pub async fn get(
         time_zone: request.zone(),
         get_form: Some(query_string.pairs),
     };
-    api.answer(asked, delivery, deadline, &method, &headers).await
+    api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// List conversations by a JSON body
@@ -110,7 +110,7 @@ pub async fn get(
 pub async fn post(
     State(api): State<ConversationsApi>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -127,7 +127,7 @@ pub async fn post(
         time_zone: request.zone(),
         get_form,
     };
-    api.answer(asked, delivery, deadline, &method, &headers).await
+    api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
@@ -162,23 +162,17 @@ impl ConversationsApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
-        Deadline(deadline): Deadline,
+        errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let ((query, listing), calls) = lookups::resolve(
-            &self.reports,
-            asked.question,
-            &asked.places,
-            delivery.freshness,
-            deadline,
-        )
-        .await?;
+        let ((query, listing), calls) =
+            lookups::resolve(&self.reports, asked.question, &asked.places, delivery.freshness, errand).await?;
         if !delivery.format.is_paged() {
             let whole_by = Instant::now() + self.stream_timeout;
             let documents = self
                 .reports
-                .conversation_stream(&query, delivery.freshness, deadline, whole_by);
+                .conversation_stream(&query, delivery.freshness, errand, whole_by);
             let [first, last] = query.range.days(&asked.time_zone);
             let filename = format!("conversations-{first}-{last}");
             let writer = Writer::new(delivery.format, asked.time_zone)?;
@@ -188,7 +182,7 @@ impl ConversationsApi {
             response.headers_mut().extend(disposition);
             return Ok(response);
         }
-        let mut found = self.reports.conversations(&query, delivery.freshness, deadline).await?;
+        let mut found = self.reports.conversations(&query, delivery.freshness, errand).await?;
         found.provenance.upstream_calls += calls;
         let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
         let representation = Representation {

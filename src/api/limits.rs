@@ -15,8 +15,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::problem::{Problem, ProblemKind};
-use crate::telemetry;
+use super::{
+    auth::Caller,
+    problem::{Problem, ProblemKind},
+};
+use crate::{
+    telemetry,
+    upstream::{Class, Errand},
+};
 
 /// The longest request target, in bytes.
 pub const URI_BYTES: usize = 8 << 10;
@@ -73,6 +79,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Deadline {
             .get::<Self>()
             .copied()
             .ok_or(Problem::new(ProblemKind::Internal))
+    }
+}
+
+/// What is done for the request: for its caller, until its deadline. Somebody waits, unless the request's extensions
+/// carry another [`Class`].
+impl<S: Send + Sync> FromRequestParts<S> for Errand {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Deadline(deadline) = Deadline::from_request_parts(parts, state).await?;
+        let class = parts.extensions.get::<Class>().copied().unwrap_or(Class::Interactive);
+        Ok(Self::new(caller.name(), class, deadline))
     }
 }
 

@@ -6,13 +6,11 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
     auth::Caller,
     format::Format,
-    limits::Deadline,
     page::{Meta, PageHead},
     params::{Delivery, QueryString},
     problem::{Problem, ProblemKind},
@@ -24,6 +22,7 @@ use crate::{
     definitions::Places,
     query::{Complaint, Limits, Named, NamesQuery, NamesRequest, Zone, catalogue::Lookup},
     report::{Freshness, Reports},
+    upstream::Errand,
 };
 
 /// What the routes need.
@@ -60,7 +59,7 @@ pub async fn get(
     State(api): State<LookupsApi>,
     Path(lookup): Path<String>,
     caller: Caller,
-    Deadline(deadline): Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -74,7 +73,7 @@ pub async fn get(
     if !delivery.format.is_paged() && !is_paged {
         query.page = EVERYTHING;
     }
-    let answer = api.reports.names(lookup, &query, delivery.freshness, deadline).await?;
+    let answer = api.reports.names(lookup, &query, delivery.freshness, &errand).await?;
     let rows = Rows {
         answer,
         page: query.page,
@@ -112,9 +111,9 @@ pub async fn resolve<Q>(
     question: Named<Q>,
     places: &Places,
     freshness: Freshness,
-    deadline: Instant,
+    errand: &Errand,
 ) -> Result<(Q, u32), Problem> {
-    let (names, calls) = reports.names_by_lookup(question.lookups(), freshness, deadline).await?;
+    let (names, calls) = reports.names_by_lookup(question.lookups(), freshness, errand).await?;
     let question = question
         .resolve(&names)
         .map_err(|complaints| Problem::invalid(places.blame(complaints)))?;

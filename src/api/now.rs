@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::{
     auth::Caller,
     format::Format,
-    limits::Deadline,
     lookups,
     page::{Meta, PageHead},
     params::{Delivery, QueryString},
@@ -23,6 +22,7 @@ use crate::{
     definitions::{Definition, Places},
     query::{Complaint, Limits, Named, NowQuery, NowRequest, Zone},
     report::Reports,
+    upstream::Errand,
 };
 
 /// What the routes need.
@@ -58,7 +58,7 @@ pub struct NowApi {
 pub async fn queues(
     State(api): State<NowApi>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -76,7 +76,7 @@ pub async fn queues(
         is_paged,
         get_form: query_string.pairs,
     };
-    api.answer(asked, delivery, deadline, &method, &headers).await
+    api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// A question, whichever way it came.
@@ -106,16 +106,16 @@ impl NowApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
-        Deadline(deadline): Deadline,
+        errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let (mut query, calls) =
-            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, deadline).await?;
+            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, errand).await?;
         if !delivery.format.is_paged() && !asked.is_paged {
             query.page = EVERYTHING;
         }
-        let mut answer = self.reports.queues_now(&query, delivery.freshness, deadline).await?;
+        let mut answer = self.reports.queues_now(&query, delivery.freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
         if let Some(definition) = asked.definition {
             definition.finish(&mut answer.table);

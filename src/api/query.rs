@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::{
     auth::Caller,
     format::Format,
-    limits::Deadline,
     lookups,
     page::{self, ColumnFormula, Meta, PageHead, Plan},
     params::{Delivery, Explain, JsonBody, Offered, QueryString, beside_body},
@@ -23,6 +22,7 @@ use crate::{
     definitions::{Definition, Places},
     query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
     report::Reports,
+    upstream::Errand,
 };
 
 /// What the routes need.
@@ -59,7 +59,7 @@ pub struct QueryApi {
 pub async fn get(
     State(api): State<QueryApi>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -70,7 +70,7 @@ pub async fn get(
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked::new(&request, query, Some(query_string.pairs));
-    api.answer(asked, delivery, deadline, &method, &headers).await
+    api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// Ask a reporting query by a JSON body
@@ -97,7 +97,7 @@ pub async fn get(
 pub async fn post(
     State(api): State<QueryApi>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -109,7 +109,7 @@ pub async fn post(
     let (delivery, (request, query)) = beside_body(&query_string, &headers, offered, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);
-    api.answer(asked, delivery, deadline, &method, &headers).await
+    api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// A question, whichever way it came.
@@ -151,22 +151,22 @@ impl QueryApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
-        Deadline(deadline): Deadline,
+        errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let (mut query, calls) =
-            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, deadline).await?;
+            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, errand).await?;
         if !delivery.format.is_paged() && !asked.is_paged {
             query.page = EVERYTHING;
         }
         let (mut answer, account) = match delivery.explain {
             Some(Explain::Plan) => {
-                let (answer, mut account) = self.reports.explained(&query, delivery.freshness, deadline).await?;
+                let (answer, mut account) = self.reports.explained(&query, delivery.freshness, errand).await?;
                 account.calls_for_names += calls;
                 (answer, Some(account))
             }
-            Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, deadline).await?, None),
+            Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, errand).await?, None),
         };
         answer.provenance.upstream_calls += calls;
         if let Some(definition) = asked.definition {

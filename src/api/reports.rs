@@ -18,7 +18,6 @@ use super::{
     conditional,
     conversations::{self, ConversationsApi},
     format::Format,
-    limits::Deadline,
     now::{self, NowApi},
     params::{Delivery, Offered, QueryString},
     problem::{Problem, ProblemKind},
@@ -29,6 +28,7 @@ use crate::{
     definitions::{Bound, Definition, Kind, Library, Parameter, Shelf, Subject, bind::PAGING},
     query::{Complaint, suggest},
     table::ColumnKind,
+    upstream::Errand,
 };
 
 /// What the routes need.
@@ -79,7 +79,7 @@ pub async fn get(
     State(api): State<ReportsApi>,
     Path(file): Path<String>,
     caller: Caller,
-    deadline: Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -118,7 +118,7 @@ pub async fn get(
                 is_paged,
                 get_form: Some(query_string.pairs),
             };
-            api.query.answer(asked, delivery, deadline, &method, &headers).await
+            api.query.answer(asked, delivery, &errand, &method, &headers).await
         }
         Bound::Conversations { time_zone, question } => {
             caller.require(conversations::scope_of(delivery.format))?;
@@ -130,7 +130,7 @@ pub async fn get(
                 get_form: Some(query_string.pairs),
             };
             api.conversations
-                .answer(asked, delivery, deadline, &method, &headers)
+                .answer(asked, delivery, &errand, &method, &headers)
                 .await
         }
         Bound::Now(query) => {
@@ -142,7 +142,7 @@ pub async fn get(
                 is_paged,
                 get_form: query_string.pairs,
             };
-            api.now.answer(asked, delivery, deadline, &method, &headers).await
+            api.now.answer(asked, delivery, &errand, &method, &headers).await
         }
     }
 }

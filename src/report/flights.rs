@@ -20,6 +20,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 use tokio_util::task::TaskTracker;
 
 use super::ReportError;
+use crate::upstream::Errand;
 
 type Outcome<V> = Result<V, ReportError>;
 pub(super) type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
@@ -32,6 +33,7 @@ pub(super) struct Flights<K, V> {
 
 struct Flight<V> {
     landing: Landing<V>,
+    errand: Errand,
     task: AbortHandle,
 }
 
@@ -58,13 +60,15 @@ where
 
     /// Waits for what `fetch` brings, or for what the flight already under way for `key` brings.
     ///
-    /// `fetch` runs to its end whoever leaves; a panic inside is [`ReportError::Internal`] for those waiting.
-    pub(super) fn join<F>(&self, key: &K, fetch: impl FnOnce() -> F) -> (Landing<V>, Role)
+    /// `fetch` runs to its end whoever leaves, on an errand of its own that everybody joins; a panic inside is
+    /// [`ReportError::Internal`] for those waiting.
+    pub(super) fn join<F>(&self, key: &K, errand: &Errand, fetch: impl FnOnce(Errand) -> F) -> (Landing<V>, Role)
     where
         F: Future<Output = Outcome<V>> + Send + 'static,
     {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = under_way.get(key) {
+            flight.errand.join(errand);
             return (flight.landing.clone(), Role::Follower);
         }
         let (publish, published) = oneshot::channel();
@@ -72,7 +76,8 @@ where
             .map(|outcome| outcome.unwrap_or(Err(ReportError::Internal)))
             .boxed()
             .shared();
-        let fetch = AssertUnwindSafe(fetch()).catch_unwind();
+        let errand = errand.apart();
+        let fetch = AssertUnwindSafe(fetch(errand.clone())).catch_unwind();
         let (table, key_of_task) = (Arc::clone(&self.under_way), key.clone());
         let task = self.tasks.spawn(async move {
             let outcome = fetch.await.unwrap_or_else(|_| {
@@ -92,6 +97,7 @@ where
         });
         let flight = Flight {
             landing: landing.clone(),
+            errand,
             task: task.abort_handle(),
         };
         under_way.insert(key.clone(), flight);
@@ -100,15 +106,16 @@ where
 
     /// Whether one that has not landed yet is of that kind.
     pub(super) fn any(&self, is_meant: impl Fn(&K) -> bool) -> bool {
-        self.under_way(is_meant).is_some()
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        found(&under_way, is_meant).is_some()
     }
 
     /// What one of that kind brings that has not landed yet.
-    pub(super) fn under_way(&self, is_meant: impl Fn(&K) -> bool) -> Option<Landing<V>> {
+    pub(super) fn join_any(&self, errand: &Errand, is_meant: impl Fn(&K) -> bool) -> Option<Landing<V>> {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut flights = under_way.iter();
-        let flight = flights.find(|(key, flight)| flight.landing.peek().is_none() && is_meant(key));
-        flight.map(|(_, flight)| flight.landing.clone())
+        let flight = found(&under_way, is_meant)?;
+        flight.errand.join(errand);
+        Some(flight.landing.clone())
     }
 
     /// Flights under way, lingering failures included.
@@ -126,6 +133,12 @@ where
     }
 }
 
+fn found<K, V: Clone>(under_way: &HashMap<K, Flight<V>>, is_meant: impl Fn(&K) -> bool) -> Option<&Flight<V>> {
+    let mut flights = under_way.iter();
+    let flight = flights.find(|(key, flight)| flight.landing.peek().is_none() && is_meant(key));
+    flight.map(|(_, flight)| flight)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -136,6 +149,11 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
+    use crate::upstream::Class;
+
+    fn errand() -> Errand {
+        Errand::new("caller", Class::Interactive, Instant::now() + Duration::from_secs(30))
+    }
 
     fn counted(
         calls: &Arc<AtomicU32>,
@@ -154,7 +172,7 @@ mod tests {
     async fn a_thousand_callers_share_one_fetch_and_one_of_them_led_it() {
         let (flights, calls) = (Flights::new(), Arc::default());
         let joined: Vec<_> = (0..1000)
-            .map(|_| flights.join(&"key", || counted(&calls, 2, Ok(7))))
+            .map(|_| flights.join(&"key", &errand(), |_| counted(&calls, 2, Ok(7))))
             .collect();
         let leaders = joined.iter().filter(|(_, role)| *role == Role::Leader).count();
         for (landing, _) in joined {
@@ -168,9 +186,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_who_leaves_does_not_stop_the_fetch_for_others() {
         let (flights, calls) = (Flights::new(), Arc::default());
-        let (impatient, _) = flights.join(&"key", || counted(&calls, 5, Ok(7)));
+        let (impatient, _) = flights.join(&"key", &errand(), |_| counted(&calls, 5, Ok(7)));
         assert!(timeout(Duration::from_secs(1), impatient).await.is_err());
-        let (patient, role) = flights.join(&"key", || counted(&calls, 5, Ok(8)));
+        let (patient, role) = flights.join(&"key", &errand(), |_| counted(&calls, 5, Ok(8)));
         assert_eq!((patient.await.unwrap(), role), (7, Role::Follower));
         assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
@@ -178,24 +196,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_answers_for_two_seconds_and_then_one_new_fetch_starts() {
         let (flights, calls) = (Flights::new(), Arc::default());
-        let fail = || counted(&calls, 1, Err(ReportError::Deadline));
-        assert!(flights.join(&"key", fail).0.await.is_err());
+        let fail = |_| counted(&calls, 1, Err(ReportError::Deadline));
+        assert!(flights.join(&"key", &errand(), fail).0.await.is_err());
         let failed_at = Instant::now();
         while failed_at.elapsed() < ReportError::Deadline.lingers() {
-            assert!(flights.join(&"key", fail).0.await.is_err());
+            assert!(flights.join(&"key", &errand(), fail).0.await.is_err());
             assert_eq!(calls.load(Ordering::Relaxed), 1);
             sleep(Duration::from_millis(500)).await;
         }
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(flights.join(&"key", || counted(&calls, 1, Ok(9))).0.await.unwrap(), 9);
+        assert_eq!(
+            flights
+                .join(&"key", &errand(), |_| counted(&calls, 1, Ok(9)))
+                .0
+                .await
+                .unwrap(),
+            9
+        );
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_told_at_once_and_other_keys_are_unaffected() {
         let flights: Flights<&str, u32> = Flights::new();
-        let (broken, _) = flights.join(&"broken", || async { panic!("a defect") });
-        let (sound, _) = flights.join(&"sound", || async { Ok(1) });
+        let (broken, _) = flights.join(&"broken", &errand(), |_| async { panic!("a defect") });
+        let (sound, _) = flights.join(&"sound", &errand(), |_| async { Ok(1) });
         assert!(matches!(broken.await, Err(ReportError::Internal)));
         assert_eq!(sound.await.unwrap(), 1);
     }
@@ -203,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stopping_tells_those_who_wait() {
         let (flights, calls) = (Flights::new(), Arc::default());
-        let (landing, _) = flights.join(&"key", || counted(&calls, 60, Ok(7)));
+        let (landing, _) = flights.join(&"key", &errand(), |_| counted(&calls, 60, Ok(7)));
         flights.stop();
         assert!(matches!(landing.await, Err(ReportError::Internal)));
         assert_eq!(flights.len(), 0);

@@ -35,7 +35,7 @@ use crate::{
         Range, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, Table},
-    upstream::{Client, Conversation, ConversationPage, UpstreamError},
+    upstream::{Class, Client, Conversation, ConversationPage, Errand, UpstreamError},
 };
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
@@ -63,8 +63,8 @@ pub struct ReportSettings {
     pub memory_bytes: u64,
     /// Bytes of one conversation listing that may be gathered before it is refused as too large for paging.
     pub listing_bytes: u64,
-    /// How long one fetch may take, whoever waits for it; no caller's deadline is longer.
-    pub fetch_timeout: Duration,
+    /// How long a fetch may take that nobody waits for.
+    pub refresh_timeout: Duration,
 }
 
 /// What the room is doing and holding.
@@ -184,20 +184,20 @@ impl Reports {
         }))
     }
 
-    /// Answers a query before `deadline`.
-    pub async fn run(&self, query: &Query, freshness: Freshness, deadline: Instant) -> Result<Answer, ReportError> {
-        let (answer, ..) = self.answer(query, freshness, deadline).await?;
+    /// Answers a query before the errand's deadline.
+    pub async fn run(&self, query: &Query, freshness: Freshness, errand: &Errand) -> Result<Answer, ReportError> {
+        let (answer, ..) = self.answer(query, freshness, errand).await?;
         Ok(answer)
     }
 
-    /// Answers a query before `deadline`, and says how the answer came about.
+    /// Answers a query before the errand's deadline, and says how the answer came about.
     pub async fn explained(
         &self,
         query: &Query,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<(Answer, Account), ReportError> {
-        let (answer, figures, calls_for_names) = self.answer(query, freshness, deadline).await?;
+        let (answer, figures, calls_for_names) = self.answer(query, freshness, errand).await?;
         let (way, used) = match &figures.body {
             Body::Held(view) => view.account(&query.aggregate),
             Body::Whole { reason, dated, .. } => {
@@ -219,11 +219,11 @@ impl Reports {
         &self,
         query: &Query,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<(Answer, Figures, u32), ReportError> {
         let (figures, (names, calls_for_names)) = futures_util::try_join!(
-            self.figures(query, freshness, deadline),
-            self.names_by_lookup(lookups_of(&query.columns), freshness, deadline),
+            self.figures(query, freshness, errand),
+            self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
         )?;
         let held = match &figures.body {
             Body::Held(view) => self.0.series.ordered(view, query, &names),
@@ -236,10 +236,7 @@ impl Reports {
         let whole = match figures.body {
             Body::Whole { .. } => figures,
             // What is held by bucket does not make the buckets asked for.
-            Body::Held(_) => {
-                self.whole(&query.aggregate, Whole::OffGrid, freshness, deadline)
-                    .await?
-            }
+            Body::Held(_) => self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?,
         };
         let Body::Whole { rows, .. } = &whole.body else {
             return Err(ReportError::Internal);
@@ -254,10 +251,10 @@ impl Reports {
         query: &AggregateQuery,
         reason: Whole,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Figures, ReportError> {
         tracing::debug!(?reason, "asked whole");
-        let given = self.give(&Key::Aggregates(query.clone()), freshness, deadline).await?;
+        let given = self.give(&Key::Aggregates(query.clone()), freshness, errand).await?;
         let Payload::Slice(rows) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
@@ -292,9 +289,9 @@ impl Reports {
         lookup: Lookup,
         query: &NamesQuery,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Answer, ReportError> {
-        let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
+        let given = self.give(&Key::Names(lookup), freshness, errand).await?;
         let (table, total) = rows::names(query, given.names()?);
         Ok(Answer {
             table,
@@ -309,9 +306,9 @@ impl Reports {
         &self,
         query: &NowQuery,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Answer, ReportError> {
-        self.observe([query], freshness, deadline).await?.answer(query)
+        self.observe([query], freshness, errand).await?.answer(query)
     }
 
     /// Observes the queues of several questions at once.
@@ -319,10 +316,10 @@ impl Reports {
         &self,
         queries: impl IntoIterator<Item = &'q NowQuery>,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Observed, ReportError> {
         let wanted = BTreeSet::from([Lookup::Queues]);
-        let (names, calls_for_names) = self.names_by_lookup(wanted, freshness, deadline).await?;
+        let (names, calls_for_names) = self.names_by_lookup(wanted, freshness, errand).await?;
         let names = names.get(&Lookup::Queues).ok_or(ReportError::Internal)?;
         let mut queues: BTreeSet<Arc<str>> = BTreeSet::new();
         for query in queries {
@@ -331,7 +328,7 @@ impl Reports {
                 None => queues.extend(names.keys().cloned()),
             }
         }
-        let given = self.give(&Key::QueuesNow(queues.clone()), freshness, deadline).await?;
+        let given = self.give(&Key::QueuesNow(queues.clone()), freshness, errand).await?;
         Ok(Observed {
             queues,
             given,
@@ -345,14 +342,14 @@ impl Reports {
         &self,
         lookups: BTreeSet<Lookup>,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<(NamesByLookup, u32), ReportError> {
         let freshness = Freshness {
             max_age: None,
             ..freshness
         };
         let listings = lookups.into_iter().map(async |lookup| {
-            let given = self.give(&Key::Names(lookup), freshness, deadline).await?;
+            let given = self.give(&Key::Names(lookup), freshness, errand).await?;
             Ok::<_, ReportError>(((lookup, Arc::clone(given.names()?)), given.calls()))
         });
         let listings = futures_util::future::try_join_all(listings).await?;
@@ -365,10 +362,10 @@ impl Reports {
         &self,
         query: &ConversationQuery,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Conversations, ReportError> {
         let key = Key::Conversations(query.clone());
-        let given = self.give(&key, freshness, deadline).await?;
+        let given = self.give(&key, freshness, errand).await?;
         let Payload::Listing(listing) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
@@ -382,16 +379,18 @@ impl Reports {
     /// Streams the conversations that started in the range as they come in, one JSON document each.
     ///
     /// An error item is the last: what was streamed until then is not the whole. Nothing is gathered, so the
-    /// range may be as long as the deadline allows; a listing that is held and fresh is streamed from memory. What
-    /// cannot begin by `first_by` fails at once.
+    /// range may be as long as `whole_by` allows; a listing that is held and fresh is streamed from memory. What
+    /// cannot begin by the errand's deadline fails at once.
     pub fn conversation_stream(
         &self,
         query: &ConversationQuery,
         freshness: Freshness,
-        first_by: Instant,
-        deadline: Instant,
+        errand: &Errand,
+        whole_by: Instant,
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
         let (reports, query) = (self.clone(), query.clone());
+        let first = errand.on_terms(Class::Export, errand.deadline());
+        let rest = errand.on_terms(Class::Export, whole_by);
         let documents = async move {
             let key = Key::Conversations(query.clone());
             if let Some(Payload::Listing(listing)) = reports.fresh(&key, freshness).await.as_deref().map(|h| &h.payload)
@@ -400,7 +399,7 @@ impl Reports {
                 return stream::iter(documents.into_iter().map(Ok)).boxed();
             }
             let range = query.range;
-            let pages = reports.0.client.conversations(&query, first_by, deadline);
+            let pages = reports.0.client.conversations(&query, first, rest);
             pages
                 .map_ok(move |page| stream::iter(started_in(range, page.conversations)).map(|c| Ok(c.document)))
                 .map_err(ReportError::from)
@@ -425,18 +424,20 @@ impl Reports {
     }
 
     /// What is held and fresh, else what a fetch brings, else what is held and may stand in for a failure.
-    async fn give(&self, key: &Key, freshness: Freshness, deadline: Instant) -> Result<Given, ReportError> {
+    async fn give(&self, key: &Key, freshness: Freshness, errand: &Errand) -> Result<Given, ReportError> {
         let held = self.0.held.get(key).await;
         let verdict = held.as_ref().map(|held| held.dated.judge(freshness, self.now()));
         if let (Some(held), Some(Verdict::Fresh(fresh_for))) = (&held, verdict) {
             return Ok(Given::new(Arc::clone(held), CacheUse::Hit, fresh_for));
         }
-        let (landing, role) = self.0.flights.join(key, || self.clone().fetch(key.clone()));
+        let fetch = |errand| self.clone().fetch(key.clone(), errand);
         if let (Some(held), Some(Verdict::Aging)) = (&held, verdict) {
             // The fetch goes on by itself.
+            let _ = self.0.flights.join(key, &self.refreshing(errand), fetch);
             return Ok(Given::new(Arc::clone(held), CacheUse::Revalidating, Duration::ZERO));
         }
-        let failure = match timeout_at(deadline, landing).await {
+        let (landing, role) = self.0.flights.join(key, errand, fetch);
+        let failure = match timeout_at(errand.deadline(), landing).await {
             Ok(Ok(fetched)) => {
                 let used = match role {
                     Role::Leader => CacheUse::Miss,
@@ -457,27 +458,31 @@ impl Reports {
         }
     }
 
+    /// The same, where nobody waits for what it brings.
+    fn refreshing(&self, errand: &Errand) -> Errand {
+        errand.on_terms(Class::Refresh, Instant::now() + self.0.settings.refresh_timeout)
+    }
+
     async fn fresh(&self, key: &Key, freshness: Freshness) -> Option<Arc<Held>> {
         let held = self.0.held.get(key).await?;
         matches!(held.dated.judge(freshness, self.now()), Verdict::Fresh(_)).then_some(held)
     }
 
     /// Asks the upstream and holds what it brings. Runs in a flight, for whoever waits and for the cache.
-    async fn fetch(self, key: Key) -> Result<Arc<Held>, ReportError> {
-        let deadline = Instant::now() + self.0.settings.fetch_timeout;
+    async fn fetch(self, key: Key, errand: Errand) -> Result<Arc<Held>, ReportError> {
         let fetched = match &key {
-            Key::Aggregates(query) => self.fetch_aggregates(query, deadline).await,
-            Key::Conversations(query) => self.fetch_listing(query, deadline).await,
-            Key::Names(lookup) => self.fetch_names(*lookup, deadline).await,
-            Key::QueuesNow(queues) => self.fetch_observations(queues, deadline).await,
+            Key::Aggregates(query) => self.fetch_aggregates(query, &errand).await,
+            Key::Conversations(query) => self.fetch_listing(query, &errand).await,
+            Key::Names(lookup) => self.fetch_names(*lookup, &errand).await,
+            Key::QueuesNow(queues) => self.fetch_observations(queues, &errand).await,
         };
         let held = Arc::new(fetched?);
         self.0.held.insert(key, Arc::clone(&held)).await;
         Ok(held)
     }
 
-    async fn fetch_aggregates(&self, query: &AggregateQuery, deadline: Instant) -> Result<Held, ReportError> {
-        let slice = self.0.client.aggregates(query, deadline).await?;
+    async fn fetch_aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Held, ReportError> {
+        let slice = self.0.client.aggregates(query, errand).await?;
         Ok(Held {
             dated: Dated {
                 fetched_at: slice.fetched_at,
@@ -488,8 +493,8 @@ impl Reports {
         })
     }
 
-    async fn fetch_listing(&self, query: &ConversationQuery, deadline: Instant) -> Result<Held, ReportError> {
-        let mut pages = std::pin::pin!(self.0.client.conversations(query, deadline, deadline));
+    async fn fetch_listing(&self, query: &ConversationQuery, errand: &Errand) -> Result<Held, ReportError> {
+        let mut pages = std::pin::pin!(self.0.client.conversations(query, errand.clone(), errand.clone()));
         let mut gathered = Gathered::new(query.range, self.now(), self.0.settings.listing_bytes);
         while let Some(page) = pages.next().await {
             gathered.add(page?)?;
@@ -497,8 +502,8 @@ impl Reports {
         Ok(gathered.into_held())
     }
 
-    async fn fetch_names(&self, lookup: Lookup, deadline: Instant) -> Result<Held, ReportError> {
-        let names = self.0.client.names(lookup, deadline).await?;
+    async fn fetch_names(&self, lookup: Lookup, errand: &Errand) -> Result<Held, ReportError> {
+        let names = self.0.client.names(lookup, errand).await?;
         Ok(Held {
             dated: Dated {
                 fetched_at: names.fetched_at,
@@ -509,8 +514,8 @@ impl Reports {
         })
     }
 
-    async fn fetch_observations(&self, queues: &BTreeSet<Arc<str>>, deadline: Instant) -> Result<Held, ReportError> {
-        let observed = self.0.client.queue_observations(queues, deadline).await?;
+    async fn fetch_observations(&self, queues: &BTreeSet<Arc<str>>, errand: &Errand) -> Result<Held, ReportError> {
+        let observed = self.0.client.queue_observations(queues, errand).await?;
         Ok(Held {
             dated: Dated {
                 fetched_at: observed.fetched_at.unwrap_or_else(|| self.now()),

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Told, UpstreamError, meters};
+use super::{Errand, Told, UpstreamError, meters};
 
 /// The upstream counts by the minute; a second more covers the way there.
 pub(super) const WINDOW: Duration = Duration::from_secs(61);
@@ -64,12 +64,12 @@ impl Budget {
         }
     }
 
-    /// Waits in line for a turn, or tells at once that none comes before `deadline`.
-    pub(super) async fn turn(&self, deadline: Instant) -> Result<Turn<'_>, UpstreamError> {
+    /// Waits in line for a turn, or tells at once that none comes before the errand's deadline.
+    pub(super) async fn turn(&self, errand: &Errand) -> Result<Turn<'_>, UpstreamError> {
         let arrived = Instant::now();
         let waiting = Waiting::join(&self.waiting);
         let mut gate = self.gate.subscribe();
-        self.in_time(waiting.ahead, deadline)?;
+        self.in_time(waiting.ahead, errand.deadline())?;
 
         let mut line = pin!(async {
             let permit = Arc::clone(&self.in_flight).acquire_owned().await;
@@ -80,15 +80,12 @@ impl Budget {
             tokio::select! {
                 biased;
                 place = &mut line => break place,
-                () = sleep_until(deadline) => {
-                    self.in_time(0, deadline)?;
-                    return Err(UpstreamError::Timeout(Told::default()));
-                }
-                _ = gate.changed() => { self.in_time(0, deadline)?; }
+                () = sleep_until(errand.deadline()) => { self.in_time(0, errand.deadline())?; }
+                _ = gate.changed() => { self.in_time(0, errand.deadline())?; }
             }
         };
         loop {
-            let next = self.in_time(0, deadline)?;
+            let next = self.in_time(0, errand.deadline())?;
             if next <= Instant::now() {
                 break;
             }
@@ -204,9 +201,14 @@ mod tests {
     use tokio::{task::JoinSet, time::advance};
 
     use super::*;
+    use crate::upstream::Class;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    fn errand(deadline: Instant) -> Errand {
+        Errand::new("caller", Class::Interactive, deadline)
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,7 +246,7 @@ mod tests {
             let budget = Arc::clone(&budget);
             senders.spawn(async move {
                 tokio::time::sleep(Duration::from_millis(number * 397 % 20_000)).await;
-                let turn = budget.turn(started + seconds(3600)).await.unwrap();
+                let turn = budget.turn(&errand(started + seconds(3600))).await.unwrap();
                 let in_flight = turn.spend();
                 let sent = Instant::now();
                 tokio::time::sleep(Duration::from_millis(number * 31 % 500)).await;
@@ -269,9 +271,9 @@ mod tests {
     async fn whoever_cannot_be_served_in_time_is_told_at_once() {
         let budget = Budget::new(1, 1);
         let deadline = Instant::now() + seconds(60);
-        drop(budget.turn(deadline).await.unwrap().spend());
+        drop(budget.turn(&errand(deadline)).await.unwrap().spend());
         let asked = Instant::now();
-        let Err(UpstreamError::Budget { retry_after, .. }) = budget.turn(deadline).await else {
+        let Err(UpstreamError::Budget { retry_after, .. }) = budget.turn(&errand(deadline)).await else {
             panic!("a second request within the window");
         };
         assert_eq!((retry_after, asked.elapsed()), (WINDOW, Duration::ZERO));
@@ -281,10 +283,10 @@ mod tests {
     async fn a_closing_gate_is_told_to_those_already_waiting() {
         let budget = Arc::new(Budget::new(1, 1));
         let deadline = Instant::now() + seconds(100);
-        drop(budget.turn(deadline).await.unwrap().spend());
+        drop(budget.turn(&errand(deadline)).await.unwrap().spend());
         let waiting = [(); 2].map(|()| {
             let budget = Arc::clone(&budget);
-            tokio::spawn(async move { budget.turn(Instant::now() + seconds(130)).await.map(drop) })
+            tokio::spawn(async move { budget.turn(&errand(Instant::now() + seconds(130))).await.map(drop) })
         });
         tokio::task::yield_now().await;
         budget.close_gate_for(seconds(200));
@@ -299,7 +301,7 @@ mod tests {
         assert_eq!(budget.gate_closed_for(), seconds(200));
         advance(seconds(200)).await;
         let reopened = Instant::now();
-        drop(budget.turn(reopened + seconds(1)).await.unwrap());
+        drop(budget.turn(&errand(reopened + seconds(1))).await.unwrap());
         assert_eq!(reopened.elapsed(), Duration::ZERO, "open for exactly what was asked");
     }
 
@@ -307,9 +309,9 @@ mod tests {
     async fn a_turn_not_spent_costs_nothing() {
         let budget = Budget::new(1, 1);
         let deadline = Instant::now() + seconds(1);
-        drop(budget.turn(deadline).await.unwrap());
+        drop(budget.turn(&errand(deadline)).await.unwrap());
         assert_eq!(budget.left(), 1);
-        drop(budget.turn(deadline).await.unwrap().spend());
+        drop(budget.turn(&errand(deadline)).await.unwrap().spend());
         assert_eq!(budget.left(), 0);
     }
 }

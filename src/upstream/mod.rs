@@ -7,6 +7,7 @@
 mod breaker;
 mod budget;
 pub mod document;
+mod errand;
 pub mod error;
 pub mod meters;
 mod names;
@@ -20,6 +21,7 @@ mod token;
 mod wire;
 
 pub use breaker::BreakerState;
+pub use errand::{Class, Errand};
 pub use error::{Told, UpstreamError};
 pub(crate) use send::ANSWER_BYTES;
 pub use token::TokenState;
@@ -64,12 +66,12 @@ pub struct Client(Arc<Inner>);
 
 impl Client {
     /// Runs one aggregate query.
-    pub async fn aggregates(&self, query: &AggregateQuery, deadline: Instant) -> Result<Slice, UpstreamError> {
+    pub async fn aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Slice, UpstreamError> {
         let call = wire::aggregates(query);
         let query = query.clone();
         let sent = Sent::default();
         let answered = self
-            .start(call, deadline, &sent, move |body| wire::read_aggregates(body, &query))
+            .start(call, errand, &sent, move |body| wire::read_aggregates(body, &query))
             .await?;
         Ok(Slice {
             rows: answered.value,
@@ -84,33 +86,33 @@ impl Client {
     /// Pages come oldest first; what is only found by reading a second time, because rows moved, comes after. A page can
     /// be empty and still tell its cost. An error is the last item. Nothing is asked for before the stream is
     /// polled or after it is dropped; a document keeps the bytes of its whole page alive. Whoever cannot be given the
-    /// first page by `first_by` is told at once; the rest may take until `deadline`.
+    /// first page by the deadline of `first` is told at once; the others are asked for on the errand `rest`.
     pub fn conversations(
         &self,
         query: &ConversationQuery,
-        first_by: Instant,
-        deadline: Instant,
+        first: Errand,
+        rest: Errand,
     ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
-        pages::conversations(self.clone(), query, first_by, deadline)
+        pages::conversations(self.clone(), query, first, rest)
     }
 
     /// Reads a whole listing.
-    pub async fn names(&self, lookup: Lookup, deadline: Instant) -> Result<Names, UpstreamError> {
-        names::read(self, lookup, deadline).await
+    pub async fn names(&self, lookup: Lookup, errand: &Errand) -> Result<Names, UpstreamError> {
+        names::read(self, lookup, errand).await
     }
 
     /// Observes queues as they are now, as many at once as one request may name.
     pub async fn queue_observations(
         &self,
         queues: &BTreeSet<Arc<str>>,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Observations, UpstreamError> {
         let queues: Vec<&str> = queues.iter().map(AsRef::as_ref).collect();
         let asked = queues.chunks(wire::QUEUES_AT_ONCE).map(async |queues| {
             let sent = Sent::default();
             let call = wire::queue_observations(queues);
             let answered = self
-                .start(call, deadline, &sent, |body| wire::read_observations(body))
+                .start(call, errand, &sent, |body| wire::read_observations(body))
                 .await?;
             Ok::<_, UpstreamError>((answered, sent.take()))
         });
@@ -125,21 +127,16 @@ impl Client {
     }
 
     /// Tries what this client may do, at the cost of one small request per endpoint, one after the other.
-    pub async fn check(&self, deadline: Instant) -> Vec<Checked> {
+    pub async fn check(&self, errand: &Errand) -> Vec<Checked> {
         let mut checked = vec![Checked {
             what: "access token",
             permission: "",
             is_needed: true,
-            outcome: self.0.tokens.current(deadline).await.map(drop),
+            outcome: self.0.tokens.current(errand).await.map(drop),
         }];
         for endpoint in Endpoint::ALL {
             let answered = self
-                .start(
-                    wire::probe(endpoint, self.now()),
-                    deadline,
-                    &Sent::default(),
-                    |_| Ok(()),
-                )
+                .start(wire::probe(endpoint, self.now()), errand, &Sent::default(), |_| Ok(()))
                 .await;
             checked.push(Checked {
                 what: endpoint.label(),
@@ -197,12 +194,12 @@ impl Client {
     fn start<T: Send + 'static>(
         &self,
         call: Call,
-        deadline: Instant,
+        errand: &Errand,
         sent: &Sent,
         read: impl Fn(&Bytes) -> Result<T, Nonsense> + Send + Sync + 'static,
     ) -> Asking<T> {
-        let (client, sent) = (self.clone(), sent.clone());
-        let task = async move { client.ask(&call, deadline, &sent, &read).await };
+        let (client, errand, sent) = (self.clone(), errand.clone(), sent.clone());
+        let task = async move { client.ask(&call, &errand, &sent, &read).await };
         Asking(AbortOnDropHandle::new(tokio::spawn(task.in_current_span())))
     }
 
@@ -210,7 +207,7 @@ impl Client {
     async fn ask<T>(
         &self,
         call: &Call,
-        deadline: Instant,
+        errand: &Errand,
         sent: &Sent,
         read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
     ) -> Result<Answered<T>, UpstreamError> {
@@ -219,11 +216,11 @@ impl Client {
         self.0.retry_budget.deposit();
         loop {
             let span = tracing::debug_span!("upstream_attempt", endpoint, ?tries);
-            let failure = match self.attempt(call, deadline, tries, sent, read).instrument(span).await {
+            let failure = match self.attempt(call, errand, tries, sent, read).instrument(span).await {
                 Ok(answered) => return Ok(answered),
                 Err(failure) => failure,
             };
-            let remaining = deadline.saturating_duration_since(Instant::now());
+            let remaining = errand.deadline().saturating_duration_since(Instant::now());
             let verdict = retry::judge(
                 failure.trouble,
                 tries,
@@ -236,7 +233,7 @@ impl Client {
                 Verdict::GiveUp => return Err(failure.error),
                 Verdict::Again => {}
                 Verdict::NewToken(generation) => {
-                    let replaced = self.0.tokens.replace(generation, failure.error, deadline).await;
+                    let replaced = self.0.tokens.replace(generation, failure.error, errand).await;
                     if let Err(refused @ UpstreamError::Credentials(_)) = replaced {
                         return Err(refused);
                     }
@@ -270,23 +267,23 @@ impl Client {
     async fn attempt<T>(
         &self,
         call: &Call,
-        deadline: Instant,
+        errand: &Errand,
         tries: Tries,
         sent: &Sent,
         read: &(impl Fn(&Bytes) -> Result<T, Nonsense> + Sync),
     ) -> Result<Answered<T>, Failure> {
         let inner = &*self.0;
         inner.breaker.check().map_err(Failure::circuit_open)?;
-        inner.tokens.current(deadline).await.map_err(Failure::no_token)?;
-        let turn = inner.budget.turn(deadline).await.map_err(Failure::last)?;
-        let token = inner.tokens.current(deadline).await.map_err(Failure::no_token)?;
+        inner.tokens.current(errand).await.map_err(Failure::no_token)?;
+        let turn = inner.budget.turn(errand).await.map_err(Failure::last)?;
+        let token = inner.tokens.current(errand).await.map_err(Failure::no_token)?;
         let admission = inner.breaker.admit().map_err(Failure::circuit_open)?;
         let in_flight = turn.spend();
 
         sent.add_one();
         let sent_at = self.now();
         let started = Instant::now();
-        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, deadline).await;
+        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, errand).await;
         drop(in_flight);
         let endpoint = call.endpoint.label();
         metrics::histogram!(meters::REQUEST_DURATION, "endpoint" => endpoint).record(started.elapsed());

@@ -5,22 +5,20 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::Instant;
-
-use super::{Answered, Client, Names, Sent, Told, UpstreamError, wire, wire::ListingPage};
+use super::{Answered, Client, Errand, Names, Sent, Told, UpstreamError, wire, wire::ListingPage};
 use crate::query::catalogue::Lookup;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Accepted by nearly all listings.
 const PAGE_SIZE: usize = 100;
 /// Past this, the listing is taken to be without end.
 const MOST_PAGES: usize = 2_000;
 
-pub(super) async fn read(client: &Client, lookup: Lookup, deadline: Instant) -> Result<Names, UpstreamError> {
+pub(super) async fn read(client: &Client, lookup: Lookup, errand: &Errand) -> Result<Names, UpstreamError> {
     let sent = Sent::default();
     let page = |number| {
         let call = wire::listing(lookup, PAGE_SIZE, number);
-        client.start(call, deadline, &sent, |body| wire::read_listing(body))
+        client.start(call, errand, &sent, |body| wire::read_listing(body))
     };
 
     let first = page(1).await?;

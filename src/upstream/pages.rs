@@ -21,10 +21,10 @@ use std::{
 
 use futures_util::{Stream, future::try_join_all, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
 
 use super::{
-    Answered, Asking, Client, Conversation, ConversationPage, Sent, Told, UpstreamError, wire, wire::DetailsPage,
+    Answered, Asking, Client, Conversation, ConversationPage, Errand, Sent, Told, UpstreamError, wire,
+    wire::DetailsPage,
 };
 use crate::query::{ConversationQuery, Filter, Range};
 
@@ -45,17 +45,17 @@ const DAY_SECONDS: i64 = 24 * 3600;
 pub(super) fn conversations(
     client: Client,
     query: &ConversationQuery,
-    first_by: Instant,
-    deadline: Instant,
+    first: Errand,
+    rest: Errand,
 ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
     let pager = Pager {
         source: Source {
             client,
             filter: Arc::new(query.filter.clone()),
-            deadline: first_by,
+            errand: first,
             sent: Sent::default(),
         },
-        deadline,
+        rest,
         expected: 0,
         windows: windows(query.range),
         seen: HashSet::new(),
@@ -69,8 +69,8 @@ pub(super) fn conversations(
 /// Where the reading of a range stands.
 struct Pager {
     source: Source,
-    /// For what comes after the first page; that one is asked for by the source's deadline.
-    deadline: Instant,
+    /// For what comes after the first page; that one is asked for on the source's errand.
+    rest: Errand,
     /// About how many conversations the windows opened so far hold.
     expected: usize,
     /// Still to be read, in order.
@@ -108,7 +108,7 @@ impl Pager {
     /// The first page of a window, unless the window must be cut.
     async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
         let first = self.source.page(window, 1).await?;
-        self.source.deadline = self.deadline;
+        self.source.errand = self.rest.clone();
         let estimate = pages_estimated(first.value.total_hits.unwrap_or(0));
         match halves(window) {
             // One page past the estimate must be within reach.
@@ -387,14 +387,14 @@ impl Pages {
 struct Source {
     client: Client,
     filter: Arc<Filter>,
-    deadline: Instant,
+    errand: Errand,
     sent: Sent,
 }
 
 impl Source {
     fn page(&self, window: Range, number: usize) -> Asking<DetailsPage> {
         let call = wire::details(window, &self.filter, PAGE_SIZE, number);
-        self.client.start(call, self.deadline, &self.sent, wire::read_details)
+        self.client.start(call, &self.errand, &self.sent, wire::read_details)
     }
 
     fn is_moving(&self, window: Range) -> bool {

@@ -9,7 +9,9 @@ use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
+
+use super::Errand;
 
 /// The most bytes of one answer. A page of a hundred conversations is about one or two million bytes.
 pub(crate) const ANSWER_BYTES: usize = 64 << 20;
@@ -23,17 +25,16 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 static CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
 
-/// Sends a request and reads the whole reply before `deadline` and within the attempt timeout.
+/// Sends a request and reads the whole reply before the errand's deadline and within the attempt timeout.
 pub(super) async fn send(
     request: reqwest::RequestBuilder,
     attempt_timeout: Duration,
-    deadline: Instant,
+    errand: &Errand,
 ) -> Result<Reply, Lost> {
-    let attempt_ends = Instant::now() + attempt_timeout;
-    match timeout_at(attempt_ends.min(deadline), exchange(request)).await {
-        Ok(outcome) => outcome,
-        Err(_) if deadline <= attempt_ends => Err(Lost::from(LostWhy::OutOfTime)),
-        Err(_) => Err(Lost::from(LostWhy::TooSlow)),
+    match errand.in_time(timeout(attempt_timeout, exchange(request))).await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => Err(Lost::from(LostWhy::TooSlow)),
+        None => Err(Lost::from(LostWhy::OutOfTime)),
     }
 }
 

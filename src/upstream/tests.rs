@@ -205,11 +205,15 @@ fn aggregate_query() -> AggregateQuery {
 }
 
 async fn ask(client: &Client, seconds: u64) -> Result<Slice, UpstreamError> {
-    client.aggregates(&aggregate_query(), within(seconds)).await
+    client.aggregates(&aggregate_query(), &within(seconds)).await
 }
 
-fn within(seconds: u64) -> Instant {
-    Instant::now() + Duration::from_secs(seconds)
+fn within(seconds: u64) -> Errand {
+    Errand::new(
+        "caller",
+        Class::Interactive,
+        Instant::now() + Duration::from_secs(seconds),
+    )
 }
 
 fn empty() -> Answer {
@@ -634,8 +638,9 @@ async fn statuses_are_retried_as_the_policy_says_and_explained() {
 async fn nothing_is_sent_after_the_deadline() {
     let stub = Stub::granting(|_| answer(503, "").after(ms(1_300))).await;
     let client = stub.client();
-    let deadline = within(3);
-    let error = client.aggregates(&aggregate_query(), deadline).await.unwrap_err();
+    let errand = within(3);
+    let deadline = errand.deadline();
+    let error = client.aggregates(&aggregate_query(), &errand).await.unwrap_err();
     assert!(
         matches!(error, UpstreamError::Timeout(_) | UpstreamError::Unavailable { .. }),
         "{error:?}"
@@ -646,7 +651,7 @@ async fn nothing_is_sent_after_the_deadline() {
     assert_eq!(stub.calls(), calls);
     assert!(stub.api.lock().unwrap().iter().all(|call| *call < deadline));
     assert!(matches!(
-        client.aggregates(&aggregate_query(), Instant::now()).await,
+        client.aggregates(&aggregate_query(), &within(0)).await,
         Err(UpstreamError::Timeout(_))
     ));
 }
@@ -790,8 +795,8 @@ async fn a_stalled_reader_holds_up_nobody() {
         ..stub.settings()
     });
     ask(&client, 30).await.unwrap();
-    let (query, deadline) = (aggregate_query(), within(600));
-    let stalled = client.aggregates(&query, deadline);
+    let (query, errand) = (aggregate_query(), within(600));
+    let stalled = client.aggregates(&query, &errand);
     pin_mut!(stalled);
     // First in line, and then never polled again.
     assert!(tokio::time::timeout(ms(10), &mut stalled).await.is_err());
@@ -1155,10 +1160,11 @@ async fn no_page_is_asked_for_after_the_deadline() {
     let listing = Listing::of(10_000);
     let served = Arc::clone(&listing);
     let stub = Stub::granting(move |asked| served.answer(asked).after(ms(400))).await;
-    let deadline = within(3);
+    let errand = within(3);
+    let deadline = errand.deadline();
     let items: Vec<_> = stub
         .client()
-        .conversations(&conversation_query(SETTLED), deadline, deadline)
+        .conversations(&conversation_query(SETTLED), errand.clone(), errand)
         .collect()
         .await;
     assert!(matches!(items.last(), Some(Err(UpstreamError::Timeout(_)))));
@@ -1190,7 +1196,7 @@ async fn a_listing_is_read_to_its_end_by_number() {
         ok(&body)
     })
     .await;
-    let names = stub.client().names(Lookup::Queues, within(30)).await.unwrap();
+    let names = stub.client().names(Lookup::Queues, &within(30)).await.unwrap();
     assert_eq!((names.by_id.len(), names.upstream_calls, stub.calls()), (403, 5, 5));
     assert_eq!(names.by_id["5-2"].as_ref(), "Queue 5-2");
 }
@@ -1209,7 +1215,7 @@ async fn check_tells_what_this_client_may_do() {
         }
     })
     .await;
-    let checked = stub.client().check(within(30)).await;
+    let checked = stub.client().check(&within(30)).await;
     assert_eq!((checked.len(), stub.calls()), (15, 14));
     let failed: Vec<_> = checked.iter().filter(|checked| checked.outcome.is_err()).collect();
     let [queues] = &failed[..] else { panic!("{failed:?}") };

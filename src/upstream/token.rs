@@ -18,12 +18,9 @@ use std::{
 use http::{HeaderValue, StatusCode};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::watch, time::Instant};
 
-use super::{Credentials, Jitter, Told, UpstreamError, meters, retry, send, send::Lost, wire};
+use super::{Class, Credentials, Errand, Jitter, Told, UpstreamError, meters, retry, send, send::Lost, wire};
 use crate::clock::Clock;
 
 /// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves.
@@ -130,7 +127,7 @@ impl Tokens {
     }
 
     /// A token that is good as far as we know.
-    pub(super) async fn current(&self, deadline: Instant) -> Result<Arc<Token>, UpstreamError> {
+    pub(super) async fn current(&self, errand: &Errand) -> Result<Arc<Token>, UpstreamError> {
         loop {
             let held = self.0.held.get(&()).await;
             let flight = {
@@ -147,7 +144,7 @@ impl Tokens {
                     Step::LookAgain => continue,
                 }
             };
-            return landed(flight, deadline).await;
+            return landed(flight, errand).await;
         }
     }
 
@@ -157,7 +154,7 @@ impl Tokens {
         &self,
         generation: u64,
         error: UpstreamError,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<(), UpstreamError> {
         let flight = {
             let mut state = self.0.lock();
@@ -181,7 +178,7 @@ impl Tokens {
                 }
             }
         };
-        landed(flight, deadline).await.map(drop)
+        landed(flight, errand).await.map(drop)
     }
 
     pub(super) fn state(&self) -> TokenState {
@@ -212,14 +209,14 @@ impl Tokens {
     }
 }
 
-async fn landed(mut flight: Flight, deadline: Instant) -> Result<Arc<Token>, UpstreamError> {
-    match timeout_at(deadline, flight.wait_for(Option::is_some)).await {
-        Ok(Ok(outcome)) => outcome.clone().expect("waited for the outcome"),
-        Ok(Err(_)) => Err(unavailable(
+async fn landed(mut flight: Flight, errand: &Errand) -> Result<Arc<Token>, UpstreamError> {
+    match errand.in_time(flight.wait_for(Option::is_some)).await {
+        Some(Ok(outcome)) => outcome.clone().expect("waited for the outcome"),
+        Some(Err(_)) => Err(unavailable(
             "asking for an access token failed inside this service",
             Told::default(),
         )),
-        Err(_) => Err(UpstreamError::Timeout(Told::default())),
+        None => Err(UpstreamError::Timeout(Told::default())),
     }
 }
 
@@ -280,8 +277,9 @@ impl Minter {
             .post(&self.url)
             .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
             .form(&wire::TOKEN_FORM);
-        let far = Instant::now() + 2 * self.attempt_timeout;
-        let outcome = match send::send(request, self.attempt_timeout, far).await {
+        // For everybody: no caller's deadline ends it.
+        let errand = Errand::of_the_service(Class::Interactive, Instant::now() + 2 * self.attempt_timeout);
+        let outcome = match send::send(request, self.attempt_timeout, &errand).await {
             Ok(reply) => self.read(&reply),
             Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
         };

@@ -31,6 +31,7 @@ use crate::{
     query::NowQuery,
     report::{Answer, Freshness, Observed, OnError, ReportError, Reports},
     telemetry,
+    upstream::{Class, Errand},
 };
 
 /// The most different questions watched at once: each costs the encoding of an event a tick.
@@ -176,10 +177,10 @@ async fn poll(hub: Arc<Hub>) {
             on_error: OnError::Fail,
         };
         // Past this somebody has to be told; the request goes on, and the next tick waits for the same.
-        let deadline = Instant::now() + 2 * hub.tick;
+        let errand = Errand::of_the_service(Class::Interactive, Instant::now() + 2 * hub.tick);
         let outcome = tokio::select! {
             () = hub.stopping.cancelled() => return,
-            outcome = hub.reports.observe(queries, freshness, deadline) => outcome,
+            outcome = hub.reports.observe(queries, freshness, &errand) => outcome,
         };
         hub.publish(&watched, outcome).await;
     }

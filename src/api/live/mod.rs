@@ -12,10 +12,8 @@ use futures_util::stream;
 
 pub use feed::Feed;
 
-use super::{
-    auth::Caller, limits::Deadline, lookups, now::NowApi, params::QueryString, problem::Problem, rows::EVERYTHING, sse,
-};
-use crate::{config::Scope, definitions::Places, query::NowRequest, report::Freshness};
+use super::{auth::Caller, lookups, now::NowApi, params::QueryString, problem::Problem, rows::EVERYTHING, sse};
+use crate::{config::Scope, definitions::Places, query::NowRequest, report::Freshness, upstream::Errand};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -49,7 +47,7 @@ pub struct LiveApi {
 pub async fn queues(
     State(api): State<LiveApi>,
     caller: Caller,
-    Deadline(deadline): Deadline,
+    errand: Errand,
     method: Method,
     headers: HeaderMap,
     query_string: QueryString,
@@ -60,7 +58,7 @@ pub async fn queues(
     let (is_paged, question) = question.map_err(Problem::invalid)?;
     let places = Places::default();
     let (mut query, _calls) =
-        lookups::resolve(&api.now.reports, question, &places, Freshness::default(), deadline).await?;
+        lookups::resolve(&api.now.reports, question, &places, Freshness::default(), &errand).await?;
     if !is_paged {
         query.page = EVERYTHING;
     }

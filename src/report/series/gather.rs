@@ -23,7 +23,7 @@ use crate::{
         ReportError, Reports,
         flights::{Landing, Role},
     },
-    upstream::UpstreamError,
+    upstream::{Errand, UpstreamError},
 };
 
 /// How long those who come together are waited for.
@@ -45,10 +45,12 @@ struct Class {
 }
 
 struct Batch {
-    members: Arc<Mutex<Vec<AggregateQuery>>>,
+    members: Members,
     outcomes: Shared<BoxFuture<'static, Arc<Outcomes>>>,
 }
 
+/// Who waits, each on an errand of its own.
+type Members = Arc<Mutex<Vec<(AggregateQuery, Errand)>>>;
 type Outcomes = HashMap<AggregateQuery, Result<Arc<Landed>, ReportError>>;
 
 impl Class {
@@ -76,7 +78,12 @@ pub(super) fn covers(other: &AggregateQuery, fetch: &AggregateQuery) -> bool {
 
 impl Reports {
     /// Joins what is under way, or starts it: what will land, who started it, and whether it is what was asked for.
-    pub(super) fn join(&self, fetch: &AggregateQuery, alone: bool) -> (Landing<Arc<Landed>>, Role, bool) {
+    pub(super) fn join(
+        &self,
+        fetch: &AggregateQuery,
+        alone: bool,
+        errand: &Errand,
+    ) -> (Landing<Arc<Landed>>, Role, bool) {
         let flights = &self.0.series.flights;
         let brings_some = |other: &AggregateQuery| {
             is_same_series(other, fetch)
@@ -85,18 +92,18 @@ impl Reports {
         };
         if !alone
             && !flights.any(|other| other == fetch)
-            && let Some(landing) = flights.under_way(brings_some)
+            && let Some(landing) = flights.join_any(errand, brings_some)
         {
             return (landing, Role::Follower, false);
         }
         let class = Class::of(fetch);
         let has_company = !alone && flights.any(|other| other != fetch && Class::of(other) == class);
-        let (landing, role) = flights.join(fetch, || {
+        let (landing, role) = flights.join(fetch, errand, |errand| {
             let (reports, fetch) = (self.clone(), fetch.clone());
             if has_company {
-                reports.gather(class, fetch).boxed()
+                reports.gather(class, fetch, errand).boxed()
             } else {
-                reports.fetch_series(fetch).boxed()
+                reports.fetch_series(fetch, errand).boxed()
             }
         });
         (landing, role, true)
@@ -107,17 +114,18 @@ impl Reports {
         self,
         class: Class,
         fetch: AggregateQuery,
+        errand: Errand,
     ) -> impl Future<Output = Result<Arc<Landed>, ReportError>> + Send + 'static {
         let outcomes = {
             let gathering = &self.0.series.gathering;
             let mut batches = gathering.0.lock().unwrap_or_else(PoisonError::into_inner);
             let batch = batches.entry(class.clone()).or_insert_with(|| {
-                let members: Arc<Mutex<Vec<AggregateQuery>>> = Arc::default();
+                let members = Members::default();
                 let outcomes = self.clone().leave(class, Arc::clone(&members)).boxed().shared();
                 Batch { members, outcomes }
             });
             let mut members = batch.members.lock().unwrap_or_else(PoisonError::into_inner);
-            members.push(fetch.clone());
+            members.push((fetch.clone(), errand));
             batch.outcomes.clone()
         };
         async move {
@@ -126,26 +134,41 @@ impl Reports {
         }
     }
 
-    async fn leave(self, class: Class, members: Arc<Mutex<Vec<AggregateQuery>>>) -> Arc<Outcomes> {
+    async fn leave(self, class: Class, members: Members) -> Arc<Outcomes> {
         tokio::time::sleep(MOMENT).await;
         {
             let mut batches = self.0.series.gathering.0.lock().unwrap_or_else(PoisonError::into_inner);
             batches.remove(&class);
         }
         let members = std::mem::take(&mut *members.lock().unwrap_or_else(PoisonError::into_inner));
-        let asked = fuse(members)
-            .into_iter()
-            .map(|(fetch, members)| self.clone().settle(fetch, members));
+        let (questions, errands): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let errands: HashMap<_, _> = questions.iter().cloned().zip(errands).collect();
+        let asked = fuse(questions).into_iter().map(|(fetch, members)| {
+            let members = members.into_iter().filter_map(|member| {
+                let errand = errands.get(&member)?.clone();
+                Some((member, errand))
+            });
+            self.clone().settle(fetch, members.collect())
+        });
         Arc::new(join_all(asked).await.into_iter().flatten().collect())
     }
 
-    /// Asks once for several.
+    /// Asks once for several, on the account of the first.
     async fn settle(
         self,
         fetch: AggregateQuery,
-        members: Vec<AggregateQuery>,
+        members: Vec<(AggregateQuery, Errand)>,
     ) -> Vec<(AggregateQuery, Result<Arc<Landed>, ReportError>)> {
-        let landed = self.clone().fetch_for(fetch, &members).await;
+        let (members, errands): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let landed = match errands.first().map(Errand::apart) {
+            Some(joint) => {
+                for errand in &errands {
+                    errand.goes_along_with(&joint);
+                }
+                self.clone().fetch_for(fetch, &members, &joint).await
+            }
+            None => return Vec::new(),
+        };
         let is_refused = matches!(landed, Err(ReportError::Upstream(UpstreamError::Rejected { .. })));
         let landed = match landed {
             // Perhaps only together.
@@ -158,16 +181,20 @@ impl Reports {
             }
             Ok(landed) => landed,
         };
-        let outcomes = members.into_iter().zip(landed).map(|(member, landed)| {
-            let reports = self.clone();
-            async move {
-                let outcome = match landed {
-                    Some(landed) => Ok(Arc::new(landed)),
-                    None => reports.fetch_series(member.clone()).await,
-                };
-                (member, outcome)
-            }
-        });
+        let outcomes = members
+            .into_iter()
+            .zip(errands)
+            .zip(landed)
+            .map(|((member, errand), landed)| {
+                let reports = self.clone();
+                async move {
+                    let outcome = match landed {
+                        Some(landed) => Ok(Arc::new(landed)),
+                        None => reports.fetch_series(member.clone(), errand).await,
+                    };
+                    (member, outcome)
+                }
+            });
         join_all(outcomes).await
     }
 }

@@ -25,7 +25,7 @@ use std::{
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use moka::{ops::compute::Op, sync::Cache};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use self::{
     chunk::{Chunk, Fetched},
@@ -43,6 +43,7 @@ use super::{
 use crate::{
     query::{AggregateQuery, Column, Fill, Metric, NamesByLookup, OrderBy, Query, Range},
     table::{CacheUse, Cell, Provenance, Slice, SliceRow, Table},
+    upstream::Errand,
 };
 
 /// How often a question is planned anew when what it waited for was not what it needed.
@@ -344,7 +345,7 @@ impl Reports {
         &self,
         query: &Query,
         freshness: Freshness,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<Figures, ReportError> {
         let (series, came) = (&self.0.series, self.now());
         let aggregate = &query.aggregate;
@@ -358,7 +359,7 @@ impl Reports {
                 whole: !can_add,
             };
             let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
-                Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, deadline).await,
+                Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, errand).await,
                 Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, None) {
                     Ok(figures) => return Ok(figures),
                     Err(_) => break,
@@ -372,13 +373,13 @@ impl Reports {
                 });
             }
             if missing.may_come_later {
-                self.start(&view, &missing, &mut journey);
+                self.start(&view, &missing, &mut journey, errand);
                 match view.answer(aggregate, wish, &mut journey, Some(CacheUse::Revalidating)) {
                     Ok(figures) => return Ok(figures),
                     Err(_) => break,
                 }
             }
-            if let Err(failure) = self.ask(&view, &missing, &mut journey, deadline).await {
+            if let Err(failure) = self.ask(&view, &missing, &mut journey, errand).await {
                 // Some of it may have come, and others may have brought more.
                 let parts = series.parts(&view.entry, view.range, &journey.landed);
                 let view = View { parts, ..view };
@@ -392,15 +393,16 @@ impl Reports {
                 });
             }
         }
-        self.whole(aggregate, Whole::Displaced, freshness, deadline).await
+        self.whole(aggregate, Whole::Displaced, freshness, errand).await
     }
 
     /// Asks for everything that is missing, and waits for none of it.
-    fn start(&self, view: &View, missing: &Missing, journey: &mut Journey) {
+    fn start(&self, view: &View, missing: &Missing, journey: &mut Journey, errand: &Errand) {
+        let errand = self.refreshing(errand);
         for range in &missing.calls {
             let fetch = view.entry.series.query(*range, missing.metrics.clone());
             // It goes on by itself.
-            let _ = self.join(&fetch, journey.alone);
+            let _ = self.join(&fetch, journey.alone, &errand);
             journey.asked.push(Asked {
                 range: *range,
                 metrics: fetch.metrics,
@@ -416,15 +418,15 @@ impl Reports {
         view: &View,
         missing: &Missing,
         journey: &mut Journey,
-        deadline: Instant,
+        errand: &Errand,
     ) -> Result<(), ReportError> {
         let asked = missing.calls.iter().map(|range| {
             let fetch = view.entry.series.query(*range, missing.metrics.clone());
-            self.join(&fetch, journey.alone)
+            self.join(&fetch, journey.alone, errand)
         });
         let asked: Vec<_> = asked.collect();
         let landings = asked.iter().map(|(landing, ..)| landing.clone());
-        let Ok(landed) = timeout_at(deadline, join_all(landings)).await else {
+        let Ok(landed) = timeout_at(errand.deadline(), join_all(landings)).await else {
             return Err(ReportError::Deadline);
         };
         let mut failure = None;
@@ -458,9 +460,8 @@ impl Reports {
     }
 
     /// Asks for one range of a series and holds what comes, in the task of a flight.
-    async fn fetch_series(self, fetch: AggregateQuery) -> Result<Arc<Landed>, ReportError> {
-        let deadline = Instant::now() + self.0.settings.fetch_timeout;
-        let slice = self.0.client.aggregates(&fetch, deadline).await?;
+    async fn fetch_series(self, fetch: AggregateQuery, errand: Errand) -> Result<Arc<Landed>, ReportError> {
+        let slice = self.0.client.aggregates(&fetch, &errand).await?;
         let landed = self.0.series.land(&fetch, &slice, false).ok_or(ReportError::Internal)?;
         Ok(Arc::new(landed))
     }
@@ -470,9 +471,9 @@ impl Reports {
         self,
         fetch: AggregateQuery,
         members: &[AggregateQuery],
+        errand: &Errand,
     ) -> Result<Vec<Option<Landed>>, ReportError> {
-        let deadline = Instant::now() + self.0.settings.fetch_timeout;
-        let slice = self.0.client.aggregates(&fetch, deadline).await?;
+        let slice = self.0.client.aggregates(&fetch, errand).await?;
         Ok(self.0.series.land_for(&fetch, &slice, members))
     }
 }
