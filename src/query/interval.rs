@@ -179,6 +179,14 @@ impl Granularity {
         Range::new(start, self.edge_after(instant, zone)?)
     }
 
+    /// The buckets a range touches, as one range; `None` at the ends of the calendar.
+    pub fn around(self, range: Range, zone: &Zone) -> Option<Range> {
+        let first = self.bucket_at(range.start, zone)?;
+        let last = self.bucket_at(range.end, zone)?;
+        let end = if last.start == range.end { range.end } else { last.end };
+        Range::new(first.start, end)
+    }
+
     /// The first bucket edge after an instant; `None` at the end of the calendar.
     fn edge_after(self, instant: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let date = zone.date_at(instant);

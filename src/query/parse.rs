@@ -31,8 +31,13 @@ impl Query {
 
         let source = check.source(request.source.as_deref());
         let time_zone = check.time_zone(request.time_zone.as_deref());
-        let range = check.range(&request.date_from, request.date_to.as_deref(), now, &time_zone, limits);
+        let written = check.range(&request.date_from, request.date_to.as_deref(), now, &time_zone, limits);
         let granularity = request.interval.as_deref().and_then(|text| check.granularity(text));
+        let is_expanded = check.expands(request.align.as_deref());
+        let range = match (written, granularity) {
+            (Some(range), Some(granularity)) if is_expanded => granularity.around(range, &time_zone).or(written),
+            _ => written,
+        };
         if let (Some(range), Some(granularity)) = (range, granularity) {
             check.bucket_count(range, granularity, &time_zone, limits);
         }
@@ -691,6 +696,22 @@ impl Check {
         }
     }
 
+    /// Whether the range is to begin and end with the buckets it touches.
+    fn expands(&mut self, name: Option<&str>) -> bool {
+        match name {
+            None | Some("exact") => false,
+            Some("expand") => true,
+            Some(other) => {
+                self.advise(
+                    "/align",
+                    "align is exact or expand",
+                    suggest::nearest(other, ["exact", "expand"]),
+                );
+                false
+            }
+        }
+    }
+
     fn unknown_dimension(
         &mut self,
         pointer: String,
@@ -826,6 +847,64 @@ mod tests {
     }
 
     #[test]
+    fn an_expanded_range_begins_and_ends_with_the_buckets_it_touches() {
+        for (align, interval, from, to, expected) in [
+            (
+                "expand",
+                Some("PT1H"),
+                "2026-02-28T10:07:33.123Z",
+                "2026-02-28T12:00:00.001Z",
+                "2026-02-28T10:00:00Z/2026-02-28T13:00:00Z",
+            ),
+            (
+                "expand",
+                Some("PT1H"),
+                "2026-02-28T10:00:00Z",
+                "2026-02-28T12:00:00Z",
+                "2026-02-28T10:00:00Z/2026-02-28T12:00:00Z",
+            ),
+            (
+                "expand",
+                Some("P1D"),
+                "2026-02-28T10:00:00Z",
+                "2026-02-28T12:00:00Z",
+                "2026-02-27T23:00:00Z/2026-02-28T23:00:00Z",
+            ),
+            // A day of 23 hours.
+            (
+                "expand",
+                Some("P1D"),
+                "2026-03-29T10:00:00Z",
+                "2026-03-29T10:00:01Z",
+                "2026-03-28T23:00:00Z/2026-03-29T22:00:00Z",
+            ),
+            (
+                "exact",
+                Some("PT1H"),
+                "2026-02-28T10:07:33.123Z",
+                "2026-02-28T12:00:00.001Z",
+                "2026-02-28T10:07:33.123Z/2026-02-28T12:00:00.001Z",
+            ),
+            (
+                "expand",
+                None,
+                "2026-02-28T10:07:33.123Z",
+                "2026-02-28T12:00:00.001Z",
+                "2026-02-28T10:07:33.123Z/2026-02-28T12:00:00.001Z",
+            ),
+        ] {
+            let body = json!({"dateFrom": from, "dateTo": to, "interval": interval, "align": align, "timeZone": "Europe/Berlin"});
+            let (start, end) = expected.split_once('/').unwrap();
+            let range = parse(&body).unwrap().aggregate.range;
+            assert_eq!(
+                (range.start, range.end),
+                (start.parse().unwrap(), end.parse().unwrap()),
+                "{align} {interval:?} {from}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_left_out_is_filled_in() {
         for (body, expected_columns, expected_groups) in [
             (json!({}), vec!["conversation.count"], vec![]),
@@ -924,6 +1003,7 @@ mod tests {
             ),
             (json!({"source": "conversation"}), "/source", Some("conversations")),
             (json!({"fill": "zeros"}), "/fill", Some("zero")),
+            (json!({"align": "expanded"}), "/align", Some("expand")),
             (json!({"limit": 0}), "/limit", Some("1")),
             (json!({"limit": 250_001}), "/limit", Some("250000")),
             (json!({"page": 0}), "/page", None),
@@ -1249,7 +1329,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(
-            texts in proptest::collection::vec(".{0,40}|(now|last|P|PT|-)[-+/0-9smhdwMyTDHW.é ]{0,12}|[a-z.]{0,12}", 12),
+            texts in proptest::collection::vec(".{0,40}|(now|last|P|PT|-)[-+/0-9smhdwMyTDHW.é ]{0,12}|[a-z.]{0,12}", 13),
             numbers in any::<(u32, u32, u32)>(),
         ) {
             let text = |index: usize| texts[index].clone();
@@ -1267,6 +1347,7 @@ mod tests {
                 page_size: Some(numbers.1),
                 source: Some(text(10)),
                 fill: Some(text(11)),
+                align: Some(text(12)),
             };
             let _ = Query::parse(&request, NOW.parse().unwrap(), &Limits::default());
         }

@@ -78,6 +78,12 @@ pub struct QueryRequest {
     #[schema(max_length = 64, examples("zero"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fill: Option<String>,
+    /// Where the range begins and ends: `exact` (the default) as written; `expand` with the buckets it touches, so that a
+    /// dashboard whose range moves by the second asks about buckets that are held. Without `interval` there are none to
+    /// heed.
+    #[schema(max_length = 64, examples("expand"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub align: Option<String>,
 }
 
 /// A dimension and the values of it that count.
@@ -132,6 +138,7 @@ const FIELDS: &Fields = &[
     ("pageSize", Kind::Number),
     ("source", Kind::Text),
     ("fill", Kind::Text),
+    ("align", Kind::Text),
 ];
 
 impl QueryRequest {
@@ -161,6 +168,7 @@ impl QueryRequest {
             page_size: reader.number("pageSize"),
             source: reader.text("source"),
             fill: reader.text("fill"),
+            align: reader.text("align"),
         }
     }
 }
@@ -835,6 +843,7 @@ mod tests {
             ),
             ("source", vec![json!(null), json!("conversations"), json!(1)]),
             ("fill", vec![json!(null), json!("zero"), json!([])]),
+            ("align", vec![json!(null), json!("expand"), json!(1)]),
             ("unknown", vec![json!(null)]),
         ];
         let bodies = cases.into_iter().flat_map(|(name, values)| {

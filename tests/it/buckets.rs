@@ -125,6 +125,36 @@ async fn a_moving_range_costs_one_request_whenever_its_tail_is_due() {
     assert_eq!(queries(&service), 6);
 }
 
+/// Dashboards fill in the range they show to the millisecond, and it moves with every refresh.
+#[tokio::test(start_paused = true)]
+async fn a_dashboards_own_range_is_held_when_it_is_expanded() {
+    let service = Service::start().await;
+    let refresh = async || {
+        let now = service.clock.now();
+        let (from, to) = (now.as_millisecond() - 7 * 24 * 3_600_000, now.as_millisecond());
+        let range = format!("dateFrom={from}&dateTo={to}&interval=PT1H&align=expand");
+        ask(
+            &service,
+            &format!("{range}&groupBy=routing.queue.id&select=conversation.offered"),
+        )
+        .await
+    };
+    let first = refresh().await.json();
+    assert!(first["total"].as_u64().unwrap() > 100, "{first}");
+    for _ in 0..60 {
+        service.pass(30).await;
+        refresh().await;
+    }
+    let asked = service.simulator.journal().entries();
+    let asked = asked.iter().filter(|entry| entry.path == AGGREGATES);
+    let from: Vec<&str> = asked.map(|entry| entry.body["interval"].as_str().unwrap()).collect();
+    assert!(from.len() <= 61, "at most one a refresh: {}", from.len());
+    assert!(
+        from[1..].iter().all(|interval| *interval >= "2023-11-29"),
+        "only what had not settled: {from:?}"
+    );
+}
+
 /// A gap before and one behind are asked for at once: requests are what is scarce.
 #[tokio::test(start_paused = true)]
 async fn gaps_are_covered_by_one_request() {

@@ -79,7 +79,7 @@ async fn unknown_names_are_all_named_with_what_was_meant() {
     {
       "errors": [
         {
-          "detail": "this field is unknown; there are dateFrom, dateTo, interval, timeZone, groupBy, select, filter, orderBy, limit, page, pageSize, source, fill",
+          "detail": "this field is unknown; there are dateFrom, dateTo, interval, timeZone, groupBy, select, filter, orderBy, limit, page, pageSize, source, fill, align",
           "pointer": "/pageSizes",
           "suggestion": "pageSize"
         },
