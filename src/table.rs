@@ -1,7 +1,7 @@
 //! The answer: what the upstream said ([`Slice`]) and what the caller reads ([`Table`]), each with how fresh
 //! and how complete it is.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::Offset};
 
@@ -156,8 +156,8 @@ pub enum CacheUse {
     Miss,
     /// Not held: fetched once for several callers.
     Collapsed,
-    /// Held and just past its freshness, and being fetched again.
-    Revalidating,
+    /// Held and past its freshness by this little, and being fetched again.
+    Revalidating(Duration),
     /// Held but past its freshness, served because the upstream failed.
     Stale,
 }

@@ -43,7 +43,7 @@ pub struct Representation<'a> {
 /// Where an answer came from and how much longer it may be reused, as header fields.
 fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, headers: &mut HeaderMap) {
     let age = now.duration_since(provenance.as_of).as_secs().max(0).unsigned_abs();
-    let is_stale = matches!(provenance.cache, CacheUse::Stale | CacheUse::Revalidating);
+    let is_stale = matches!(provenance.cache, CacheUse::Stale | CacheUse::Revalidating(_));
     // `max-age` counts from when the data was fetched, and `Age` says how long ago that is: what a cache has
     // left is the difference, which is what we promise.
     let max_age = if is_stale {
@@ -53,8 +53,7 @@ fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, header
     };
     let cache_status = match provenance.cache {
         CacheUse::Hit => format!("genesys-reports; hit; ttl={}", fresh_for.as_secs()),
-        // Past its freshness, which is what a negative time to live would say; by how much, `Age` says.
-        CacheUse::Revalidating => "genesys-reports; hit; detail=revalidating".to_owned(),
+        CacheUse::Revalidating(past) => format!("genesys-reports; hit; ttl=-{}", whole_seconds(past)),
         CacheUse::Miss => "genesys-reports; fwd=miss".to_owned(),
         CacheUse::Collapsed => "genesys-reports; fwd=miss; collapsed".to_owned(),
         CacheUse::Stale => "genesys-reports; fwd=stale; detail=upstream-failed".to_owned(),
@@ -71,6 +70,11 @@ fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, header
             HeaderValue::try_from(text).expect("digits, letters and punctuation"),
         );
     }
+}
+
+/// Never less than it is: what is past is past by a second at least.
+fn whole_seconds(past: Duration) -> u64 {
+    past.as_secs() + u64::from(past.subsec_nanos() > 0)
 }
 
 /// A whole answer: 304 when the caller holds it already, 200 otherwise.
@@ -264,6 +268,14 @@ mod tests {
                 "1",
                 "private, max-age=61",
                 "genesys-reports; fwd=miss; collapsed",
+            ),
+            (
+                CacheUse::Revalidating(Duration::from_millis(14_001)),
+                44,
+                0,
+                "44",
+                "private, max-age=0",
+                "genesys-reports; hit; ttl=-15",
             ),
             (
                 CacheUse::Stale,

@@ -115,8 +115,9 @@ pub struct Plan {
     /// The buckets that the figures were taken from; null where the question was asked whole.
     #[schema(nullable)]
     pub series: Option<PlanSeries>,
-    /// Why the question was asked whole.
-    pub whole_because: Option<&'static str>,
+    /// Why the question was asked whole, where it was.
+    #[schema(nullable)]
+    pub whole: Option<PlanWhole>,
     /// What the figures are made of, in order: adjacent buckets in the same state together.
     pub used: Vec<PlanStretch>,
     /// What was asked for on the way; empty where all was held.
@@ -138,6 +139,17 @@ pub struct PlanSeries {
     /// What they are grouped by.
     #[schema(example = json!(["routing.queue.id"]))]
     pub group_by: Vec<&'static str>,
+}
+
+/// Why a question was asked whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanWhole {
+    /// `total`, `doesNotAdd`, `unaligned`, `offGrid` or `displaced`.
+    #[schema(example = "unaligned")]
+    pub reason: &'static str,
+    /// The same in a few words.
+    #[schema(example = "its range does not begin and end with a bucket")]
+    pub detail: &'static str,
 }
 
 /// Adjacent buckets in the same state.
@@ -174,8 +186,14 @@ pub struct PlanRequest {
 
 impl From<Account> for Plan {
     fn from(account: Account) -> Self {
-        let (series, whole_because) = match account.way {
-            Way::Whole(why) => (None, Some(why.reason())),
+        let (series, whole) = match account.way {
+            Way::Whole(why) => {
+                let whole = PlanWhole {
+                    reason: why.name(),
+                    detail: why.reason(),
+                };
+                (None, Some(whole))
+            }
             Way::Buckets {
                 granularity,
                 time_zone,
@@ -202,7 +220,7 @@ impl From<Account> for Plan {
         });
         Self {
             series,
-            whole_because,
+            whole,
             used: used.collect(),
             asked: asked.collect(),
             calls_for_names: account.calls_for_names,
@@ -215,7 +233,8 @@ fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<
 }
 
 /// How the cache took part: `hit` (held and fresh), `miss` (fetched for this caller), `collapsed` (fetched once
-/// for several callers), `revalidating` (held, just past its freshness, and being fetched again), `stale` (held, past its freshness, and Genesys Cloud failed).
+/// for several callers), `revalidating` (held, just past its freshness, and being fetched again), `stale` (held, past
+/// its freshness, and Genesys Cloud failed).
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "only its schema is used: the values are written by `Meta`")]
@@ -237,7 +256,7 @@ impl From<&Provenance> for Meta {
                 CacheUse::Hit => "hit",
                 CacheUse::Miss => "miss",
                 CacheUse::Collapsed => "collapsed",
-                CacheUse::Revalidating => "revalidating",
+                CacheUse::Revalidating(_) => "revalidating",
                 CacheUse::Stale => "stale",
             },
             upstream_calls: provenance.upstream_calls,

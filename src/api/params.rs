@@ -420,7 +420,9 @@ mod tests {
             ("explain=formula&format=table", Ok(Some(Explain::Formula))),
             ("explain=formula&format=csv", Err("/explain")),
             ("explain=formula&format=xml", Err("/format")),
-            ("explain=1", Err("/explain")),
+            ("explain=1", Ok(Some(Explain::Plan))),
+            ("explain=1&format=parquet", Err("/explain")),
+            ("explain=true", Err("/explain")),
             ("explain=", Err("/explain")),
             ("explain=formula&explain=formula", Err("/explain")),
         ] {

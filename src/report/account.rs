@@ -39,6 +39,8 @@ pub enum Way {
 pub enum Whole {
     /// It asks for one bucket, the whole range.
     Total,
+    /// It does so of figures that buckets do not add up to.
+    DoesNotAdd,
     /// Its range does not begin or end with a bucket.
     Unaligned,
     /// The upstream cuts its buckets otherwise than foreseen.
@@ -48,11 +50,25 @@ pub enum Whole {
 }
 
 impl Whole {
+    /// Its name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::DoesNotAdd => "doesNotAdd",
+            Self::Unaligned => "unaligned",
+            Self::OffGrid => "offGrid",
+            Self::Displaced => "displaced",
+        }
+    }
+
     /// In a few words.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Total => "without an interval, and nothing held adds up to it",
-            Self::Unaligned => "the range does not begin and end with a bucket",
+            Self::Total => "it has no interval, and nothing held adds up to it",
+            Self::DoesNotAdd => {
+                "it has no interval, and buckets do not add up to distinct counts, percentiles and goals"
+            }
+            Self::Unaligned => "its range does not begin and end with a bucket",
             Self::OffGrid => "Genesys Cloud cuts these buckets otherwise than foreseen",
             Self::Displaced => "what was fetched was displaced before it could be read",
         }

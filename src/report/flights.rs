@@ -85,6 +85,11 @@ where
                 Err(ReportError::Internal)
             });
             let lingers = outcome.as_ref().err().map(ReportError::lingers);
+            if let Err(failure) = &outcome
+                && is_awaited_by_nobody(&table, &key_of_task)
+            {
+                tracing::warn!(error = %failure, "a fetch that nobody waits for failed");
+            }
             // Nobody may be waiting any more; the fetch itself has kept what it brought.
             let _ = publish.send(outcome);
             if let Some(lingers) = lingers {
@@ -137,6 +142,16 @@ fn found<K, V: Clone>(under_way: &HashMap<K, Flight<V>>, is_meant: impl Fn(&K) -
     let mut flights = under_way.iter();
     let flight = flights.find(|(key, flight)| flight.landing.peek().is_none() && is_meant(key));
     flight.map(|(_, flight)| flight)
+}
+
+fn is_awaited_by_nobody<K: Eq + Hash, V>(under_way: &Mutex<HashMap<K, Flight<V>>>, key: &K) -> bool
+where
+    V: Clone,
+{
+    let under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+    // The table's own is one.
+    let landing = under_way.get(key).map(|flight| &flight.landing);
+    landing.is_some_and(|landing| landing.strong_count() == Some(1))
 }
 
 #[cfg(test)]

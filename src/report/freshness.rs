@@ -88,8 +88,8 @@ pub(super) enum Covers {
 pub(super) enum Verdict {
     /// Good for everybody for this much longer.
     Fresh(Duration),
-    /// Just past its freshness: good for those who named no bound, if it is asked for again at once.
-    Aging,
+    /// Past its freshness by this little: good for those who named no bound, if it is asked for again at once.
+    Aging(Duration),
     /// Only if the upstream fails.
     Stale,
     /// Not even then.
@@ -121,7 +121,7 @@ impl Dated {
         let past = REVALIDATING_AT_MOST.min(lifetime / 2);
         let past = wish.max_stale.map_or(past, |asked| asked.min(past));
         if wish.max_age.is_none() && wish.on_error == OnError::Stale && age <= lifetime + past {
-            return Verdict::Aging;
+            return Verdict::Aging(age.saturating_sub(lifetime));
         }
         let bound = match self.state() {
             State::Open => STALE_OPEN,
@@ -133,6 +133,16 @@ impl Dated {
             Verdict::Stale
         } else {
             Verdict::Expired
+        }
+    }
+
+    /// How much longer it is good for everybody; negative by how long it has not been.
+    pub(super) fn left(&self, now: Timestamp) -> SignedDuration {
+        let signed = |length: Duration| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+        let lifetime = signed(self.lifetime());
+        match self.state() {
+            State::Settled => lifetime,
+            _ => lifetime.saturating_sub(signed(self.age(now))),
         }
     }
 
@@ -285,8 +295,8 @@ mod tests {
         for (wish, now, verdict) in [
             (wish, "2026-03-01T12:00:00Z", Verdict::Fresh(seconds(30))),
             (wish, "2026-03-01T12:00:30Z", Verdict::Fresh(seconds(0))),
-            (wish, "2026-03-01T12:00:31Z", Verdict::Aging),
-            (wish, "2026-03-01T12:00:45Z", Verdict::Aging),
+            (wish, "2026-03-01T12:00:31Z", Verdict::Aging(seconds(1))),
+            (wish, "2026-03-01T12:00:45Z", Verdict::Aging(seconds(15))),
             (wish, "2026-03-01T12:00:46Z", Verdict::Stale),
             (failing, "2026-03-01T12:00:31Z", Verdict::Stale),
             (wish, "2026-03-01T12:05:30Z", Verdict::Stale),
@@ -294,7 +304,7 @@ mod tests {
             (wish, "2026-03-01T11:59:00Z", Verdict::Fresh(seconds(30))),
             (strict, "2026-03-01T12:00:02Z", Verdict::Fresh(seconds(28))),
             (strict, "2026-03-01T12:00:03Z", Verdict::Stale),
-            (bounded, "2026-03-01T12:00:40Z", Verdict::Aging),
+            (bounded, "2026-03-01T12:00:40Z", Verdict::Aging(seconds(10))),
             (bounded, "2026-03-01T12:00:41Z", Verdict::Expired),
         ] {
             let judged = dated("2026-03-01T12:00:00Z").judge(wish, at(now));

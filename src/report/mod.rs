@@ -262,7 +262,7 @@ impl Reports {
             CacheUse::Hit => None,
             CacheUse::Miss => Some(Outcome::Fetched),
             CacheUse::Collapsed => Some(Outcome::Shared),
-            CacheUse::Revalidating => Some(Outcome::UnderWay),
+            CacheUse::Revalidating(_) => Some(Outcome::UnderWay),
             CacheUse::Stale => Some(Outcome::Failed),
         };
         let asked = outcome.map(|outcome| Asked {
@@ -431,10 +431,14 @@ impl Reports {
             return Ok(Given::new(Arc::clone(held), CacheUse::Hit, fresh_for));
         }
         let fetch = |errand| self.clone().fetch(key.clone(), errand);
-        if let (Some(held), Some(Verdict::Aging)) = (&held, verdict) {
+        if let (Some(held), Some(Verdict::Aging(past))) = (&held, verdict) {
             // The fetch goes on by itself.
             let _ = self.0.flights.join(key, &self.refreshing(errand), fetch);
-            return Ok(Given::new(Arc::clone(held), CacheUse::Revalidating, Duration::ZERO));
+            return Ok(Given::new(
+                Arc::clone(held),
+                CacheUse::Revalidating(past),
+                Duration::ZERO,
+            ));
         }
         let (landing, role) = self.0.flights.join(key, errand, fetch);
         let failure = match timeout_at(errand.deadline(), landing).await {
@@ -604,7 +608,7 @@ impl Given {
     fn calls(&self) -> u32 {
         match self.used {
             CacheUse::Miss => self.held.upstream_calls,
-            CacheUse::Hit | CacheUse::Collapsed | CacheUse::Revalidating | CacheUse::Stale => 0,
+            CacheUse::Hit | CacheUse::Collapsed | CacheUse::Revalidating(_) | CacheUse::Stale => 0,
         }
     }
 

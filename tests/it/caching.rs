@@ -152,17 +152,18 @@ async fn two_hundred_listings_share_one_sweep() {
     );
 }
 
-/// Open for 30 s, warm for a tenth of the time since the end, settled for 30 days; to the second.
+/// Open for 30 s, warm for a tenth of the time since the end, settled for 30 days; to the second. For half of that again,
+/// and a minute at most, nobody waits for what is newer.
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_held_by_the_age_of_its_data() {
     const DAY: u64 = 24 * 3_600;
-    for (from, to, fresh_for) in [
-        ("2023-12-01", "2023-12-02", 30),
-        ("2023-12-01", "2023-12-01T11:59:00Z", 60),
-        ("2023-12-01", "2023-12-01T10:20:00Z", 600),
-        ("2023-11-30", "2023-12-01T00:00:00Z", 3_600),
-        ("2023-11-28", "2023-11-29T12:00:01Z", 3_600),
-        ("2023-11-28", "2023-11-29T12:00:00Z", 30 * DAY),
+    for (from, to, fresh_for, given_for) in [
+        ("2023-12-01", "2023-12-02", 30, 15),
+        ("2023-12-01", "2023-12-01T11:59:00Z", 60, 30),
+        ("2023-12-01", "2023-12-01T10:20:00Z", 600, 60),
+        ("2023-11-30", "2023-12-01T00:00:00Z", 3_600, 60),
+        ("2023-11-28", "2023-11-29T12:00:01Z", 3_600, 60),
+        ("2023-11-28", "2023-11-29T12:00:00Z", 30 * DAY, 60),
     ] {
         let service = Service::start().await;
         let body = offered(from, to);
@@ -181,7 +182,7 @@ async fn an_answer_is_held_by_the_age_of_its_data() {
             (fresh_for.to_string().as_str(), 1),
             "{body}"
         );
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(given_for + 1)).await;
         let fetched = service.post("/v1/query", &body).await;
         // What has settled is asked for once, ever.
         let expected = if fresh_for == 30 * DAY { ("hit", 1) } else { ("miss", 2) };
@@ -236,7 +237,9 @@ async fn late_data_is_followed() {
         "something new was asked for"
     );
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(ask(&open).await, before[0] + 1, "30 s are over");
+    assert_eq!(ask(&open).await, before[0], "30 s are over, and it is asked for again");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(ask(&open).await, before[0] + 1, "it has come");
 }
 
 /// `max_age=0` is no way past the request budget.
@@ -293,6 +296,138 @@ async fn a_caller_who_leaves_cancels_nothing() {
     );
 }
 
+/// A crowd that comes just after an answer's time waits for nothing, and costs one fetch: of figures by bucket and whole,
+/// of conversations, of names and of this moment.
+#[tokio::test(start_paused = true)]
+async fn what_is_just_past_its_time_is_given_while_one_fetch_goes_on() {
+    for (path, fresh_for, given_for) in [
+        (
+            "/v1/query?dateFrom=today&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered",
+            30,
+            15,
+        ),
+        (
+            "/v1/query?dateFrom=2023-12-01&dateTo=2023-12-02&select=conversation.offered",
+            30,
+            15,
+        ),
+        (
+            "/v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&interval=P1D&select=handle.time.average",
+            3_600,
+            60,
+        ),
+        ("/v1/conversations?dateFrom=2023-12-01&dateTo=2023-12-02", 30, 15),
+        ("/v1/lookups/queues", 3_600, 60),
+        ("/v1/now/queues", 5, 2),
+    ] {
+        for past in [1, given_for, given_for + 1] {
+            let service = Service::start().await;
+            let first = service.get(path).await.json();
+            let alone = service.upstream_calls();
+            // The names of queues stay.
+            let again = if path.contains("now") { 1 } else { alone };
+            service.simulator.set_latency(Duration::from_secs(2));
+            service.pass(fresh_for + past).await;
+            assert_eq!(service.upstream_calls(), alone, "{path}: no refresh without a request");
+            let asked = Instant::now();
+            let answers = futures_util::future::join_all((0..100).map(|_| service.get(path))).await;
+            let (took, waits) = (asked.elapsed(), past > given_for);
+            assert_eq!(waits, took > Duration::from_millis(5), "{path}: {took:?}");
+            for answer in answers.iter().filter(|_| !waits) {
+                assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+                assert_eq!(
+                    answer.header("cache-status"),
+                    format!("genesys-reports; hit; ttl=-{past}"),
+                    "{path}"
+                );
+                assert_eq!(answer.header("cache-control"), "private, max-age=0", "{path}");
+                assert_eq!(answer.header("age"), (fresh_for + past).to_string(), "{path}");
+                let answer = answer.json();
+                assert_eq!(answer["entities"], first["entities"], "{path}");
+                assert_eq!(
+                    (&answer["meta"]["cache"], &answer["meta"]["upstreamCalls"]),
+                    (&json!("revalidating"), &json!(0)),
+                    "{path}"
+                );
+            }
+            service.pass(60).await;
+            assert_eq!(service.upstream_calls(), alone + again, "{path}: one fetch");
+            service.pass(3_600).await;
+            assert_eq!(
+                service.upstream_calls(),
+                alone + again,
+                "{path}: no refresh without a request"
+            );
+        }
+    }
+}
+
+/// Who names a bound on the age, or wants to hear of failures, is given nothing that is past it.
+#[tokio::test(start_paused = true)]
+async fn what_is_past_its_time_is_for_those_who_named_no_bound() {
+    for (parameters, cache) in [
+        ("", "revalidating"),
+        ("&max_stale=3", "revalidating"),
+        ("&max_stale=2", "miss"),
+        ("&max_age=30", "miss"),
+        ("&max_age=60", "miss"),
+        ("&on_error=fail", "miss"),
+    ] {
+        let service = Service::start().await;
+        let path = "/v1/query?dateFrom=2023-12-01&dateTo=2023-12-02&interval=PT1H&select=conversation.offered";
+        service.get(path).await;
+        service.pass(33).await;
+        let answer = service.get(&format!("{path}{parameters}")).await.json();
+        assert_eq!(answer["meta"]["cache"], cache, "{parameters}");
+    }
+}
+
+/// What is given while a fetch goes on that fails is no newer for that: its time runs out, to the second.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_renews_nothing() {
+    for path in [
+        "/v1/query?dateFrom=today&interval=PT1H&select=conversation.offered",
+        "/v1/query?dateFrom=2023-12-01&dateTo=2023-12-02&select=conversation.offered",
+    ] {
+        let service = Service::start().await;
+        let first = service.get(path).await;
+        let fetched = Instant::now();
+        service.fault(Fault::new(Effect::status(503)).on_api());
+        for (age, cache) in [
+            (30, "hit"),
+            (31, "revalidating"),
+            (38, "revalidating"),
+            (45, "revalidating"),
+            (46, "stale"),
+            (330, "stale"),
+            (331, ""),
+        ] {
+            tokio::time::sleep_until(fetched + Duration::from_secs(age)).await;
+            let answer = service.get(path).await;
+            if cache.is_empty() {
+                assert!(
+                    [502, 503].contains(&answer.status.as_u16()),
+                    "at {age} s: {}",
+                    answer.text()
+                );
+                continue;
+            }
+            assert_eq!(answer.status, 200, "at {age} s: {}", answer.text());
+            assert_eq!(answer.json()["meta"]["cache"], cache, "at {age} s");
+            assert_eq!(
+                answer.json()["meta"]["asOf"],
+                first.json()["meta"]["asOf"],
+                "at {age} s"
+            );
+        }
+        assert!(
+            service.log().contains("a fetch that nobody waits for failed"),
+            "{}",
+            service.log()
+        );
+    }
+}
+
 /// While the upstream is down a held answer stands in, marked as stale, for five minutes past its time.
 #[tokio::test(start_paused = true)]
 async fn a_held_answer_stands_in_for_a_failure_to_the_second() {
@@ -302,7 +437,7 @@ async fn a_held_answer_stands_in_for_a_failure_to_the_second() {
     service.fault(Fault::new(Effect::status(503)).on_api());
     let fetched = Instant::now();
     let after = |seconds| tokio::time::sleep_until(fetched + Duration::from_secs(seconds));
-    for age in [31, 131, 330] {
+    for age in [46, 131, 330] {
         after(age).await;
         let stale = service.post("/v1/query", &body).await;
         assert_eq!(stale.status, 200, "at {age} s: {}", stale.text());

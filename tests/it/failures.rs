@@ -1063,11 +1063,11 @@ async fn a_held_answer_stands_in_within_its_bound() {
     let fresh = service.get(DAY).await;
     service.fault(Fault::new(Effect::status(503)).on_api());
 
-    until(3601).await;
+    until(3661).await;
     let stale = service.get(DAY).await;
     assert_eq!(stale.status, 200);
     let told = |name| stale.header(name).to_owned();
-    assert_eq!(told("age"), "3601");
+    assert_eq!(told("age"), "3661");
     assert_eq!(
         told("cache-status"),
         "genesys-reports; fwd=stale; detail=upstream-failed"
@@ -1083,7 +1083,7 @@ async fn a_held_answer_stands_in_within_its_bound() {
         "upstream-unavailable",
         "who prefers the failure gets it"
     );
-    until(3700).await;
+    until(3720).await;
     let bounded = service.get(&format!("{DAY}&max_stale=60")).await;
     assert_eq!(bounded.status.as_u16() / 100, 5, "past the caller's own bound");
     assert_eq!(service.get(&format!("{DAY}&max_stale=600")).await.status, 200);
@@ -1101,7 +1101,7 @@ async fn a_held_answer_stands_in_within_its_bound() {
 async fn a_held_answer_stands_in_for_one_that_does_not_come() {
     let service = Service::start().await;
     service.get(DAY).await;
-    service.pass(3601).await;
+    service.pass(3661).await;
     service.fault(Fault::new(Effect::BlackHole).on_api());
     let (stale, took) = timed(service.get(DAY)).await;
     assert_eq!((stale.status.as_u16(), took.as_secs()), (200, 30));

@@ -177,6 +177,7 @@ async fn what_cannot_be_explained_is_refused_beside_everything_else() {
             vec!["/explain"],
         ),
         (format!("{WEEK}&select=aht&explain=2"), vec!["/explain"]),
+        (format!("{WEEK}&select=aht&explain=1&format=csv"), vec!["/explain"]),
         (
             format!("{WEEK}&select=abandn.rate&explain=why&limit=0"),
             vec!["/explain", "/select/0", "/limit"],

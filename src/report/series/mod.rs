@@ -153,6 +153,17 @@ enum Choice {
     Whole(Whole),
 }
 
+/// How what is held stands to what was wished for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is as fresh.
+    Fresh,
+    /// It is just past its freshness, and being asked for again.
+    Aging,
+    /// It is past its freshness, and asking for it failed.
+    Stale,
+}
+
 /// What happened on the way to an answer.
 #[derive(Default)]
 struct Journey {
@@ -263,7 +274,7 @@ impl SeriesCache {
             };
             Some((view, missing))
         };
-        let mut reason = Whole::Total;
+        let mut reason = if can_add { Whole::Total } else { Whole::DoesNotAdd };
         let own = Series::of(query).and_then(|series| {
             let entry = self.entry(&series);
             if entry.is_off_grid() {
@@ -360,7 +371,7 @@ impl Reports {
             };
             let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, errand).await,
-                Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, None) {
+                Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, Standing::Fresh) {
                     Ok(figures) => return Ok(figures),
                     Err(_) => break,
                 },
@@ -374,7 +385,7 @@ impl Reports {
             }
             if missing.may_come_later {
                 self.start(&view, &missing, &mut journey, errand);
-                match view.answer(aggregate, wish, &mut journey, Some(CacheUse::Revalidating)) {
+                match view.answer(aggregate, wish, &mut journey, Standing::Aging) {
                     Ok(figures) => return Ok(figures),
                     Err(_) => break,
                 }
@@ -386,7 +397,7 @@ impl Reports {
                 if !missing.is_held || freshness.on_error != OnError::Stale {
                     return Err(failure);
                 }
-                let stale = view.answer(aggregate, wish, &mut journey, Some(CacheUse::Stale));
+                let stale = view.answer(aggregate, wish, &mut journey, Standing::Stale);
                 return stale.map_err(|_| {
                     tracing::warn!(error = %failure, "what was held is not there any more");
                     failure
@@ -628,20 +639,20 @@ impl SeriesCache {
 }
 
 impl View {
-    /// What is held, as an answer; the view itself if something is missing. `used` where it is not as fresh as wished.
+    /// What is held, as an answer; the view itself if something is missing.
     fn answer(
         self,
         query: &AggregateQuery,
         wish: Wish,
         journey: &mut Journey,
-        used: Option<CacheUse>,
+        standing: Standing,
     ) -> Result<Figures, Self> {
         let summary = plan::summary(&self.entry.series, query.range, &self.parts, &query.metrics, wish);
         let Some(summary) = summary else {
             return Err(self);
         };
         self.entry.note_read(&query.metrics, wish.now);
-        Ok(journey.figures(self, summary, used))
+        Ok(journey.figures(self, summary, standing))
     }
 
     /// Which buckets it looks at, and what is held of them.
@@ -676,12 +687,13 @@ impl Figures {
 }
 
 impl Journey {
-    fn figures(&mut self, view: View, summary: Summary, used: Option<CacheUse>) -> Figures {
-        let cache = match used {
-            Some(used) => used,
-            None if self.calls > 0 => CacheUse::Miss,
-            None if self.has_waited => CacheUse::Collapsed,
-            None => CacheUse::Hit,
+    fn figures(&mut self, view: View, summary: Summary, standing: Standing) -> Figures {
+        let cache = match standing {
+            Standing::Aging => CacheUse::Revalidating(summary.left.unsigned_abs()),
+            Standing::Stale => CacheUse::Stale,
+            Standing::Fresh if self.calls > 0 => CacheUse::Miss,
+            Standing::Fresh if self.has_waited => CacheUse::Collapsed,
+            Standing::Fresh => CacheUse::Hit,
         };
         if cache == CacheUse::Stale {
             tracing::warn!("what is held stands in for a failed fetch");
@@ -696,7 +708,10 @@ impl Journey {
                 cache,
                 upstream_calls: self.calls,
             },
-            fresh_for: used.map_or(summary.fresh_for, |_| Duration::ZERO),
+            fresh_for: match standing {
+                Standing::Fresh => summary.left.try_into().unwrap_or_default(),
+                Standing::Aging | Standing::Stale => Duration::ZERO,
+            },
         }
     }
 }

@@ -4,9 +4,9 @@
 //! upstream can hold them; what is nearly due in front of a gap comes along while that costs no request more; and what
 //! would cost more than [`MAX_CALLS`] is refused with the estimate.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     chunk::{Chunk, Column},
@@ -197,7 +197,7 @@ fn state(dated: Dated, wish: Wish) -> State {
         _ if dated.fetched_at >= wish.came => State::Fresh,
         Verdict::Fresh(left) if left < dated.lifetime() / 2 => State::Ripe,
         Verdict::Fresh(_) => State::Fresh,
-        Verdict::Aging => State::Aging,
+        Verdict::Aging(_) => State::Aging,
         Verdict::Stale => State::Stale,
         Verdict::Expired => State::Missing,
     }
@@ -296,7 +296,8 @@ pub(crate) struct Summary {
     pub(crate) as_of: Timestamp,
     pub(crate) complete: bool,
     pub(crate) settled_through: Timestamp,
-    pub(crate) fresh_for: Duration,
+    /// How much longer all of it is fresh; negative once some of it is not.
+    pub(crate) left: SignedDuration,
 }
 
 /// The summary of what is held of a range; `None` if something is missing.
@@ -317,20 +318,17 @@ pub(super) fn summary(
                 let dated = dated(series, bucket, column.fetched_at(index)?);
                 bucket.end = bucket.end.min(range.end);
                 let complete = dated.complete();
-                let fresh_for = match dated.judge(Freshness::default(), wish.now) {
-                    Verdict::Fresh(left) => left,
-                    Verdict::Aging | Verdict::Stale | Verdict::Expired => Duration::ZERO,
-                };
+                let left = dated.left(wish.now);
                 let unsettled_from = dated.settled_through().clamp(bucket.start, bucket.end);
                 let known = summary.get_or_insert(Summary {
                     as_of: dated.fetched_at,
                     complete,
                     settled_through: range.end,
-                    fresh_for,
+                    left,
                 });
                 known.as_of = known.as_of.min(dated.fetched_at);
                 known.complete &= complete;
-                known.fresh_for = known.fresh_for.min(fresh_for);
+                known.left = known.left.min(left);
                 if !complete {
                     known.settled_through = known.settled_through.min(unsettled_from);
                 }

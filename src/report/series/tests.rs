@@ -371,7 +371,7 @@ impl History {
                     Choice::Ready(view) => {
                         self.hits += u32::from(rounds == 1);
                         self.answers += 1;
-                        check(cache, &self.model, query, view, wish, None);
+                        check(cache, &self.model, query, view, wish, Standing::Fresh);
                     }
                     Choice::Ask(view, missing) => {
                         assert!(
@@ -380,13 +380,13 @@ impl History {
                         );
                         if missing.may_come_later && rounds == 1 && random.random_bool(0.5) {
                             self.aging += 1;
-                            check(cache, &self.model, query, view, wish, Some(CacheUse::Revalidating));
+                            check(cache, &self.model, query, view, wish, Standing::Aging);
                             continue;
                         }
                         if random.random_bool(0.1) {
                             if missing.is_held {
                                 self.stale += 1;
-                                check(cache, &self.model, query, view, wish, Some(CacheUse::Stale));
+                                check(cache, &self.model, query, view, wish, Standing::Stale);
                             }
                             continue;
                         }
@@ -423,8 +423,8 @@ impl History {
 }
 
 /// What is answered is what the upstream says, as far as nothing has happened since.
-fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wish, used: Option<CacheUse>) {
-    let figures = view.answer(&query.aggregate, wish, &mut Journey::default(), used);
+fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wish, standing: Standing) {
+    let figures = view.answer(&query.aggregate, wish, &mut Journey::default(), standing);
     let figures = figures.unwrap_or_else(|_| panic!("{query:?} is not held"));
     let Body::Held(view) = &figures.body else {
         panic!("{query:?} is answered whole");
@@ -445,10 +445,10 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
                     48.. => SignedDuration::MAX,
                     _ => (ended / 10).clamp(SignedDuration::from_mins(1), SignedDuration::from_hours(1)),
                 };
-                let stale = match used {
-                    Some(CacheUse::Stale) => SignedDuration::from_hours(24),
-                    Some(_) => SignedDuration::from_mins(1).min(bound / 2),
-                    None => SignedDuration::ZERO,
+                let stale = match standing {
+                    Standing::Stale => SignedDuration::from_hours(24),
+                    Standing::Aging => SignedDuration::from_mins(1).min(bound / 2),
+                    Standing::Fresh => SignedDuration::ZERO,
                 };
                 let is_settled = bound == SignedDuration::MAX;
                 assert!(
@@ -456,7 +456,7 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
                     "{bucket} fetched at {at} is old at {}",
                     model.now
                 );
-                if wish.freshness.max_age.is_some() && used != Some(CacheUse::Stale) {
+                if wish.freshness.max_age.is_some() && standing != Standing::Stale {
                     assert!(age <= SignedDuration::from_secs(2), "{bucket} is older than asked for");
                 }
                 if is_settled {
