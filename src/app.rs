@@ -11,6 +11,7 @@ use crate::{
     api::{
         self,
         auth::Keys,
+        cache::CacheApi,
         catalog::CatalogApi,
         conversations::ConversationsApi,
         limits::Admission,
@@ -114,6 +115,10 @@ impl App {
                 reports: reports.clone(),
                 clock: clock.clone(),
                 limits: Limits::default(),
+            },
+            cache: CacheApi {
+                reports: reports.clone(),
+                clock: clock.clone(),
             },
             service: ServiceApi {
                 client,

@@ -4,6 +4,7 @@
 //! knows how an answer is found, and nothing below knows a status code.
 
 pub mod auth;
+pub mod cache;
 pub mod catalog;
 pub mod conditional;
 pub mod conversations;
@@ -46,6 +47,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     auth::Keys,
+    cache::CacheApi,
     catalog::CatalogApi,
     conversations::ConversationsApi,
     limits::Admission,
@@ -74,6 +76,8 @@ pub struct Parts {
     pub live: LiveApi,
     /// `/v1/lookups`
     pub lookups: LookupsApi,
+    /// `/v1/cache`
+    pub cache: CacheApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -106,6 +110,7 @@ pub fn router(parts: Parts) -> Router {
         )
         .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
+        .merge(cache_routes().split_for_parts().0.with_state(parts.cache))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
     // They last as long as somebody watches, and have places of their own.
@@ -175,6 +180,7 @@ pub fn document(shelf: &Shelf) -> Value {
     routes.merge(now_routes().into_openapi());
     routes.merge(live_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
+    routes.merge(cache_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
@@ -199,6 +205,10 @@ fn live_routes() -> OpenApiRouter<LiveApi> {
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {
     OpenApiRouter::new().routes(routes!(lookups::get))
+}
+
+fn cache_routes() -> OpenApiRouter<CacheApi> {
+    OpenApiRouter::new().routes(routes!(cache::get, cache::delete))
 }
 
 fn report_routes() -> OpenApiRouter<ReportsApi> {

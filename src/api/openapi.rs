@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     definitions::{Definition, Kind, Library, Parameter, Shelf, Subject, bind::PAGING},
-    query::{ConversationRequest, NamesRequest, NowRequest, QueryRequest, catalogue::Lookup},
+    query::{ConversationRequest, NamesRequest, NowRequest, PurgeRequest, QueryRequest, catalogue::Lookup},
 };
 
 /// What no route says of itself.
@@ -190,6 +190,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
                     "description": "The id of the event seen last: what came after it is sent, if it is still kept",
                 }));
             }
+            (CACHE, "delete") => parameters.extend(get_form(&schema_of::<PurgeRequest>())),
             _ => {}
         }
         if let Some(offered) = formats {
@@ -198,7 +199,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
         if path == "/v1/query" {
             parameters.push(explain_parameter());
         }
-        if method == "get" && path != LIVE {
+        if is_conditional(path, method) {
             parameters.push(json!({
                 "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
                 "description": "Entity tags already held: 304 when one is still right",
@@ -209,7 +210,17 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
         operation["parameters"] = parameters.into();
     }
     add_failures(path, method, is_guarded, &mut operation["responses"]);
-    add_headers(path, formats, method, is_guarded, &mut operation["responses"]);
+    add_headers(
+        formats,
+        is_conditional(path, method),
+        is_guarded,
+        &mut operation["responses"],
+    );
+}
+
+/// Whether the answer is a document that a caller may hold already: not what is another a moment later.
+fn is_conditional(path: &str, method: &str) -> bool {
+    path.starts_with("/v1/") && method == "get" && !matches!(path, CACHE | LIVE)
 }
 
 fn definition_parameters() -> Vec<Value> {
@@ -286,6 +297,7 @@ fn filter_example(filters: &Value) -> Value {
     filters.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
+const CACHE: &str = "/v1/cache";
 const LOOKUP: &str = "/v1/lookups/{lookup}";
 /// A stream, which is not asked for again but listened to.
 const LIVE: &str = "/v1/live/queues";
@@ -293,7 +305,7 @@ const LIVE: &str = "/v1/live/queues";
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
-        "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE => None,
+        "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE | CACHE => None,
         "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
@@ -387,7 +399,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
 }
 
-fn add_headers(path: &str, formats: Option<&[Format]>, method: &str, is_guarded: bool, responses: &mut Value) {
+fn add_headers(formats: Option<&[Format]>, is_conditional: bool, is_guarded: bool, responses: &mut Value) {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let seconds = |description: &str| json!({"description": description, "schema": {"type": "integer", "minimum": 0}});
     let provenance = json!({
@@ -400,7 +412,7 @@ fn add_headers(path: &str, formats: Option<&[Format]>, method: &str, is_guarded:
         "X-Data-As-Of": json!({"description": "When the oldest part was fetched", "schema": {"type": "string", "format": "date-time"}}),
         "X-Data-Complete": json!({"description": "Whether every figure has settled", "schema": {"type": "string", "enum": ["true", "false"]}}),
     });
-    if is_guarded && method == "get" && path != LIVE {
+    if is_conditional {
         responses["304"] = json!({"description": "The caller holds the answer already"});
     }
     for (status, response) in responses.as_object_mut().into_iter().flatten() {
@@ -410,9 +422,8 @@ fn add_headers(path: &str, formats: Option<&[Format]>, method: &str, is_guarded:
             "200" | "304" if is_guarded => {
                 // What does not come from Genesys Cloud has no age.
                 let is_ours = |name: &str| match name {
-                    "Cache-Control" | "Vary" => true,
-                    "ETag" => path != LIVE,
-                    _ => false,
+                    "ETag" => is_conditional,
+                    name => matches!(name, "Cache-Control" | "Vary"),
                 };
                 let provenance = provenance.as_object().into_iter().flatten();
                 for (name, header) in provenance.filter(|(name, _)| formats.is_some() || is_ours(name)) {

@@ -209,7 +209,7 @@ impl From<Account> for Plan {
         };
         let used = account.used.iter().map(|stretch| PlanStretch {
             interval: stretch.range.to_string(),
-            state: stretch.state,
+            state: stretch.state.name(),
             fetched_at: stretch.fetched_at,
         });
         let asked = account.asked.iter().map(|asked| PlanRequest {

@@ -13,6 +13,7 @@ pub mod moment;
 pub mod naming;
 pub mod now;
 pub mod parse;
+pub mod purge;
 pub mod request;
 pub mod source;
 pub(crate) mod suggest;
@@ -27,6 +28,7 @@ pub use listing::{NamesQuery, NamesRequest};
 pub use naming::{Named, NamesById, NamesByLookup};
 pub use now::{NowQuery, NowRequest};
 pub use parse::{Complaint, Limits};
+pub use purge::{Purge, PurgeRequest};
 pub use request::{FilterRequest, QueryRequest, in_a_list, listed};
 pub use source::{Families, Source};
 

@@ -670,7 +670,7 @@ impl Check {
     }
 
     /// Conversations where the name is unknown, so that the rest can still be checked.
-    fn source(&mut self, name: Option<&str>) -> Source {
+    pub(super) fn source(&mut self, name: Option<&str>) -> Source {
         let Some(name) = name else {
             return Source::Conversations;
         };

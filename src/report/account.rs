@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::freshness::Dated;
+use super::freshness::{Dated, Settling};
 use crate::query::{Dimension, Granularity, Metric, Range, Zone};
 
 /// How an answer came about.
@@ -80,8 +80,8 @@ impl Whole {
 pub struct Stretch {
     /// From the start of the first to the end of the last.
     pub range: Range,
-    /// `open`, `warm` or `settled`, when they were fetched.
-    pub state: &'static str,
+    /// How far they were from settling when they were fetched.
+    pub state: Settling,
     /// When the oldest figure of them was fetched.
     pub fetched_at: Timestamp,
 }
@@ -91,7 +91,7 @@ impl Stretch {
     pub(super) fn of(range: Range, dated: &Dated) -> Self {
         Self {
             range,
-            state: dated.word(),
+            state: dated.settling(),
             fetched_at: dated.fetched_at,
         }
     }

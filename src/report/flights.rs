@@ -16,8 +16,8 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::{sync::oneshot, task::AbortHandle};
-use tokio_util::task::TaskTracker;
+use tokio::{sync::oneshot, task};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::ReportError;
 use crate::upstream::Errand;
@@ -29,12 +29,13 @@ pub(super) type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
 pub(super) struct Flights<K, V> {
     under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
     tasks: TaskTracker,
+    stopping: CancellationToken,
 }
 
 struct Flight<V> {
     landing: Landing<V>,
     errand: Errand,
-    task: AbortHandle,
+    task: task::Id,
 }
 
 /// Whether a caller started the flight or found it under way.
@@ -55,6 +56,7 @@ where
         Self {
             under_way: Arc::default(),
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -79,7 +81,7 @@ where
         let errand = errand.apart();
         let fetch = AssertUnwindSafe(fetch(errand.clone())).catch_unwind();
         let (table, key_of_task) = (Arc::clone(&self.under_way), key.clone());
-        let task = self.tasks.spawn(async move {
+        let flight = async move {
             let outcome = fetch.await.unwrap_or_else(|_| {
                 tracing::error!("a fetch panicked");
                 Err(ReportError::Internal)
@@ -95,15 +97,20 @@ where
             if let Some(lingers) = lingers {
                 tokio::time::sleep(lingers).await;
             }
-            table
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key_of_task);
-        });
+            let mut under_way = table.lock().unwrap_or_else(PoisonError::into_inner);
+            // Forgotten, it may have left its place to another.
+            if under_way.get(&key_of_task).map(|flight| flight.task) == task::try_id() {
+                under_way.remove(&key_of_task);
+            }
+        };
+        let stopping = self.stopping.clone();
+        let task = self
+            .tasks
+            .spawn(async move { stopping.run_until_cancelled(flight).await });
         let flight = Flight {
             landing: landing.clone(),
             errand,
-            task: task.abort_handle(),
+            task: task.id(),
         };
         under_way.insert(key.clone(), flight);
         (landing, Role::Leader)
@@ -128,13 +135,17 @@ where
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Lets nobody join what is under way: those who come now want something newer. It lands for those who wait.
+    pub(super) fn forget(&self) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.clear();
+    }
+
     /// Stops every fetch; those waiting get [`ReportError::Internal`]. For the end of the process, after
     /// requests have been drained.
     pub(super) fn stop(&self) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, flight) in under_way.drain() {
-            flight.task.abort();
-        }
+        self.stopping.cancel();
+        self.forget();
     }
 }
 
@@ -241,11 +252,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_forgotten_lands_for_those_who_wait_and_nobody_joins_it() {
+        let (flights, calls) = (Flights::new(), Arc::default());
+        let (before, _) = flights.join(&"key", &errand(), |_| counted(&calls, 2, Ok(7)));
+        flights.forget();
+        let (after, role) = flights.join(&"key", &errand(), |_| counted(&calls, 4, Ok(8)));
+        assert_eq!((before.await.unwrap(), role), (7, Role::Leader));
+        sleep(Duration::from_millis(1)).await;
+        // The first to end leaves the place to the second.
+        let (joined, role) = flights.join(&"key", &errand(), |_| counted(&calls, 1, Ok(9)));
+        assert_eq!((joined.await.unwrap(), role), (8, Role::Follower));
+        assert_eq!(after.await.unwrap(), 8);
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn stopping_tells_those_who_wait() {
         let (flights, calls) = (Flights::new(), Arc::default());
         let (landing, _) = flights.join(&"key", &errand(), |_| counted(&calls, 60, Ok(7)));
+        let (forgotten, _) = flights.join(&"forgotten", &errand(), |_| counted(&calls, 60, Ok(7)));
+        flights.forget();
         flights.stop();
         assert!(matches!(landing.await, Err(ReportError::Internal)));
+        assert!(matches!(forgotten.await, Err(ReportError::Internal)));
         assert_eq!(flights.len(), 0);
     }
 }

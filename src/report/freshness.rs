@@ -96,6 +96,28 @@ pub(super) enum Verdict {
     Expired,
 }
 
+/// How far figures were from settling when they were fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// What they are about had not ended.
+    Open,
+    /// It had, and they could still be corrected.
+    Warm,
+    /// They change no more.
+    Settled,
+}
+
+impl Settling {
+    /// Its name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Warm => "warm",
+            Self::Settled => "settled",
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
@@ -157,12 +179,12 @@ impl Dated {
         }
     }
 
-    /// How far its figures are from settling, in a word.
-    pub(super) fn word(&self) -> &'static str {
+    /// How far its figures were from settling when it was fetched.
+    pub(super) fn settling(&self) -> Settling {
         match self.state() {
-            State::Open | State::Now => "open",
-            State::Warm(_) => "warm",
-            State::Settled | State::Names => "settled",
+            State::Open | State::Now => Settling::Open,
+            State::Warm(_) => Settling::Warm,
+            State::Settled | State::Names => Settling::Settled,
         }
     }
 

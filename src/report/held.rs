@@ -3,11 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use moka::future::Cache;
 
-use super::freshness::Dated;
+use super::{
+    Dropped,
+    freshness::{Covers, Dated, Settling},
+};
 use crate::{
-    query::{AggregateQuery, ConversationQuery, NamesById, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, NamesById, Purge, Range, Source, catalogue::Lookup},
     table::SliceRow,
     upstream::ObservedRow,
 };
@@ -66,8 +70,95 @@ impl HeldAnswers {
         self.0.insert(key, held).await;
     }
 
+    pub(super) async fn remove(&self, key: &Key) {
+        self.0.invalidate(key).await;
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.0.weighted_size()
+    }
+
+    /// What is held, the youngest first.
+    pub(super) fn inventory(&self) -> Vec<HeldAnswer> {
+        let mut answers: Vec<_> = self.0.iter().map(|(key, held)| HeldAnswer::of(&key, &held)).collect();
+        answers.sort_by_key(|answer| std::cmp::Reverse(answer.fetched_at));
+        answers
+    }
+
+    /// Drops what is meant.
+    pub(super) async fn purge(&self, purge: &Purge) -> Dropped {
+        let mut dropped = Dropped::default();
+        for (key, held) in &self.0 {
+            if HeldAnswer::of(&key, &held).is_meant(purge) {
+                self.remove(&key).await;
+                dropped.answers += 1;
+                dropped.bytes += held.weight();
+            }
+        }
+        self.0.run_pending_tasks().await;
+        dropped
+    }
+}
+
+/// An answer that is held whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldAnswer {
+    /// What it is.
+    pub kind: HeldKind,
+    /// The family of what it tells, if it is of one.
+    pub source: Option<Source>,
+    /// What it covers, if that is a range.
+    pub range: Option<Range>,
+    /// How far it was from settling when it was fetched.
+    pub state: Settling,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// What it takes in memory, as weighed for the bound.
+    pub bytes: u64,
+}
+
+/// What an answer that is held whole tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldKind {
+    /// Figures of a question that cannot be cut into buckets.
+    Figures,
+    /// Conversations.
+    Conversations,
+    /// What things are called.
+    Names,
+    /// How queues were at a moment.
+    Now,
+}
+
+impl HeldAnswer {
+    fn of(key: &Key, held: &Held) -> Self {
+        let (kind, source) = match key {
+            Key::Aggregates(query) => (HeldKind::Figures, Some(query.source)),
+            Key::Conversations(_) => (HeldKind::Conversations, Some(Source::Conversations)),
+            Key::Names(_) => (HeldKind::Names, None),
+            Key::QueuesNow(_) => (HeldKind::Now, None),
+        };
+        let range = match held.dated.covers {
+            Covers::Figures { range, .. } | Covers::Aggregates(_, range) => Some(range),
+            Covers::Names | Covers::Now => None,
+        };
+        Self {
+            kind,
+            source,
+            range,
+            state: held.dated.settling(),
+            fetched_at: held.dated.fetched_at,
+            bytes: held.weight(),
+        }
+    }
+
+    /// Whether it is to be dropped: what is of no family or no range goes only with all of them.
+    fn is_meant(&self, purge: &Purge) -> bool {
+        let is_of_family = self
+            .source
+            .map_or(purge.source.is_none(), |source| purge.is_about(source));
+        let is_in_range = self.range.map_or(purge.range.is_none(), |range| purge.touches(range));
+        is_of_family && is_in_range
     }
 }
 

@@ -6,6 +6,7 @@
 //! what was held: `merge` and `rows` are pure.
 
 mod account;
+mod contents;
 mod flat;
 mod flights;
 mod freshness;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use self::{
+    contents::Tally,
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listing, Payload},
@@ -39,9 +41,12 @@ use crate::{
 };
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
+pub use contents::{Contents, Dropped, Uses};
 pub use flat::{conversation_columns, conversation_rows};
-pub use freshness::SETTLE_WINDOW;
+pub use freshness::{SETTLE_WINDOW, Settling};
+pub use held::{HeldAnswer, HeldKind};
 pub use rows::MAX_ROWS;
+pub use series::{HeldMetric, HeldSeries};
 
 /// Answers reporting queries, from what is held or from the upstream. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +59,7 @@ struct Parts {
     held: HeldAnswers,
     series: SeriesCache,
     flights: Flights<Key, Arc<Held>>,
+    tally: Tally,
 }
 
 /// How much may be held, and for how long.
@@ -178,6 +184,7 @@ impl Reports {
             held: HeldAnswers::new(settings.memory_bytes / 2),
             series: SeriesCache::new(settings.memory_bytes / 2),
             flights: Flights::new(),
+            tally: Tally::default(),
             client,
             clock,
             settings,
@@ -225,6 +232,7 @@ impl Reports {
             self.figures(query, freshness, errand),
             self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
         )?;
+        self.0.tally.count(figures.provenance.cache);
         let held = match &figures.body {
             Body::Held(view) => self.0.series.ordered(view, query, &names),
             Body::Whole { .. } => None,
@@ -292,6 +300,7 @@ impl Reports {
         errand: &Errand,
     ) -> Result<Answer, ReportError> {
         let given = self.give(&Key::Names(lookup), freshness, errand).await?;
+        self.0.tally.count(given.used);
         let (table, total) = rows::names(query, given.names()?);
         Ok(Answer {
             table,
@@ -308,7 +317,9 @@ impl Reports {
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Answer, ReportError> {
-        self.observe([query], freshness, errand).await?.answer(query)
+        let observed = self.observe([query], freshness, errand).await?;
+        self.0.tally.count(observed.given.used);
+        observed.answer(query)
     }
 
     /// Observes the queues of several questions at once.
@@ -366,6 +377,7 @@ impl Reports {
     ) -> Result<Conversations, ReportError> {
         let key = Key::Conversations(query.clone());
         let given = self.give(&key, freshness, errand).await?;
+        self.0.tally.count(given.used);
         let Payload::Listing(listing) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
@@ -474,6 +486,7 @@ impl Reports {
 
     /// Asks the upstream and holds what it brings. Runs in a flight, for whoever waits and for the cache.
     async fn fetch(self, key: Key, errand: Errand) -> Result<Arc<Held>, ReportError> {
+        let purges = self.0.series.purges();
         let fetched = match &key {
             Key::Aggregates(query) => self.fetch_aggregates(query, &errand).await,
             Key::Conversations(query) => self.fetch_listing(query, &errand).await,
@@ -481,7 +494,11 @@ impl Reports {
             Key::QueuesNow(queues) => self.fetch_observations(queues, &errand).await,
         };
         let held = Arc::new(fetched?);
-        self.0.held.insert(key, Arc::clone(&held)).await;
+        self.0.held.insert(key.clone(), Arc::clone(&held)).await;
+        if self.0.series.purges() != purges {
+            // It was asked for before.
+            self.0.held.remove(&key).await;
+        }
         Ok(held)
     }
 

@@ -354,9 +354,10 @@ async fn an_answer_explains_itself() {
             .map(|asked| (asked["outcome"].as_str().unwrap().to_owned(), asked["calls"].clone()))
             .collect::<Vec<_>>()
     };
-    assert_eq!(outcome(61).await, [("underWay".to_owned(), json!(0))]);
+    assert_eq!(outcome(61).await, [("fetched".to_owned(), json!(1))], "a new hour");
+    assert_eq!(outcome(31).await, [("underWay".to_owned(), json!(0))]);
     service.fault(Fault::new(Effect::status(503)).on_path(AGGREGATES));
-    assert_eq!(outcome(91).await, [("failed".to_owned(), json!(0))]);
+    assert_eq!(outcome(46).await, [("failed".to_owned(), json!(0))]);
     service.simulator.clear_faults();
     // A report explains itself like any other question; a file has no place for it.
     let report = service.get("/v1/reports/queue-performance?explain=1").await.json();

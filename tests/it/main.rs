@@ -17,6 +17,7 @@ mod failures;
 mod families;
 mod formats;
 mod harness;
+mod held;
 mod kpis;
 mod limits;
 mod live;

@@ -163,6 +163,31 @@ impl Chunk {
         }
     }
 
+    /// From the start of the first bucket to the end of the last.
+    pub(super) fn span(&self) -> Range {
+        Range {
+            start: self.edges[0],
+            end: self.edges[self.buckets()],
+        }
+    }
+
+    /// From the first bucket of which anything is held to the last.
+    pub(super) fn covered(&self) -> Option<Range> {
+        let mut held = (0..self.buckets()).filter(|bucket| self.holds(*bucket));
+        let first = held.next()?;
+        let last = held.next_back().unwrap_or(first);
+        Range::new(self.edges[first], self.edges[last + 1])
+    }
+
+    /// Of how many buckets anything is held.
+    pub(super) fn held_buckets(&self) -> u64 {
+        (0..self.buckets()).filter(|bucket| self.holds(*bucket)).count() as u64
+    }
+
+    fn holds(&self, bucket: usize) -> bool {
+        self.columns.iter().any(|column| column.fetched_at[bucket].is_some())
+    }
+
     /// Which buckets begin in a range.
     pub(super) fn buckets_in(&self, range: Range) -> std::ops::Range<usize> {
         let starts = &self.edges[..self.buckets()];
@@ -241,6 +266,34 @@ impl Chunk {
             groups,
             columns,
         }
+    }
+
+    /// Without what is held of the buckets that touch a range; `None` if nothing is left.
+    pub(super) fn without(&self, range: Range) -> Option<Self> {
+        let is_dropped = |bucket: usize| {
+            let bucket = self.bucket(bucket);
+            bucket.start < range.end && range.start < bucket.end
+        };
+        let columns = self.columns.iter().filter_map(|held| {
+            let mut column = Column::of(held.metric, held.present);
+            for bucket in 0..self.buckets() {
+                let (fetched_at, is_sum) = (held.fetched_at[bucket], held.is_sum[bucket]);
+                let cells = held.cells(bucket).map(|(group, stats)| (group, fields(&stats)));
+                if is_dropped(bucket) {
+                    column.push_bucket(None, false, std::iter::empty());
+                } else {
+                    column.push_bucket(fetched_at, is_sum, cells);
+                }
+            }
+            column.fetched_at.iter().any(Option::is_some).then_some(column)
+        });
+        let columns: Vec<_> = columns.collect();
+        (!columns.is_empty()).then(|| Self {
+            generation: next_generation(),
+            edges: Arc::clone(&self.edges),
+            groups: self.groups.clone(),
+            columns,
+        })
     }
 
     /// An estimate from above of what it keeps in memory.

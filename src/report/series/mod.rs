@@ -8,6 +8,7 @@
 mod chunk;
 mod fold;
 mod gather;
+mod inventory;
 mod key;
 mod plan;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -27,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use moka::{ops::compute::Op, sync::Cache};
 use tokio::time::timeout_at;
 
+pub use self::inventory::{HeldMetric, HeldSeries};
 use self::{
     chunk::{Chunk, Fetched},
     fold::Lens,
@@ -67,6 +69,8 @@ pub(super) struct SeriesCache {
     known: Mutex<Known>,
     pub(super) flights: Flights<AggregateQuery, Arc<Landed>>,
     gathering: Gathering,
+    /// How often something was dropped. What was asked for before that is not held when it comes.
+    purges: RwLock<u64>,
 }
 
 /// A series' number, and where the chunk starts.
@@ -175,15 +179,21 @@ struct Journey {
     alone: bool,
 }
 
+/// What one entry takes beside what it holds.
+const BOOKKEEPING: usize = 256;
+
+/// What a chunk takes of the bound.
+fn weigh(chunk: &Chunk) -> u32 {
+    (chunk.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX)
+}
+
 impl SeriesCache {
     pub(super) fn new(capacity_bytes: u64) -> Self {
-        const BOOKKEEPING: usize = 256;
-        let weigh = |_: &ChunkKey, chunk: &Arc<Chunk>| (chunk.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
         Self {
             // A quarter for what is made of the rest.
             chunks: Cache::builder()
                 .max_capacity(capacity_bytes / 4 * 3)
-                .weigher(weigh)
+                .weigher(|_: &ChunkKey, chunk: &Arc<Chunk>| weigh(chunk))
                 .build(),
             made: Cache::builder()
                 .max_capacity(capacity_bytes / 4)
@@ -195,7 +205,13 @@ impl SeriesCache {
             known: Mutex::default(),
             flights: Flights::new(),
             gathering: Gathering::default(),
+            purges: RwLock::default(),
         }
+    }
+
+    /// How often something was dropped so far.
+    pub(super) fn purges(&self) -> u64 {
+        *self.purges.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -472,9 +488,10 @@ impl Reports {
 
     /// Asks for one range of a series and holds what comes, in the task of a flight.
     async fn fetch_series(self, fetch: AggregateQuery, errand: Errand) -> Result<Arc<Landed>, ReportError> {
+        let purges = self.0.series.purges();
         let slice = self.0.client.aggregates(&fetch, &errand).await?;
-        let landed = self.0.series.land(&fetch, &slice, false).ok_or(ReportError::Internal)?;
-        Ok(Arc::new(landed))
+        let landed = self.0.series.land(&fetch, &slice, false, purges);
+        landed.map(Arc::new).ok_or(ReportError::Internal)
     }
 
     /// Asks once for what answers all the members, and holds that for each of them.
@@ -484,16 +501,23 @@ impl Reports {
         members: &[AggregateQuery],
         errand: &Errand,
     ) -> Result<Vec<Option<Landed>>, ReportError> {
+        let purges = self.0.series.purges();
         let slice = self.0.client.aggregates(&fetch, errand).await?;
-        Ok(self.0.series.land_for(&fetch, &slice, members))
+        Ok(self.0.series.land_for(&fetch, &slice, members, purges))
     }
 }
 
 impl SeriesCache {
     /// Holds what a fetch brought for several questions, for each as if it had been asked alone; `None` for those it
     /// does not answer. The request is on the account of the first.
-    fn land_for(&self, fetch: &AggregateQuery, slice: &Slice, members: &[AggregateQuery]) -> Vec<Option<Landed>> {
-        let Some(landed) = self.land(fetch, slice, false) else {
+    fn land_for(
+        &self,
+        fetch: &AggregateQuery,
+        slice: &Slice,
+        members: &[AggregateQuery],
+        purges: u64,
+    ) -> Vec<Option<Landed>> {
+        let Some(landed) = self.land(fetch, slice, false, purges) else {
             return members.iter().map(|_| None).collect();
         };
         let chunks: HashMap<ChunkKey, Arc<Chunk>> = landed.chunks.iter().cloned().collect();
@@ -510,7 +534,7 @@ impl SeriesCache {
                     fetched_at: slice.fetched_at,
                     upstream_calls: 0,
                 };
-                brought.extend(self.land(member, &of_member, lens.adds)?.chunks);
+                brought.extend(self.land(member, &of_member, lens.adds, purges)?.chunks);
             }
             Some(Landed {
                 chunks: brought,
@@ -520,8 +544,9 @@ impl SeriesCache {
         members.iter().map(&mut land).collect()
     }
 
-    /// Holds what a fetch brought; `None` if it did not ask for buckets. `is_sum` where it was added up from others.
-    fn land(&self, fetch: &AggregateQuery, slice: &Slice, is_sum: bool) -> Option<Landed> {
+    /// Holds what a fetch brought, unless something was dropped since `purges` was read before it; `None` if it did not
+    /// ask for buckets. `is_sum` where it was added up from others.
+    fn land(&self, fetch: &AggregateQuery, slice: &Slice, is_sum: bool, purges: u64) -> Option<Landed> {
         let series = Series::of(fetch)?;
         let entry = self.entry(&series);
         let chunks = series.chunks(fetch.range);
@@ -552,9 +577,15 @@ impl SeriesCache {
             is_sum,
         };
         let settle = settle_window(series.source);
+        let dropped = self.purges.read().unwrap_or_else(PoisonError::into_inner);
         let landed = chunks.iter().zip(edges).zip(rows).map(|((chunk, edges), rows)| {
             let key = (entry.id, chunk.start);
-            (key, self.put(key, edges, fetched, &rows, settle))
+            let chunk = if *dropped == purges {
+                self.put(key, edges, fetched, &rows, settle)
+            } else {
+                Arc::new(Chunk::empty(edges).with(fetched, &rows, settle))
+            };
+            (key, chunk)
         });
         Some(Landed {
             chunks: landed.collect(),

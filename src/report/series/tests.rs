@@ -148,9 +148,8 @@ impl Model {
     /// Whether the upstream heard of anything in a bucket since it was fetched.
     fn has_changed(&self, bucket: Range, fetched_at: Timestamp) -> bool {
         let heard = |event: &Event| event.visible_from > fetched_at && event.visible_from <= self.now;
-        self.events
-            .iter()
-            .any(|event| bucket.contains(event.at) && heard(event))
+        let before = |instant| self.events.partition_point(|event| event.at < instant);
+        self.events[before(bucket.start)..before(bucket.end)].iter().any(heard)
     }
 }
 
@@ -406,9 +405,16 @@ impl History {
                 for (fetch, members) in gather::fuse(batch) {
                     self.fused += u32::from(members.len() > 1);
                     let slice = self.model.fetch(&fetch);
-                    for (member, brought) in members.iter().zip(cache.land_for(&fetch, &slice, &members)) {
-                        let brought =
-                            brought.unwrap_or_else(|| cache.land(member, &self.model.fetch(member), false).unwrap());
+                    for (member, brought) in
+                        members
+                            .iter()
+                            .zip(cache.land_for(&fetch, &slice, &members, cache.purges()))
+                    {
+                        let brought = brought.unwrap_or_else(|| {
+                            cache
+                                .land(member, &self.model.fetch(member), false, cache.purges())
+                                .unwrap()
+                        });
                         landed.extend(brought.chunks);
                     }
                 }

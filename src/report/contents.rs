@@ -1,0 +1,114 @@
+//! What is held, for those who run the service: how much of what, how it has been used, and dropping it.
+
+use std::{
+    ops::AddAssign,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{HeldAnswer, HeldSeries, Reports};
+use crate::{query::Purge, table::CacheUse};
+
+/// Everything that is held.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Figures by bucket, the series read last first.
+    pub series: Vec<HeldSeries>,
+    /// What is held whole, the youngest first.
+    pub answers: Vec<HeldAnswer>,
+    /// What all of it takes in memory, as weighed for the bound.
+    pub bytes: u64,
+    /// The bound.
+    pub limit_bytes: u64,
+    /// How answers came about since the start.
+    pub uses: Uses,
+}
+
+/// How many answers came about which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Held and fresh.
+    pub hit: u64,
+    /// Fetched for their caller.
+    pub miss: u64,
+    /// Fetched once for several callers.
+    pub collapsed: u64,
+    /// Held and just past their freshness, and asked for again.
+    pub revalidating: u64,
+    /// Held and past their freshness, in place of a failure.
+    pub stale: u64,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Buckets of series.
+    pub buckets: u64,
+    /// Answers that were held whole.
+    pub answers: u64,
+    /// What they took in memory.
+    pub bytes: u64,
+}
+
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.buckets += other.buckets;
+        self.answers += other.answers;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Reports {
+    /// What is held at this moment.
+    pub fn contents(&self) -> Contents {
+        Contents {
+            series: self.0.series.inventory(),
+            answers: self.0.held.inventory(),
+            bytes: self.load().held_bytes,
+            limit_bytes: self.0.settings.memory_bytes,
+            uses: self.0.tally.uses(),
+        }
+    }
+
+    /// Drops what is meant. What is under way lands for those who wait for it, is joined by nobody any more, and is not
+    /// held: it was asked for before.
+    pub async fn purge(&self, purge: &Purge) -> Dropped {
+        let mut dropped = self.0.series.purge(purge);
+        self.0.flights.forget();
+        dropped += self.0.held.purge(purge).await;
+        dropped
+    }
+}
+
+/// Counts how answers come about.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    hit: AtomicU64,
+    miss: AtomicU64,
+    collapsed: AtomicU64,
+    revalidating: AtomicU64,
+    stale: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn count(&self, used: CacheUse) {
+        let counter = match used {
+            CacheUse::Hit => &self.hit,
+            CacheUse::Miss => &self.miss,
+            CacheUse::Collapsed => &self.collapsed,
+            CacheUse::Revalidating(_) => &self.revalidating,
+            CacheUse::Stale => &self.stale,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn uses(&self) -> Uses {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Uses {
+            hit: read(&self.hit),
+            miss: read(&self.miss),
+            collapsed: read(&self.collapsed),
+            revalidating: read(&self.revalidating),
+            stale: read(&self.stale),
+        }
+    }
+}
