@@ -18,15 +18,15 @@ use crate::command_line::{run, text};
 
 const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
 
-struct Upstream {
+pub(crate) struct Upstream {
     simulator: Simulator,
     settings: Vec<(&'static str, String)>,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
     _tasks: JoinSet<()>,
 }
 
 impl Upstream {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let options = Options {
             days: 10,
             conversations_per_day: 200,
@@ -52,7 +52,7 @@ impl Upstream {
         }
     }
 
-    fn environment(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn environment(&self) -> Vec<(&str, &str)> {
         self.settings
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
