@@ -9,10 +9,10 @@ group by date order by date;
 select "routing.queue.first.id" as queue, count(*) as conversations, round(avg("handle.time") / 60000, 1) as minutes
 from read_parquet('conversations/*/*.parquet', hive_partitioning = true)
 where "routing.queue.first.id" is not null
-group by queue order by conversations desc;
+group by queue order by conversations desc, queue;
 
 -- The busiest agents.
 select "agent.name" as agent, sum("handle.time.count") as handled
 from read_parquet('agents/*/*.parquet', hive_partitioning = true)
 where "agent.name" is not null
-group by agent order by handled desc limit 10;
+group by agent order by handled desc, agent limit 10;
