@@ -27,7 +27,11 @@ use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
     telemetry::LogFormat,
-    upstream::{self, regions},
+    upstream::{
+        self,
+        login::{Kept, Login},
+        regions,
+    },
 };
 
 /// Everything that can be set, checked.
@@ -81,10 +85,31 @@ pub struct GenesysSettings {
     pub api_url: String,
     /// The token endpoint.
     pub token_url: String,
+    /// The login page of people.
+    pub authorize_url: String,
     /// OAuth client id.
     pub client_id: Secret,
-    /// OAuth client secret.
-    pub client_secret: Secret,
+    /// How we log in.
+    pub grant: Grant,
+    /// Whether `serve` may answer everybody by what one person may see.
+    pub login_may_serve: bool,
+}
+
+/// How we log in.
+#[derive(Clone, Debug)]
+pub enum Grant {
+    /// Client credentials: as the OAuth client itself, with its secret.
+    Client(Secret),
+    /// As the person who has logged in, by what is kept of that.
+    Login(Kept),
+}
+
+/// What `genesys.grant` may say.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GrantName {
+    Client,
+    Login,
 }
 
 /// `[upstream]`
@@ -264,11 +289,24 @@ impl GenesysSettings {
         if !token_path.starts_with('/') {
             reader.problem("genesys.token_path", "must start with `/`");
         }
+        let file = reader.login_file();
+        let grant = match reader.value("genesys.grant", GrantName::Client) {
+            GrantName::Client => Grant::Client(reader.secret("genesys.client_secret", "GENESYS_CLIENT_SECRET")),
+            GrantName::Login => {
+                // The client of people has none; one that is set anyway belongs to the other grant.
+                reader
+                    .asked
+                    .extend(["genesys.client_secret", "genesys.client_secret_file"]);
+                Grant::Login(Kept(file))
+            }
+        };
         Self {
             api_url,
             token_url: format!("{login_url}{token_path}"),
+            authorize_url: format!("{login_url}/oauth/authorize"),
             client_id: reader.secret("genesys.client_id", "GENESYS_CLIENT_ID"),
-            client_secret: reader.secret("genesys.client_secret", "GENESYS_CLIENT_SECRET"),
+            grant,
+            login_may_serve: reader.value("genesys.login_may_serve", false),
         }
     }
 
@@ -316,11 +354,45 @@ impl GenesysSettings {
 
     /// Reads the credentials as they are now.
     pub fn credentials(&self) -> Arc<dyn Fn() -> upstream::Credentials + Send + Sync> {
-        let (client_id, client_secret) = (self.client_id.clone(), self.client_secret.clone());
-        Arc::new(move || upstream::Credentials {
-            client_id: client_id.current().expose_secret().to_owned(),
-            client_secret: client_secret.current(),
+        let (client_id, grant) = (self.client_id.clone(), self.grant.clone());
+        Arc::new(move || {
+            let client_id = client_id.current().expose_secret().to_owned();
+            match &grant {
+                Grant::Client(secret) => upstream::Credentials::Client {
+                    client_id,
+                    client_secret: secret.current(),
+                },
+                Grant::Login(kept) => upstream::Credentials::Login {
+                    client_id,
+                    kept: kept.clone(),
+                },
+            }
         })
+    }
+
+    /// How a person logs in; `None` where we log in by client credentials.
+    pub fn login(&self) -> Option<Login> {
+        let Grant::Login(kept) = &self.grant else { return None };
+        Some(Login {
+            authorize_url: self.authorize_url.clone(),
+            token_url: self.token_url.clone(),
+            api_url: self.api_url.clone(),
+            client_id: self.client_id.current().expose_secret().to_owned(),
+            kept: kept.clone(),
+        })
+    }
+
+    /// Refuses to serve by a person's login, unless that was said.
+    pub fn may_serve(&self) -> Result<(), Problems> {
+        match self.grant {
+            Grant::Login(_) if !self.login_may_serve => Err(Problems(vec![
+                "genesys.grant: `login` is for a person who explores: everybody who asks would be answered by what one \
+                 person may see, and by nothing once that login ends. Use client credentials, or say \
+                 genesys.login_may_serve = true"
+                    .to_owned(),
+            ])),
+            Grant::Login(_) | Grant::Client(_) => Ok(()),
+        }
     }
 }
 
@@ -463,6 +535,8 @@ impl fmt::Display for Problems {
 /// Takes settings one by one, remembering what was asked for and what was wrong.
 struct Reader {
     figment: Figment,
+    /// Where programs keep what outlives them, if the environment says.
+    state_home: Option<PathBuf>,
     asked: BTreeSet<&'static str>,
     problems: Vec<String>,
 }
@@ -497,9 +571,20 @@ impl Reader {
             figment: figment
                 .merge(Layer::new("environment".to_owned(), environment))
                 .merge(Layer::new("command line".to_owned(), flags)),
+            state_home: state_home(&sources.environment),
             asked: BTreeSet::new(),
             problems,
         }
+    }
+
+    /// Where a login is kept.
+    fn login_file(&mut self) -> PathBuf {
+        let default = self
+            .state_home
+            .take()
+            .unwrap_or_else(|| PathBuf::from("."))
+            .join("genesys-reports/login.json");
+        self.value("genesys.login_file", default)
     }
 
     fn problem(&mut self, name: &str, detail: impl fmt::Display) {
@@ -750,7 +835,19 @@ const ORGANISATION_VARIABLES: &[(&str, &str)] = &[
     ("GENESYS_CLIENT_ID_FILE", "genesys.client_id_file"),
     ("GENESYS_CLIENT_SECRET", "genesys.client_secret"),
     ("GENESYS_CLIENT_SECRET_FILE", "genesys.client_secret_file"),
+    ("GENESYS_GRANT", "genesys.grant"),
+    ("GENESYS_LOGIN_FILE", "genesys.login_file"),
 ];
+
+fn state_home(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let directory = |name: &str| {
+        environment
+            .get(name)
+            .filter(|path| path.starts_with('/'))
+            .map(PathBuf::from)
+    };
+    directory("XDG_STATE_HOME").or_else(|| Some(directory("HOME")?.join(".local/state")))
+}
 
 /// Settings from `REPORTS_<SECTION>__<KEY>` and the organisation's variables, and what cannot be one.
 fn environment_layer(environment: &BTreeMap<String, String>) -> (Dict, Vec<String>) {
@@ -833,9 +930,20 @@ mod tests {
         assert_eq!(settings.server.request_timeout, Duration::from_secs(30));
         assert_eq!(settings.genesys.api_url, "https://api.mypurecloud.ie");
         assert_eq!(settings.genesys.token_url, "https://login.mypurecloud.ie/oauth/token");
-        let credentials = settings.genesys.credentials()();
-        assert_eq!(credentials.client_id, "id-1");
-        assert_eq!(credentials.client_secret.expose_secret(), "secret-1");
+        assert_eq!(
+            settings.genesys.authorize_url,
+            "https://login.mypurecloud.ie/oauth/authorize"
+        );
+        let upstream::Credentials::Client {
+            client_id,
+            client_secret,
+        } = settings.genesys.credentials()()
+        else {
+            panic!("the client's own")
+        };
+        assert_eq!(client_id, "id-1");
+        assert_eq!(client_secret.expose_secret(), "secret-1");
+        assert!(settings.genesys.may_serve().is_ok());
     }
 
     #[test]
@@ -1058,13 +1166,53 @@ mod tests {
         assert!(problems(&sources)[0].contains("both in place and by GENESYS_CLIENT_SECRET_FILE"));
         sources.environment.remove("GENESYS_CLIENT_SECRET");
         let read = Settings::load(&sources).unwrap().genesys.credentials();
-        let current = || read().client_secret.expose_secret().to_owned();
+        let current = || match read() {
+            upstream::Credentials::Client { client_secret, .. } => client_secret.expose_secret().to_owned(),
+            upstream::Credentials::Login { .. } => panic!("nobody logged in"),
+        };
         assert_eq!(current(), "one");
         std::fs::write(&path, "two\n").unwrap();
         assert_eq!(current(), "two");
         std::fs::remove_file(&path).unwrap();
         assert_eq!(current(), "two", "what it said last");
         assert!(problems(&sources)[0].contains("genesys.client_secret_file"));
+    }
+
+    #[test]
+    fn a_person_s_login_needs_no_secret_and_serves_nobody_else_unless_told_to() {
+        let person = |pairs: &[(&str, &str)]| {
+            let mut sources = sources(pairs);
+            sources.environment.remove("GENESYS_CLIENT_SECRET");
+            sources
+                .environment
+                .insert("GENESYS_GRANT".to_owned(), "login".to_owned());
+            Settings::load(&sources).unwrap().genesys
+        };
+        for (pairs, file) in [
+            (
+                &[("HOME", "/home/ada")][..],
+                "/home/ada/.local/state/genesys-reports/login.json",
+            ),
+            (
+                &[("HOME", "/home/ada"), ("XDG_STATE_HOME", "/state")],
+                "/state/genesys-reports/login.json",
+            ),
+            (&[("HOME", "/home/ada"), ("GENESYS_LOGIN_FILE", "/kept")], "/kept"),
+            (&[], "./genesys-reports/login.json"),
+        ] {
+            let upstream::Credentials::Login { client_id, kept } = person(pairs).credentials()() else {
+                panic!("a person's")
+            };
+            assert_eq!((client_id.as_str(), kept), ("id-1", Kept(PathBuf::from(file))));
+            assert!(person(pairs).may_serve().unwrap_err().0[0].contains("client credentials"));
+        }
+        assert!(
+            person(&[("REPORTS_GENESYS__LOGIN_MAY_SERVE", "true")])
+                .may_serve()
+                .is_ok()
+        );
+        let found = problems(&sources(&[("GENESYS_GRANT", "password")]));
+        assert!(found[0].contains("genesys.grant (environment)"), "{found:?}");
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub mod app;
 // One answer to a file: the command `run`.
 pub mod run;
 
+// A person logs in, in a browser: the command `login`.
+pub mod login;
+
 // The only floor that knows HTTP.
 pub mod api;
 

@@ -18,8 +18,8 @@ use genesys_reports::{
     clock::Clock,
     config::{self, Problems, Scope, Settings, Sources},
     definitions::Shelf,
-    run,
-    simulator::{Options, Simulator, faults::FaultScript},
+    login, run,
+    simulator::{Options, Simulator, faults::FaultScript, person},
     telemetry::{self, LogFormat},
     upstream::{Checked, Class, Errand},
 };
@@ -57,6 +57,8 @@ enum Command {
     Simulate(Simulate),
     /// Check the settings, and what this OAuth client may do.
     Check(SettingsFile),
+    /// Log in as yourself, in a browser, to explore under your own permissions.
+    Login(LoginOptions),
     /// Write one answer to a file: a report, or a query.
     Run(RunOptions),
     /// Print the document that describes the API.
@@ -73,6 +75,18 @@ struct SettingsFile {
     /// The settings file (TOML).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct LoginOptions {
+    /// Where on this machine the browser comes back to: the OAuth client has to know http://127.0.0.1:PORT/callback.
+    #[arg(long, default_value_t = 8765)]
+    port: u16,
+    /// End the login instead.
+    #[arg(long)]
+    logout: bool,
+    #[command(flatten)]
+    file: SettingsFile,
 }
 
 #[derive(Args)]
@@ -192,6 +206,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
         Command::Check(file) => check(sources(file)).await,
         Command::Healthcheck(file) => healthcheck(&sources(file)).await,
         Command::Run(options) => run_once(options).await,
+        Command::Login(options) => log_in(options).await,
         Command::Openapi => {
             let shelf = Shelf::built_in(Clock::system().now());
             print(&api::openapi::pretty(&api::document(&shelf)))
@@ -202,6 +217,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
 
 async fn serve(sources: Sources) -> Result<(), Failure> {
     let settings = Settings::load(&sources)?;
+    settings.genesys.may_serve()?;
     telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
     let app = App::new(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
     // Before anybody is told that it serves: whoever knows may also stop it.
@@ -265,13 +281,19 @@ fn demo_text(service_url: &str, simulator_url: &str) -> String {
   try it out  {service_url}/docs/
   simulator   {simulator_url}
 
+The login of a person, in another terminal:
+
+  GENESYS_API_URL={simulator_url} GENESYS_LOGIN_URL={simulator_url} \
+         GENESYS_CLIENT_ID={person} genesys-reports login
+
 Conversations by queue, the seven days before today:
 
   curl -s '{service_url}/v1/query' -H 'content-type: application/json' -d '{{\"dateFrom\": \"now-7d/d\", \
          \"dateTo\": \"now/d\", \"groupBy\": [\"routing.queue.id\"], \"select\": [\"routing.queue.id\", \
          \"routing.queue.name\", \"conversation.count\"], \"orderBy\": [\"-conversation.count\"]}}'
 
-"
+",
+        person = person::CLIENT_ID,
     )
 }
 
@@ -415,6 +437,33 @@ async fn check(sources: Sources) -> Result<(), Failure> {
             checked.len()
         ))),
     }
+}
+
+async fn log_in(options: LoginOptions) -> Result<(), Failure> {
+    let mut sources = sources(options.file);
+    sources.flags.push(("genesys.grant", "login".to_owned()));
+    let login = Settings::load(&sources)?.genesys.login();
+    let login = login.ok_or_else(|| Failure::Failed("cannot log in".to_owned()))?;
+    let clock = Clock::system();
+    if options.logout {
+        let ended = login.log_out(&clock).await;
+        ended.map_err(|error| failed("cannot log out", &error))?;
+        return print("logged out\n");
+    }
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], options.port))).await?;
+    let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
+    let begun = login.begin(&format!("http://{address}{}", login::CALLBACK));
+    print(&format!(
+        "open this in a browser on this machine:\n\n  {}\n\n",
+        begun.url
+    ))?;
+    let kept = login.kept.0.display().to_string();
+    let outcome = login::wait(login, begun, listener, clock).await;
+    outcome.map_err(|error| failed("cannot log in", &error))?;
+    print(&format!(
+        "logged in; kept in {kept}\n\nset GENESYS_GRANT=login for `run` and `check` to use it; \
+         `login --logout` ends it\n"
+    ))
 }
 
 async fn healthcheck(sources: &Sources) -> Result<(), Failure> {

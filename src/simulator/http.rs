@@ -15,10 +15,10 @@ use axum::{
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodFilter, MethodRouter, on, post},
+    routing::{MethodFilter, MethodRouter, get, on, post},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,11 +27,11 @@ use tower_http::compression::CompressionLayer;
 use super::{
     Simulator, control,
     errors::{PlatformError, rate_limit_entity},
-    faults,
+    faults, jobs,
     journal::{Entry, Journal, Ticket},
     login::{self, TokenNumber},
     organisation::{Listing, Organisation, Switches},
-    published,
+    person, published,
     refusal::Refusal,
     strict,
 };
@@ -46,6 +46,7 @@ pub(super) fn router(simulator: &Simulator) -> Router {
     });
     platform
         .route("/oauth/token", post(login::token))
+        .route("/oauth/authorize", get(person::page).post(person::decide))
         .fallback(nothing_here)
         .method_not_allowed_fallback(nothing_here)
         .layer(CompressionLayer::new())
@@ -64,6 +65,29 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/conversations/details/query", |call| {
         analytics(call, Organisation::details)
     }),
+    endpoint("POST", "/api/v2/analytics/conversations/details/jobs", submit_job),
+    endpoint(
+        "GET",
+        "/api/v2/analytics/conversations/details/jobs/availability",
+        |call| {
+            let available = format!("{:.0}", jobs::available(call.now));
+            Ok(Answer::Json(json!({ "dataAvailabilityDate": available })))
+        },
+    ),
+    endpoint("GET", "/api/v2/analytics/conversations/details/jobs/{jobId}", job_state),
+    endpoint(
+        "DELETE",
+        "/api/v2/analytics/conversations/details/jobs/{jobId}",
+        |call| {
+            call.simulator.jobs().cancel(call.id_after("jobs"), call.now)?;
+            Ok(Answer::NoContent)
+        },
+    ),
+    endpoint(
+        "GET",
+        "/api/v2/analytics/conversations/details/jobs/{jobId}/results",
+        job_results,
+    ),
     endpoint("POST", "/api/v2/analytics/users/aggregates/query", |call| {
         analytics(call, Organisation::user_aggregates)
     }),
@@ -185,12 +209,46 @@ struct Call<'a> {
     body: Value,
 }
 
+impl Call<'_> {
+    /// The part of the path after that one.
+    fn id_after(&self, part: &str) -> &str {
+        let mut parts = self.uri.path().split('/').skip_while(|found| *found != part);
+        parts.nth(1).unwrap_or_default()
+    }
+}
+
 /// A question about what happened in the organisation.
 type Question = fn(&Organisation, &Value, Timestamp, &Switches) -> Result<Value, Refusal>;
 
 fn analytics(call: &Call<'_>, question: Question) -> Result<Answer, PlatformError> {
     let organisation = call.simulator.organisation();
     let answer = question(organisation, &call.body, call.now, call.simulator.switches())?;
+    Ok(Answer::Json(answer))
+}
+
+fn submit_job(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let (simulator, id) = (call.simulator, call.simulator.next_id());
+    let (organisation, switches) = (simulator.organisation(), simulator.switches());
+    let answer = simulator
+        .jobs()
+        .submit(id, &call.body, call.now, organisation, switches)?;
+    Ok(Answer::Accepted(answer))
+}
+
+fn job_state(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let switches = call.simulator.switches();
+    let (answer, is_at_work) = call.simulator.jobs().state(call.id_after("jobs"), call.now, switches)?;
+    Ok(if is_at_work {
+        Answer::Accepted(answer)
+    } else {
+        Answer::Json(answer)
+    })
+}
+
+fn job_results(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let (organisation, switches) = (call.simulator.organisation(), call.simulator.switches());
+    let jobs = call.simulator.jobs();
+    let answer = jobs.results(call.id_after("jobs"), call.uri, call.now, organisation, switches)?;
     Ok(Answer::Json(answer))
 }
 
@@ -220,7 +278,10 @@ fn token_info(call: &Call<'_>) -> Answer {
 }
 
 fn log_out(call: &Call<'_>) -> Answer {
-    call.simulator.logins().revoke(call.token);
+    let ended = call.simulator.people().log_out(call.token);
+    for token in ended.into_iter().chain([call.token]) {
+        call.simulator.logins().revoke(token);
+    }
     Answer::Empty
 }
 
@@ -235,16 +296,21 @@ fn limits(call: &Call<'_>) -> Result<Answer, PlatformError> {
 
 const ORGANISATION_ID: &str = "5a0c1d9e-6f3b-4c55-9a4e-0c6a1f2b7d10";
 
-/// What an admitted request is answered with: 200, with a body or without.
+/// What an admitted request is answered with.
 enum Answer {
     Json(Value),
+    /// 202: it is not done yet.
+    Accepted(Value),
     Empty,
+    NoContent,
 }
 
 impl Answer {
     fn into_response(self) -> Response {
         match self {
             Self::Json(body) => Json(body).into_response(),
+            Self::Accepted(body) => (StatusCode::ACCEPTED, Json(body)).into_response(),
+            Self::NoContent => StatusCode::NO_CONTENT.into_response(),
             Self::Empty => Response::default(),
         }
     }
@@ -348,7 +414,14 @@ fn readable_body(headers: &HeaderMap, body: &[u8]) -> Value {
         .into()
 }
 
-const SECRET_FIELDS: &[&str] = &["client_secret", "password", "assertion", "refresh_token", "code"];
+const SECRET_FIELDS: &[&str] = &[
+    "client_secret",
+    "password",
+    "assertion",
+    "refresh_token",
+    "code",
+    "code_verifier",
+];
 
 fn is_json(headers: &HeaderMap) -> bool {
     has_media_type(headers, "application/json")

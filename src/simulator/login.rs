@@ -1,6 +1,7 @@
 //! The login service: client credentials in, an opaque token out, and what has become of every token since.
 //!
-//! Speaks the OAuth error shape, not the platform's. Only the client-credentials grant exists here.
+//! Speaks the OAuth error shape, not the platform's. The client-credentials grant is here, that of people in
+//! [`person`](super::person).
 
 use std::{
     collections::HashMap,
@@ -19,9 +20,9 @@ use base64::{
 };
 use http::{HeaderMap, StatusCode, Uri, header};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Simulator, errors::PlatformError, http::Exchange};
+use super::{Simulator, errors::PlatformError, http::Exchange, person::Worthless};
 
 /// `POST /oauth/token`.
 pub(super) async fn token(
@@ -34,14 +35,15 @@ pub(super) async fn token(
     let query = uri.query().unwrap_or_default().as_bytes();
     let grant = form_field(exchange.body.as_deref().unwrap_or_default(), "grant_type")
         .or_else(|| form_field(query, "grant_type"));
+    if let Some(grant @ ("authorization_code" | "refresh_token")) = grant.as_deref() {
+        return log_in_person(&simulator, exchange.body.as_deref().unwrap_or_default(), grant);
+    }
     let client = basic_credentials(&headers);
     let issued = simulator
         .logins()
         .log_in(client, grant.as_deref(), simulator.now(), simulator.random());
     issued.map_or_else(LoginError::into_response, |issued| {
-        let mut answer = json!({
-            "access_token": issued.access_token, "token_type": "bearer", "expires_in": issued.expires_in_s,
-        });
+        let mut answer = issued.answer();
         if let Some(announced) = simulator.announced_lifetime() {
             answer["expires_in"] = announced.clone();
         }
@@ -54,6 +56,26 @@ pub(super) async fn token(
         response.extensions_mut().insert(issued.number);
         response
     })
+}
+
+fn log_in_person(simulator: &Simulator, form: &[u8], grant: &str) -> Response {
+    let family = match simulator.people().redeem(form, grant, simulator.now()) {
+        Ok(family) => family,
+        Err(Worthless { error, ended }) => {
+            for number in ended {
+                simulator.logins().revoke(number);
+            }
+            return error.into_response();
+        }
+    };
+    let issued = simulator.logins().issue(simulator.now(), simulator.random());
+    let refresh_token = BASE64_URL_SAFE_NO_PAD.encode(simulator.random::<64>());
+    let mut answer = issued.answer();
+    answer["refresh_token"] = json!(refresh_token);
+    simulator.people().note(family, issued.number, refresh_token);
+    let mut response = Json(answer).into_response();
+    response.extensions_mut().insert(issued.number);
+    response
 }
 
 /// Which of the tokens this is, counted from 1 in the order of issue.
@@ -74,6 +96,12 @@ pub(super) struct Issued {
     number: TokenNumber,
     access_token: String,
     expires_in_s: u64,
+}
+
+impl Issued {
+    fn answer(&self) -> Value {
+        json!({ "access_token": self.access_token, "token_type": "bearer", "expires_in": self.expires_in_s })
+    }
 }
 
 impl Logins {
@@ -98,12 +126,11 @@ impl Logins {
         now: Timestamp,
         random: [u8; 64],
     ) -> Result<Issued, LoginError> {
-        let mut state = self.state();
         let (id, secret) = client.ok_or(LoginError::UnknownClient)?;
         if id != self.client_id {
             return Err(LoginError::UnknownClient);
         }
-        if secret != state.client_secret {
+        if secret != self.state().client_secret {
             return Err(LoginError::WrongSecret);
         }
         match grant {
@@ -111,16 +138,22 @@ impl Logins {
             Some(_) => return Err(LoginError::UnsupportedGrant),
             None => return Err(LoginError::NoGrant),
         }
+        Ok(self.issue(now, random))
+    }
+
+    /// Issues a token to whoever has been found entitled to it; past ten live ones the oldest dies.
+    fn issue(&self, now: Timestamp, random: [u8; 64]) -> Issued {
+        let mut state = self.state();
         let access_token = BASE64_URL_SAFE_NO_PAD.encode(random);
         let number = TokenNumber(state.tokens.len() as u64 + 1);
         let dies_at = now.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX);
         state.tokens.insert(access_token.clone(), Token { number, dies_at });
         state.end_oldest_past(MAX_LIVE_TOKENS, now);
-        Ok(Issued {
+        Issued {
             number,
             access_token,
             expires_in_s: self.lifetime.as_secs().saturating_sub(1),
-        })
+        }
     }
 
     /// The live token a request carries.
@@ -176,6 +209,7 @@ pub(super) enum LoginError {
     WrongSecret,
     NoGrant,
     UnsupportedGrant,
+    InvalidGrant,
 }
 
 impl LoginError {
@@ -185,6 +219,7 @@ impl LoginError {
             Self::UnknownClient => (StatusCode::UNAUTHORIZED, "invalid_client", "client not found"),
             Self::WrongSecret => (StatusCode::UNAUTHORIZED, "invalid_client", "authentication failed"),
             Self::NoGrant => (StatusCode::BAD_REQUEST, "invalid_request", "grant_type is required"),
+            Self::InvalidGrant => (StatusCode::BAD_REQUEST, "invalid_grant", "the grant is not valid"),
             Self::UnsupportedGrant => (
                 StatusCode::BAD_REQUEST,
                 "unsupported_grant_type",
@@ -237,7 +272,7 @@ fn after_scheme<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     scheme.eq_ignore_ascii_case(wanted).then(|| rest.trim())
 }
 
-fn form_field(form: &[u8], name: &str) -> Option<String> {
+pub(super) fn form_field(form: &[u8], name: &str) -> Option<String> {
     let found = form_urlencoded::parse(form).find(|(field, _)| field == name);
     found.map(|(_, value)| value.into_owned())
 }

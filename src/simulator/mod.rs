@@ -21,9 +21,11 @@ mod control;
 mod errors;
 pub mod faults;
 mod http;
+mod jobs;
 pub mod journal;
 mod login;
 pub mod organisation;
+pub mod person;
 mod published;
 mod rate;
 pub mod refusal;
@@ -47,9 +49,11 @@ use tokio::net::TcpListener;
 use self::{
     errors::PlatformError,
     faults::{Fault, FaultScript, Faults},
+    jobs::Jobs,
     journal::Journal,
     login::Logins,
     organisation::{Organisation, OrganisationOptions, Switches},
+    person::People,
     rate::RateLimit,
 };
 use crate::clock::Clock;
@@ -173,6 +177,8 @@ struct Inner {
     switches: Switches,
     organisation: Organisation,
     logins: Logins,
+    people: People,
+    jobs: Jobs,
     rate_limit: RateLimit,
     faults: Faults,
     journal: Journal,
@@ -194,6 +200,8 @@ impl Simulator {
                 late_share: options.late_share,
             }),
             logins: Logins::new(options.client_id.clone(), options.client_secret, options.token_lifetime),
+            people: People::default(),
+            jobs: Jobs::default(),
             announced_lifetime: options.announced_lifetime,
             clock: options.clock,
             client_id: options.client_id,
@@ -233,9 +241,11 @@ impl Simulator {
         self.0.logins.revoke_all();
     }
 
-    /// Every token issued so far: what to look for where no token may be.
+    /// Every token issued so far, refresh tokens included: what to look for where no token may be.
     pub fn issued_tokens(&self) -> Vec<String> {
-        self.0.logins.issued()
+        let mut issued = self.0.logins.issued();
+        issued.extend(self.0.people.refresh_tokens());
+        issued
     }
 
     /// Changes the OAuth client's secret. Tokens got with the old one live on.
@@ -291,6 +301,14 @@ impl Simulator {
 
     fn logins(&self) -> &Logins {
         &self.0.logins
+    }
+
+    fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    fn people(&self) -> &People {
+        &self.0.people
     }
 
     fn rate_limit(&self) -> &RateLimit {

@@ -9,6 +9,8 @@ mod budget;
 pub mod document;
 mod errand;
 pub mod error;
+mod jobs;
+pub mod login;
 pub mod meters;
 mod names;
 mod pages;
@@ -338,12 +340,22 @@ pub struct Settings {
     pub max_attempts: u32,
 }
 
-/// An OAuth client's id and secret; read again before every mint, so that a changed secret file takes effect.
-pub struct Credentials {
-    /// Client id.
-    pub client_id: String,
-    /// Client secret.
-    pub client_secret: secrecy::SecretString,
+/// Who we are; asked for again before every mint, so that a changed file takes effect.
+pub enum Credentials {
+    /// An OAuth client that acts for itself.
+    Client {
+        /// Client id.
+        client_id: String,
+        /// Client secret.
+        client_secret: secrecy::SecretString,
+    },
+    /// A person who has logged in.
+    Login {
+        /// The id of the OAuth client that people log in with.
+        client_id: String,
+        /// What is kept of the login.
+        kept: login::Kept,
+    },
 }
 
 /// A source of numbers evenly spread over `[0, 1)`.

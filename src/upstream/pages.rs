@@ -11,6 +11,10 @@
 //! (the first, the last, and the last one expected, which is read before those between). On a sign the window is swept again, until
 //! a sweep brings nothing new among what earlier sweeps had reached.
 //!
+//! A window of very many pages that is long over is read by a job instead ([`jobs`](super::jobs)), if there is time for one:
+//! it is cut where the jobs' data has settled, and the rest is read by pages. Either way it is the conversations that
+//! started on its days, each once; where a job comes to nothing, pages go on from what it gave.
+//!
 //! Requests run in tasks of their own: a consumer that pauses stops no request half-way, and one that leaves stops
 //! them all. At most `page_concurrency` pages, and the one asked for first, are held.
 
@@ -21,9 +25,12 @@ use std::{
 
 use futures_util::{Stream, future::try_join_all, stream};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::{
-    Answered, Asking, Client, Conversation, ConversationPage, Errand, Sent, Told, UpstreamError, wire,
+    Answered, Asking, Client, Conversation, ConversationPage, Errand, Sent, Told, UpstreamError,
+    jobs::{self, Customer, Job},
+    wire,
     wire::DetailsPage,
 };
 use crate::query::{ConversationQuery, Filter, Range};
@@ -36,6 +43,8 @@ const MOST_PAGES: usize = 100_000 / PAGE_SIZE;
 const WINDOW_DAYS: i64 = 31;
 /// Days that ended longer ago are not expected to change while they are read.
 const MOVING: SignedDuration = SignedDuration::from_hours(48);
+/// A window of this many pages is worth a job, which takes a tenth of the requests, and a wait of some seconds.
+const JOB_PAGES: usize = 50;
 /// Sweeps of one window before giving up.
 const MOST_SWEEPS: u32 = 3;
 
@@ -59,7 +68,11 @@ pub(super) fn conversations(
         expected: 0,
         windows: windows(query.range),
         seen: HashSet::new(),
+        seen_until: None,
         sweep: None,
+        jobs: Jobs::Untried,
+        for_a_job: None,
+        job: None,
     };
     stream::try_unfold(pager, async |mut pager| {
         Ok(pager.next().await?.map(|page| (page, pager)))
@@ -78,8 +91,26 @@ struct Pager {
     /// Ids of the window being read that have been handed on. Windows share no conversation, as each is told of only
     /// by the window it started in: a range of any length needs the memory of its busiest window.
     seen: HashSet<Arc<str>>,
+    /// Up to where the range has been read, or begun to be, by a job that came to nothing.
+    seen_until: Option<Timestamp>,
     /// The window being read.
     sweep: Option<Sweep>,
+    /// What is known of jobs.
+    jobs: Jobs,
+    /// The window that a job is to read.
+    for_a_job: Option<Range>,
+    /// The window that a job has read.
+    job: Option<Job>,
+}
+
+/// What is known of the upstream's jobs.
+#[derive(Clone, Copy, Debug)]
+enum Jobs {
+    Untried,
+    /// Up to when the copy is complete that they read.
+    Available(Timestamp),
+    /// They do not serve: everything is read by pages.
+    Failing,
 }
 
 impl Pager {
@@ -94,6 +125,11 @@ impl Pager {
                 } else {
                     self.close(sweep).await?
                 }
+            } else if let Some(window) = self.for_a_job.take() {
+                self.begin_job(window).await;
+                None
+            } else if let Some(job) = self.job.take() {
+                self.read_job(job).await
             } else if let Some(window) = self.windows.pop_front() {
                 self.open(window).await?
             } else {
@@ -109,7 +145,18 @@ impl Pager {
     async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
         let first = self.source.page(window, 1).await?;
         self.source.errand = self.rest.clone();
-        let estimate = pages_estimated(first.value.total_hits.unwrap_or(0));
+        let hits = first.value.total_hits.unwrap_or(0);
+        let estimate = pages_estimated(hits);
+        if let Some((old, recent)) = self.for_jobs(window, estimate).await {
+            if let Some(recent) = recent {
+                self.windows.push_front(recent);
+            }
+            self.forget(window);
+            self.expected += part(hits, old, window);
+            self.for_a_job = Some(old);
+            // It is there already, while the job takes a while.
+            return Ok(Some(self.hand_on(old, first)));
+        }
         match halves(window) {
             // One page past the estimate must be within reach.
             Some((earlier, later)) if estimate >= MOST_PAGES => {
@@ -119,11 +166,89 @@ impl Pager {
             }
             None if estimate > MOST_PAGES => Err(too_deep(&first)),
             _ => {
-                self.seen.clear();
-                self.expected += first.value.total_hits.unwrap_or(0);
+                self.forget(window);
+                self.expected += hits;
                 self.begin(Sweep::new(window, self.source.is_moving(window)), first)
                     .map(Some)
             }
+        }
+    }
+
+    /// Forgets what was handed on before this window, unless a job began to read it.
+    fn forget(&mut self, window: Range) {
+        if self.seen_until.is_none_or(|until| until <= window.start) {
+            self.seen.clear();
+        }
+    }
+
+    /// The part of a window that a job should read, and the rest: when it is much, long over, and there is time.
+    async fn for_jobs(&mut self, window: Range, estimate: usize) -> Option<(Range, Option<Range>)> {
+        let left = self.rest.deadline().saturating_duration_since(Instant::now());
+        if estimate < JOB_PAGES || left < jobs::WORTH_BEGINNING {
+            return None;
+        }
+        if let Jobs::Untried = self.jobs {
+            self.jobs = match self.source.customer().available().await {
+                Ok(available) => Jobs::Available(available),
+                Err(error) => {
+                    tracing::warn!(%error, "jobs do not serve: reading page by page");
+                    Jobs::Failing
+                }
+            };
+        }
+        let Jobs::Available(available) = self.jobs else {
+            return None;
+        };
+        let (old, recent) = jobs::old_part(window, available)?;
+        (part(estimate, old, window) >= JOB_PAGES).then_some((old, recent))
+    }
+
+    async fn begin_job(&mut self, window: Range) {
+        match self.source.customer().have_done(window).await {
+            Ok(job) => self.job = Some(job),
+            Err(error) => self.do_without(window, &error),
+        }
+    }
+
+    /// One more page of a job's results.
+    async fn read_job(&mut self, mut job: Job) -> Option<ConversationPage> {
+        match self.source.customer().read(&mut job).await {
+            Ok(Some(Answered { value, sent_at })) => {
+                let page = DetailsPage {
+                    conversations: value.conversations,
+                    total_hits: None,
+                };
+                let page = self.hand_on(job.window, Answered { value: page, sent_at });
+                self.job = Some(job);
+                Some(page)
+            }
+            Ok(None) => None,
+            Err(error) => {
+                self.do_without(job.window, &error);
+                None
+            }
+        }
+    }
+
+    /// Goes on page by page where a job came to nothing; what it gave until then is not handed on again.
+    fn do_without(&mut self, window: Range, error: &UpstreamError) {
+        tracing::warn!(%error, "a job came to nothing: reading page by page");
+        self.jobs = Jobs::Failing;
+        self.seen_until = Some(window.end);
+        self.windows.push_front(window);
+    }
+
+    /// The rows of a window that were not handed on before.
+    fn hand_on(&mut self, window: Range, page: Answered<DetailsPage>) -> ConversationPage {
+        let conversations = page.value.conversations.into_iter();
+        let unseen = conversations.filter(|conversation| {
+            window.contains(conversation.start) && self.seen.insert(Arc::clone(&conversation.id))
+        });
+        ConversationPage {
+            conversations: unseen.collect(),
+            expected: self.expected,
+            upstream_calls: self.source.sent.take(),
+            fetched_at: page.sent_at,
         }
     }
 
@@ -392,6 +517,15 @@ struct Source {
 }
 
 impl Source {
+    fn customer(&self) -> Customer<'_> {
+        Customer {
+            client: &self.client,
+            filter: &self.filter,
+            errand: &self.errand,
+            sent: &self.sent,
+        }
+    }
+
     fn page(&self, window: Range, number: usize) -> Asking<DetailsPage> {
         let call = wire::details(window, &self.filter, PAGE_SIZE, number);
         self.client.start(call, &self.errand, &self.sent, wire::read_details)
@@ -423,6 +557,12 @@ fn too_deep(page: &Answered<DetailsPage>) -> UpstreamError {
         ),
         told: Told::default(),
     }
+}
+
+/// What about falls on that part of a window.
+fn part(of: usize, part: Range, window: Range) -> usize {
+    let days = |range: Range| usize::try_from(range.duration().as_secs() / DAY_SECONDS).unwrap_or(0);
+    of * days(part) / days(window).max(1)
 }
 
 fn pages_estimated(total_hits: usize) -> usize {

@@ -139,7 +139,7 @@ impl Stub {
         Settings {
             api_url: self.url.clone(),
             token_url: format!("{}/oauth/token", self.url),
-            credentials: Arc::new(|| Credentials {
+            credentials: Arc::new(|| Credentials::Client {
                 client_id: "id".to_owned(),
                 client_secret: SECRET.to_owned().into(),
             }),
@@ -393,7 +393,7 @@ async fn refused_credentials_are_told_at_once_until_they_change() {
     let secret = Arc::new(Mutex::new(SECRET.to_owned()));
     let current = Arc::clone(&secret);
     let client = client(Settings {
-        credentials: Arc::new(move || Credentials {
+        credentials: Arc::new(move || Credentials::Client {
             client_id: "id".to_owned(),
             client_secret: current.lock().unwrap().clone().into(),
         }),

@@ -20,7 +20,13 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Class, Credentials, Errand, Jitter, Told, UpstreamError, meters, retry, send, send::Lost, wire};
+use super::{
+    Class, Credentials, Errand, Jitter, Told, UpstreamError,
+    login::{self, Kept, LoginError},
+    meters, retry, send,
+    send::Lost,
+    wire,
+};
 use crate::clock::Clock;
 
 /// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves.
@@ -44,6 +50,12 @@ pub(super) struct Token {
     pub(super) generation: u64,
     renew_at: Instant,
     expires_at: Instant,
+}
+
+impl Token {
+    fn is(&self, access_token: &str) -> bool {
+        self.header.as_bytes().strip_prefix(b"Bearer ") == Some(access_token.as_bytes())
+    }
 }
 
 /// How the token stands, for readiness and metrics.
@@ -272,19 +284,67 @@ enum MintFailure {
 impl Minter {
     /// Asks the login service for a token, once.
     async fn mint(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
-        let request = self
-            .http
-            .post(&self.url)
-            .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
-            .form(&wire::TOKEN_FORM);
-        // For everybody: no caller's deadline ends it.
-        let errand = Errand::of_the_service(Class::Interactive, Instant::now() + 2 * self.attempt_timeout);
-        let outcome = match send::send(request, self.attempt_timeout, &errand).await {
-            Ok(reply) => self.read(&reply),
-            Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
+        let outcome = match credentials {
+            Credentials::Client {
+                client_id,
+                client_secret,
+            } => {
+                let request = self.http.post(&self.url);
+                let request = request.basic_auth(client_id, Some(client_secret.expose_secret()));
+                self.ask(request.form(&wire::TOKEN_FORM)).await
+            }
+            Credentials::Login { client_id, kept } => self.renew(client_id, kept).await,
         };
         metrics::counter!(meters::TOKEN_MINTS, "outcome" => label(&outcome)).increment(1);
         outcome
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<wire::Grant, MintFailure> {
+        // For everybody: no caller's deadline ends it.
+        let errand = Errand::of_the_service(Class::Interactive, Instant::now() + 2 * self.attempt_timeout);
+        match send::send(request, self.attempt_timeout, &errand).await {
+            Ok(reply) => self.read(&reply),
+            Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
+        }
+    }
+
+    /// What is kept of a person's login: its access token if that is new to us and lives, else a new one for its refresh
+    /// token, of which the next is kept before it is used.
+    async fn renew(&self, client_id: &str, kept: &Kept) -> Result<wire::Grant, MintFailure> {
+        let lock = kept.clone();
+        let (mut locked, granted) = login::aside(move || {
+            let locked = lock.lock()?;
+            let granted = locked.read()?;
+            Ok((locked, granted))
+        })
+        .await
+        .map_err(not_logged_in)?;
+        let is_known = self
+            .held
+            .get(&())
+            .await
+            .is_some_and(|token| token.is(&granted.access_token));
+        let left = Duration::try_from(granted.expires_at.duration_since(self.clock.now())).unwrap_or_default();
+        if !is_known && left > margin(left, 0.0) && left > FLOOR {
+            return Ok(wire::Grant {
+                access_token: granted.access_token,
+                lifetime: left,
+                refresh_token: None,
+            });
+        }
+        let Some(refresh_token) = granted.refresh_token.filter(|_| granted.client_id == client_id) else {
+            return Err(not_logged_in(LoginError::NotLoggedIn));
+        };
+        let form = wire::refresh_form(client_id, &refresh_token);
+        let mut grant = self.ask(self.http.post(&self.url).form(&form)).await?;
+        // Not every login service gives another.
+        grant.refresh_token.get_or_insert(refresh_token);
+        let (client_id, now) = (client_id.to_owned(), self.clock.now());
+        let grant = login::aside(move || {
+            locked.keep(client_id, &grant, now)?;
+            Ok(grant)
+        });
+        grant.await.map_err(not_logged_in)
     }
 
     fn read(&self, reply: &send::Reply) -> Result<wire::Grant, MintFailure> {
@@ -412,10 +472,23 @@ fn margin(lifetime: Duration, jitter: f64) -> Duration {
 /// Tells credentials apart without keeping them.
 fn fingerprint(credentials: &Credentials) -> Fingerprint {
     let mut digest = Sha256::new();
-    digest.update(credentials.client_id.as_bytes());
-    digest.update([0]);
-    digest.update(credentials.client_secret.expose_secret().as_bytes());
+    match credentials {
+        Credentials::Client {
+            client_id,
+            client_secret,
+        } => {
+            digest.update(client_id.as_bytes());
+            digest.update([0]);
+            digest.update(client_secret.expose_secret().as_bytes());
+        }
+        // Another login, or none any more, is another file.
+        Credentials::Login { kept, .. } => digest.update(std::fs::read(&kept.0).unwrap_or_default()),
+    }
     digest.finalize().into()
+}
+
+fn not_logged_in(error: LoginError) -> MintFailure {
+    MintFailure::Permanent(error.into())
 }
 
 fn mint_lost(lost: Lost) -> UpstreamError {

@@ -42,6 +42,8 @@ pub(super) struct Call {
 pub(super) enum Endpoint {
     Aggregates(Source),
     Details,
+    /// Used where it can be: not among [`Endpoint::ALL`].
+    DetailsJobs,
     QueueObservations,
     Listing(Lookup),
 }
@@ -78,6 +80,7 @@ impl Endpoint {
             Self::Aggregates(Source::Evaluations) => "evaluation aggregates",
             Self::Aggregates(Source::Surveys) => "survey aggregates",
             Self::Details => "conversation details",
+            Self::DetailsJobs => "conversation details jobs",
             Self::QueueObservations => "queue observations",
             Self::Listing(Lookup::Queues) => "queues",
             Self::Listing(Lookup::Users) => "users",
@@ -97,7 +100,7 @@ impl Endpoint {
             Self::Aggregates(Source::Flows) => "analytics:flowAggregate:view",
             Self::Aggregates(Source::Evaluations) => "analytics:evaluationAggregate:view",
             Self::Aggregates(Source::Surveys) => "analytics:surveyAggregate:view",
-            Self::Details => "analytics:conversationDetail:view",
+            Self::Details | Self::DetailsJobs => "analytics:conversationDetail:view",
             Self::QueueObservations => "analytics:queueObservation:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
@@ -111,9 +114,9 @@ impl Endpoint {
     /// grants nothing for them, and misses nothing.
     pub(super) fn is_needed(self) -> bool {
         match self {
-            Self::Aggregates(Source::Flows | Source::Evaluations | Source::Surveys) | Self::Listing(Lookup::Flows) => {
-                false
-            }
+            Self::Aggregates(Source::Flows | Source::Evaluations | Source::Surveys)
+            | Self::Listing(Lookup::Flows)
+            | Self::DetailsJobs => false,
             Self::Aggregates(Source::Conversations | Source::Users)
             | Self::Details
             | Self::QueueObservations
@@ -136,6 +139,7 @@ impl Endpoint {
             Self::Aggregates(Source::Evaluations) => "/api/v2/analytics/evaluations/aggregates/query",
             Self::Aggregates(Source::Surveys) => "/api/v2/analytics/surveys/aggregates/query",
             Self::Details => "/api/v2/analytics/conversations/details/query",
+            Self::DetailsJobs => "/api/v2/analytics/conversations/details/jobs",
             Self::QueueObservations => "/api/v2/analytics/queues/observations/query",
             Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
             Self::Listing(Lookup::Users) => "/api/v2/users",
@@ -177,6 +181,7 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
             },
         ),
         Endpoint::Details => post(endpoint, &DetailsBody::new(minute(), &Filter::default(), 1, 1)),
+        Endpoint::DetailsJobs => details_availability(),
         // A queue that does not exist is observed as nothing.
         Endpoint::QueueObservations => queue_observations(&["00000000-0000-0000-0000-000000000000"]),
         Endpoint::Listing(lookup) => listing(lookup, 1, 1),
@@ -534,7 +539,10 @@ struct DetailsBody<'a> {
     interval: String,
     order: &'static str,
     order_by: &'static str,
-    paging: Paging,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<Paging>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_of_day_interval_matching: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conversation_filters: Vec<FilterBody<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -550,6 +558,13 @@ struct Paging {
 
 impl<'a> DetailsBody<'a> {
     fn new(interval: String, filter: &'a Filter, page_size: usize, page_number: usize) -> Self {
+        Self {
+            paging: Some(Paging { page_size, page_number }),
+            ..Self::whole(interval, filter)
+        }
+    }
+
+    fn whole(interval: String, filter: &'a Filter) -> Self {
         let part = |of_conversation: bool| {
             let filter = FilterBody::all_of(filter, |name| {
                 CONVERSATION_DIMENSIONS.contains(&name) == of_conversation
@@ -564,7 +579,8 @@ impl<'a> DetailsBody<'a> {
             interval,
             order: "asc",
             order_by: "conversationStart",
-            paging: Paging { page_size, page_number },
+            paging: None,
+            start_of_day_interval_matching: None,
             conversation_filters: part(true),
             // One entry: all of it must hold on the same segment.
             segment_filters: part(false),
@@ -605,6 +621,208 @@ struct ConversationHead<'a> {
     start: Cow<'a, str>,
     #[serde(borrow, rename = "conversationEnd")]
     end: Option<Cow<'a, str>>,
+}
+
+// ---- jobs about conversation details
+
+/// Up to when the data is complete that jobs read.
+pub(super) fn details_availability() -> Call {
+    on_job(Method::GET, "/availability")
+}
+
+/// The instant up to which jobs know everything.
+pub(super) fn read_availability(body: &[u8]) -> Result<Timestamp, Nonsense> {
+    let answer: AvailabilityAnswer<'_> = parse(body)?;
+    let date = answer.data_availability_date.as_deref().map(str::parse);
+    date.and_then(Result::ok)
+        .ok_or_else(|| Nonsense("it does not say up to when its data is complete".to_owned()))
+}
+
+/// A job of the conversations that started on the UTC days of `window`, oldest first.
+pub(super) fn details_job(window: Range, filter: &Filter) -> Call {
+    post(
+        Endpoint::DetailsJobs,
+        &DetailsBody {
+            // Else it is of all that were going on then, whenever they started.
+            start_of_day_interval_matching: Some(true),
+            ..DetailsBody::whole(interval(window), filter)
+        },
+    )
+}
+
+/// The id of a job that was taken. It becomes part of addresses, so it is nothing but an id.
+pub(super) fn read_job_id(body: &[u8]) -> Result<String, Nonsense> {
+    let answer: JobAnswer<'_> = parse(body)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let id = answer
+        .job_id
+        .filter(|id| (1..=100).contains(&id.len()) && id.bytes().all(plain));
+    id.map(Cow::into_owned)
+        .ok_or_else(|| Nonsense("a job has no id".to_owned()))
+}
+
+/// How a job stands.
+pub(super) fn job_state(id: &str) -> Call {
+    on_job(Method::GET, &format!("/{id}"))
+}
+
+/// Ends a job.
+pub(super) fn cancel_job(id: &str) -> Call {
+    on_job(Method::DELETE, &format!("/{id}"))
+}
+
+/// How a job stands, by what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobState {
+    /// Look again.
+    Waiting,
+    /// Read it.
+    Done,
+    /// There is nothing to be read.
+    Ended,
+}
+
+/// How a job stands; what nobody knows yet is waited for.
+pub(super) fn read_job_state(body: &[u8]) -> Result<JobState, Nonsense> {
+    let answer: JobAnswer<'_> = parse(body)?;
+    match answer.state.as_deref() {
+        Some("FULFILLED") => Ok(JobState::Done),
+        Some("FAILED" | "CANCELLED" | "EXPIRED") => Ok(JobState::Ended),
+        Some(_) => Ok(JobState::Waiting),
+        None => Err(Nonsense("a job has no state".to_owned())),
+    }
+}
+
+/// A page of a job's results: the first, or the one the page before points to.
+pub(super) fn job_results(id: &str, cursor: Option<&str>, page_size: usize) -> Call {
+    let mut question = form_urlencoded::Serializer::new(String::new());
+    question.append_pair("pageSize", &page_size.to_string());
+    if let Some(cursor) = cursor {
+        question.append_pair("cursor", cursor);
+    }
+    on_job(Method::GET, &format!("/{id}/results?{}", question.finish()))
+}
+
+fn on_job(method: Method, rest: &str) -> Call {
+    let endpoint = Endpoint::DetailsJobs;
+    Call {
+        endpoint,
+        method,
+        path: format!("{}{rest}", endpoint.path()),
+        body: None,
+    }
+}
+
+/// A page of results as it came, but for what no query tells.
+pub(super) struct JobPage {
+    pub(super) conversations: Vec<Conversation>,
+    /// Where the next page is; `None` on the last.
+    pub(super) cursor: Option<String>,
+    /// Up to when the data is complete that was read.
+    pub(super) available: Option<Timestamp>,
+}
+
+/// The conversations of a page, without the attributes of participants.
+pub(super) fn read_job_page(body: &Bytes) -> Result<JobPage, Nonsense> {
+    let answer: JobResultsAnswer<'_> = parse(body)?;
+    let conversations = answer.conversations.unwrap_or_default().into_iter();
+    let conversations = conversations.map(|document| {
+        let mut conversation = read_conversation(body, document)?;
+        if let Some(without) = without_attributes(&conversation.document)? {
+            conversation.document = without;
+        }
+        Ok(conversation)
+    });
+    Ok(JobPage {
+        conversations: conversations.collect::<Result<_, Nonsense>>()?,
+        cursor: answer.cursor.filter(|cursor| !cursor.is_empty()),
+        available: answer
+            .data_availability_date
+            .as_deref()
+            .and_then(|date| date.parse().ok()),
+    })
+}
+
+/// The document with participants as a query tells them; `None` where it is that already.
+fn without_attributes(document: &Bytes) -> Result<Option<Bytes>, Nonsense> {
+    const NAME: &[u8] = b"\"attributes\"";
+    if !document.windows(NAME.len()).any(|window| window == NAME) {
+        return Ok(None);
+    }
+    let mut conversation: Members<'_> = parse(document)?;
+    let Some((_, participants)) = conversation.0.iter_mut().find(|(name, _)| name == "participants") else {
+        return Ok(None);
+    };
+    let mut told: Vec<Members<'_>> = parse(participants.get().as_bytes())?;
+    for participant in &mut told {
+        participant.0.retain(|(name, _)| name != "attributes");
+    }
+    let written =
+        serde_json::value::to_raw_value(&told).map_err(|_| Nonsense("participants cannot be read".to_owned()))?;
+    *participants = &written;
+    let document = serde_json::to_vec(&conversation);
+    document
+        .map(|document| Some(document.into()))
+        .map_err(|_| Nonsense("a conversation cannot be read".to_owned()))
+}
+
+/// An object's members as they stand there, in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AvailabilityAnswer<'a> {
+    #[serde(borrow)]
+    data_availability_date: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobAnswer<'a> {
+    #[serde(borrow)]
+    job_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobResultsAnswer<'a> {
+    #[serde(borrow)]
+    conversations: Option<Vec<&'a RawValue>>,
+    cursor: Option<String>,
+    #[serde(borrow)]
+    data_availability_date: Option<Cow<'a, str>>,
 }
 
 // ---- listings
@@ -673,11 +891,55 @@ struct EntityAnswer<'a> {
 /// The form that asks for a token; id and secret go into the `Authorization` header.
 pub(super) const TOKEN_FORM: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
+/// The form that asks for a token by a person's login.
+pub(super) fn refresh_form<'a>(client_id: &'a str, refresh_token: &'a str) -> [(&'static str, &'a str); 3] {
+    [
+        ("grant_type", "refresh_token"),
+        ("client_id", client_id),
+        ("refresh_token", refresh_token),
+    ]
+}
+
+/// The form that exchanges the code a person's login gave.
+pub(super) fn code_form<'a>(
+    client_id: &'a str,
+    redirect_uri: &'a str,
+    code: &'a str,
+    verifier: &'a str,
+) -> [(&'static str, &'a str); 5] {
+    [
+        ("grant_type", "authorization_code"),
+        ("client_id", client_id),
+        ("redirect_uri", redirect_uri),
+        ("code", code),
+        ("code_verifier", verifier),
+    ]
+}
+
+/// What the address of the login page asks for.
+pub(super) fn authorize_question(client_id: &str, redirect_uri: &str, state: &str, challenge: &str) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("response_type", "code"),
+            ("client_id", client_id),
+            ("redirect_uri", redirect_uri),
+            ("state", state),
+            ("code_challenge", challenge),
+            ("code_challenge_method", "S256"),
+        ])
+        .finish()
+}
+
+/// The token a request is sent with, which `DELETE` ends.
+pub(super) const OWN_TOKEN: &str = "/api/v2/tokens/me";
+
 /// What the login service grants.
 pub(super) struct Grant {
     pub(super) access_token: String,
     /// From now, as announced, within reason.
     pub(super) lifetime: Duration,
+    /// To people only; good once.
+    pub(super) refresh_token: Option<String>,
 }
 
 /// The grant in a successful answer of the login service.
@@ -690,6 +952,7 @@ pub(super) fn read_grant(body: &[u8]) -> Result<Grant, Nonsense> {
     Ok(Grant {
         access_token: answer.access_token,
         lifetime: lifetime(answer.expires_in.as_ref()),
+        refresh_token: answer.refresh_token,
     })
 }
 
@@ -722,6 +985,7 @@ struct GrantAnswer {
     access_token: String,
     token_type: Option<String>,
     expires_in: Option<serde_json::Value>,
+    refresh_token: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,5 @@
-//! `POST conversations/details/query`: conversations that started on a UTC day touched by the interval.
+//! `POST conversations/details/query`: conversations that started on a UTC day touched by the interval; and the rows of
+//! `…/details/jobs`, which are those active in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
@@ -30,11 +31,23 @@ pub(super) struct Question<'q> {
     page_size: usize,
     page_number: usize,
     aggregations: &'q [Value],
+    /// Whether a job wants only what started on the interval's days.
+    of_start_day: bool,
 }
+
+/// How long before an interval a conversation that is active in it may have begun, in days.
+const LONGEST_DAYS: i64 = 7;
 
 impl<'q> Question<'q> {
     /// Reads a body of the right shape, or says what the platform would refuse in it.
     pub(super) fn parse(body: &'q Value, switches: &Switches) -> Result<Self, Refusal> {
+        let question = Self::of_job(body, switches)?;
+        question.refuse_long_intervals(switches)?;
+        Ok(question)
+    }
+
+    /// Reads the body of a job, whose interval has no bound that is known.
+    pub(super) fn of_job(body: &'q Value, switches: &Switches) -> Result<Self, Refusal> {
         let filters = |name: &str| {
             list(&body[name])
                 .iter()
@@ -42,7 +55,7 @@ impl<'q> Question<'q> {
         };
         let (page_size, page_number) = paging(&body["paging"], switches)?;
         let others = ["evaluationFilters", "surveyFilters", "resolutionFilters"];
-        let question = Self {
+        Ok(Self {
             interval: calendar::interval(body["interval"].as_str().unwrap_or_default())?,
             conversation_filters: filters("conversationFilters").collect::<Result<_, _>>()?,
             segment_filters: filters("segmentFilters").collect::<Result<_, _>>()?,
@@ -52,9 +65,8 @@ impl<'q> Question<'q> {
             page_size,
             page_number,
             aggregations: list(&body["aggregations"]),
-        };
-        question.refuse_long_intervals(switches)?;
-        Ok(question)
+            of_start_day: body["startOfDayIntervalMatching"].as_bool().unwrap_or(false),
+        })
     }
 
     fn refuse_long_intervals(&self, switches: &Switches) -> Result<(), Refusal> {
@@ -74,6 +86,40 @@ impl<'q> Question<'q> {
     /// The UTC days the interval touches, counted from the epoch.
     pub(super) fn days(&self) -> RangeInclusive<i64> {
         self.interval.start.div_euclid(DAY_MS)..=(self.interval.end - 1).div_euclid(DAY_MS)
+    }
+
+    /// The UTC days on which a conversation that is active in the interval may have started.
+    pub(super) fn days_active(&self) -> RangeInclusive<i64> {
+        let (first, last) = self.days().into_inner();
+        first - if self.of_start_day { 0 } else { LONGEST_DAYS }..=last
+    }
+
+    /// Those rows of a job, out of the conversations of those days, and whether there are more.
+    pub(super) fn rows(
+        &self,
+        days: &[Arc<Day>],
+        directory: &Directory,
+        as_of: i64,
+        wanted: Range<usize>,
+    ) -> (Vec<Value>, bool) {
+        let conversations = days.iter().flat_map(|day| &day.conversations);
+        let is_active = |conversation: &Conversation| {
+            conversation.start < self.interval.end
+                && conversation.end(as_of).is_none_or(|end| end >= self.interval.start)
+        };
+        let mut rows: Vec<_> = conversations
+            .filter(|conversation| is_active(conversation))
+            .map(|conversation| Seen {
+                conversation,
+                directory,
+                now: as_of,
+            })
+            .filter(|seen| self.matches(seen))
+            .collect();
+        self.sort(&mut rows);
+        let past = wanted.end.min(rows.len());
+        let shown = rows[wanted.start.min(past)..past].iter().map(Seen::json_of_job);
+        (shown.collect(), past < rows.len())
     }
 
     /// The page asked for, out of the conversations of those days.
@@ -313,6 +359,17 @@ impl<'a> Seen<'a> {
         divisions
             .map(|division| Atom::Id(self.directory.divisions[division].id))
             .collect()
+    }
+
+    /// As jobs tell it: with the attributes of participants.
+    fn json_of_job(&self) -> Value {
+        let mut json = self.json();
+        for participant in json["participants"].as_array_mut().into_iter().flatten() {
+            if participant["purpose"] == "customer" {
+                participant["attributes"] = json!({ "Intent": "billing", "accountTier": "gold" });
+            }
+        }
+        json
     }
 
     fn json(&self) -> Value {

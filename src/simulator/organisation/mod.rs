@@ -90,6 +90,8 @@ pub struct Switches {
     pub short_pages: bool,
     /// Filter values match in either case.
     pub values_ignore_case: bool,
+    /// Jobs end in failure.
+    pub failing_jobs: bool,
 }
 
 impl Default for Switches {
@@ -107,6 +109,7 @@ impl Default for Switches {
             repeated_rows: false,
             short_pages: false,
             values_ignore_case: false,
+            failing_jobs: false,
         }
     }
 }
@@ -165,6 +168,21 @@ impl Organisation {
         let question = details::Question::parse(body, switches)?;
         let days: Vec<_> = question.days().filter_map(|day| self.day(day)).collect();
         Ok(question.answer(&days, &self.directory, now.as_millisecond(), switches))
+    }
+
+    /// Those rows of a job of `POST /api/v2/analytics/conversations/details/jobs` over data as of an instant, and whether
+    /// there are more: conversations active in the interval, or with `startOfDayIntervalMatching` those that also
+    /// started on its days. With what participants are known by, which no query tells.
+    pub fn details_job(
+        &self,
+        body: &Value,
+        as_of: Timestamp,
+        switches: &Switches,
+        rows: Range<usize>,
+    ) -> Result<(Vec<Value>, bool), Refusal> {
+        let question = details::Question::of_job(body, switches)?;
+        let days: Vec<_> = question.days_active().filter_map(|day| self.day(day)).collect();
+        Ok(question.rows(&days, &self.directory, as_of.as_millisecond(), rows))
     }
 
     /// `POST /api/v2/analytics/users/aggregates/query`.
