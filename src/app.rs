@@ -28,6 +28,7 @@ use crate::{
     report::{ReportSettings, Reports},
     telemetry,
     upstream::{self, Client},
+    warm::Warm,
 };
 
 /// How long what is being answered may go on once nothing more is accepted; then it is cut off.
@@ -43,6 +44,7 @@ const LISTING_BYTES: u64 = 64 << 20;
 pub struct App {
     router: Router,
     reports: Reports,
+    warm: Warm,
     drain: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
@@ -91,8 +93,10 @@ impl App {
             clock: clock.clone(),
             limits: Limits::default(),
         };
+        let warm = Warm::new(reports.clone(), library.clone(), clock.clone());
         let router = api::router(api::Parts {
             named: ReportsApi {
+                warm: warm.clone(),
                 library: library.clone(),
                 query: query.clone(),
                 conversations: conversations.clone(),
@@ -138,6 +142,7 @@ impl App {
         Ok(Self {
             router,
             reports,
+            warm,
             drain: server.drain,
             draining,
             closing,
@@ -159,6 +164,11 @@ impl App {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> bool {
         let mut background = JoinSet::new();
         background.spawn(keep_metrics_up(self.metrics));
+        let (warm, draining) = (self.warm, self.draining.clone());
+        // Nothing is kept for readers who are sent elsewhere.
+        background.spawn(async move {
+            draining.run_until_cancelled(warm.run()).await;
+        });
         background.spawn(drain(stop, self.draining.clone(), self.drain, self.closing.clone()));
         let stop = api::serve::Stop {
             draining: self.draining,

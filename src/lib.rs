@@ -42,6 +42,9 @@ pub mod api;
 // From a table to bytes.
 pub mod encode;
 
+// Reports kept warm just before their readers come.
+pub mod warm;
+
 // Named reports: a file and its arguments become a query.
 pub mod definitions;
 

@@ -29,6 +29,7 @@ use crate::{
     query::{Complaint, suggest},
     table::ColumnKind,
     upstream::Errand,
+    warm::Warm,
 };
 
 /// What the routes need.
@@ -42,6 +43,8 @@ pub struct ReportsApi {
     pub conversations: ConversationsApi,
     /// Answers those of queues at this moment.
     pub now: NowApi,
+    /// Is told what is read of what is to be kept warm.
+    pub warm: Warm,
 }
 
 /// List the reports
@@ -106,9 +109,10 @@ pub async fn get(
             ));
         }
     };
+    let read = definition.refresh.then(|| (definition.name.clone(), arguments.clone()));
     let path = format!("/v1/reports/{file}");
     let is_paged = arguments.iter().any(|(name, _)| PAGING.contains(&name.as_str()));
-    match bound {
+    let answer = match bound {
         Bound::Figures { query, .. } => {
             let asked = query::Asked {
                 path: &path,
@@ -144,7 +148,11 @@ pub async fn get(
             };
             api.now.answer(asked, delivery, &errand, &method, &headers).await
         }
+    };
+    if let (Ok(_), Some((name, arguments))) = (&answer, read) {
+        api.warm.note(&name, arguments);
     }
+    answer
 }
 
 /// Show how a report is defined
@@ -323,6 +331,8 @@ struct ReportEntry {
     definition_url: String,
     /// The formats it can be had in.
     formats: Vec<&'static str>,
+    /// Whether it is kept warm while somebody reads it.
+    refresh: bool,
     /// What may be varied.
     parameters: Vec<ReportParameter>,
 }
@@ -418,6 +428,7 @@ impl From<&Definition> for ReportEntry {
                 .iter()
                 .map(|format| format.name())
                 .collect(),
+            refresh: definition.refresh,
             parameters: definition.parameters.iter().map(ReportParameter::from).collect(),
         }
     }

@@ -37,6 +37,8 @@ pub struct Definition {
     pub derived: Vec<Derived>,
     /// Titles of columns, where they are not the usual ones.
     pub titles: BTreeMap<String, String>,
+    /// Whether it is kept [warm](crate::warm) while somebody reads it.
+    pub refresh: bool,
     /// The file it was read from.
     pub source: String,
     /// Whether it came with the service.

@@ -22,6 +22,7 @@ use crate::{
 const MEMBERS: &[&str] = &[
     "title",
     "description",
+    "refresh",
     "parameters",
     "query",
     "conversations",
@@ -239,6 +240,13 @@ impl Check {
             Subject::Figures | Subject::Conversations => selected(&question),
             Subject::Now => observed(&question),
         };
+        let refresh = self.flag("", members, "refresh");
+        if refresh && subject == Subject::Conversations {
+            self.problem(
+                "refresh",
+                "figures and queues are kept warm; conversations are asked for when they are read",
+            );
+        }
         let derived = self.derived(members, subject, &selected);
         let titles = self.titles(members, &selected, &derived);
         Definition {
@@ -250,6 +258,7 @@ impl Check {
             question,
             derived,
             titles,
+            refresh,
             source: text.to_owned(),
             is_built_in: false,
         }
@@ -426,7 +435,12 @@ impl Check {
     fn flag(&mut self, place: &str, table: &Map<String, Value>, name: &str) -> bool {
         let flag = table.get(name).map(Value::as_bool);
         if flag == Some(None) {
-            self.problem(&format!("{place}.{name}"), "this is true or false");
+            let place = if place.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{place}.{name}")
+            };
+            self.problem(&place, "this is true or false");
         }
         flag.flatten().unwrap_or_default()
     }
@@ -691,6 +705,11 @@ expression = "{conversation.answered} / {conversation.offered}"
                 "titel: there is no such key here; did you mean `title`?",
             ),
             (
+                "title = \"Offered\"",
+                "refresh = \"yes\"\ntitle = \"x\"",
+                "refresh: this is true or false",
+            ),
+            (
                 "range-start",
                 "range-strat",
                 "parameters[0].type: there are range-start",
@@ -755,6 +774,19 @@ expression = "{conversation.answered} / {conversation.offered}"
             .replace("\"ratio\"", "\"x\"")
             .replace("title = \"Rate\"", "");
         assert!(problems(&several).len() >= 3, "{:?}", problems(&several));
+    }
+
+    #[test]
+    fn what_is_kept_warm_says_so_and_conversations_are_not() {
+        let parse =
+            |text: &str| Definition::parse("t", text, Timestamp::UNIX_EPOCH).map(|definition| definition.refresh);
+        let refresh = |value: &str| RIGHT.replacen("title", &format!("refresh = {value}\ntitle"), 1);
+        assert_eq!(parse(RIGHT), Ok(false));
+        assert_eq!(parse(&refresh("true")), Ok(true));
+        assert_eq!(parse(&refresh("false")), Ok(false));
+        let listing = "title = \"T\"\ndescription = \"D\"\nrefresh = true\n[conversations]\ndateFrom = \"today\"\n";
+        let refused = parse(listing).unwrap_err();
+        assert!(refused.len() == 1 && refused[0].starts_with("refresh: "), "{refused:?}");
     }
 
     #[test]

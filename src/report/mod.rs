@@ -33,8 +33,8 @@ use self::{
 use crate::{
     clock::Clock,
     query::{
-        AggregateQuery, Column, ColumnValue, ConversationQuery, NamesById, NamesByLookup, NamesQuery, NowQuery, Query,
-        Range, catalogue::Lookup,
+        AggregateQuery, Column, ColumnValue, ConversationQuery, Named, NamesById, NamesByLookup, NamesQuery, NowQuery,
+        Query, Range, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, Table},
     upstream::{Class, Client, Conversation, ConversationPage, Errand, UpstreamError},
@@ -334,10 +334,7 @@ impl Reports {
         let names = names.get(&Lookup::Queues).ok_or(ReportError::Internal)?;
         let mut queues: BTreeSet<Arc<str>> = BTreeSet::new();
         for query in queries {
-            match query.queues() {
-                Some(asked) => queues.extend(asked.iter().map(|queue| Arc::from(queue.as_str()))),
-                None => queues.extend(names.keys().cloned()),
-            }
+            queues.append(&mut queues_of(query, names));
         }
         let given = self.give(&Key::QueuesNow(queues.clone()), freshness, errand).await?;
         Ok(Observed {
@@ -479,6 +476,54 @@ impl Reports {
         errand.on_terms(Class::Refresh, Instant::now() + self.0.settings.refresh_timeout)
     }
 
+    fn of_its_own_accord(&self) -> Errand {
+        Errand::of_the_service(Class::Refresh, Instant::now() + self.0.settings.refresh_timeout)
+    }
+
+    /// Asks for whatever of a question will not be fresh in a while, and waits for it; how many upstream requests that
+    /// took. Names that mean nothing any more are nobody's question.
+    pub async fn renew(&self, question: Named<Query>, ahead: Duration) -> Result<u32, ReportError> {
+        let errand = self.of_its_own_accord();
+        let lookups = &question.lookups() | &lookups_of(&question.question().columns);
+        let (names, calls) = self.names_by_lookup(lookups, Freshness::default(), &errand).await?;
+        match question.resolve(&names) {
+            Ok(query) => Ok(calls + self.renew_figures(&query, ahead, &errand).await?),
+            Err(_) => Ok(calls),
+        }
+    }
+
+    /// The same of queues as they are now.
+    pub async fn renew_now(&self, question: Named<NowQuery>, ahead: Duration) -> Result<u32, ReportError> {
+        let errand = self.of_its_own_accord();
+        let lookups = BTreeSet::from([Lookup::Queues]);
+        let (names, calls) = self.names_by_lookup(lookups, Freshness::default(), &errand).await?;
+        let Ok(query) = question.resolve(&names) else {
+            return Ok(calls);
+        };
+        let queues = queues_of(&query, names.get(&Lookup::Queues).ok_or(ReportError::Internal)?);
+        Ok(calls + self.renew_held(&Key::QueuesNow(queues), ahead, &errand).await?)
+    }
+
+    /// Asks for what is held whole, or is to be, unless it will still be fresh in a while.
+    async fn renew_held(&self, key: &Key, ahead: Duration, errand: &Errand) -> Result<u32, ReportError> {
+        let held = self.0.held.get(key).await;
+        let then = self.now() + ahead;
+        if held.is_some_and(|held| matches!(held.dated.judge(Freshness::default(), then), Verdict::Fresh(_))) {
+            return Ok(0);
+        }
+        let (landing, role) = self
+            .0
+            .flights
+            .join(key, errand, |errand| self.clone().fetch(key.clone(), errand));
+        let fetched = timeout_at(errand.deadline(), landing)
+            .await
+            .map_err(|_| ReportError::Deadline)??;
+        Ok(match role {
+            Role::Leader => fetched.upstream_calls,
+            Role::Follower => 0,
+        })
+    }
+
     async fn fresh(&self, key: &Key, freshness: Freshness) -> Option<Arc<Held>> {
         let held = self.0.held.get(key).await?;
         matches!(held.dated.judge(freshness, self.now()), Verdict::Fresh(_)).then_some(held)
@@ -549,6 +594,14 @@ impl Reports {
 
     fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+}
+
+/// The queues asked about: those named, or all there are.
+fn queues_of(query: &NowQuery, names: &NamesById) -> BTreeSet<Arc<str>> {
+    match query.queues() {
+        Some(asked) => asked.iter().map(|queue| Arc::from(queue.as_str())).collect(),
+        None => names.keys().cloned().collect(),
     }
 }
 

@@ -36,4 +36,5 @@ mod reports;
 mod run;
 mod shutdown;
 mod token;
+mod warm;
 mod wire;

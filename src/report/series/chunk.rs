@@ -379,3 +379,125 @@ impl Column {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::catalogue::metric;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_772_323_200 + hour * 3600).unwrap()
+    }
+
+    fn range(start: i64, end: i64) -> Range {
+        Range::new(at(start), at(end)).unwrap()
+    }
+
+    /// Four hours.
+    fn empty() -> Chunk {
+        Chunk::empty((0..=4).map(at).collect())
+    }
+
+    fn row(queue: &str, hour: i64, count: f64) -> SliceRow {
+        SliceRow {
+            group: vec![Some(queue.into())],
+            media_type: None,
+            bucket: range(hour, hour + 1),
+            metrics: vec![Some(Stats {
+                count: Some(count),
+                ..Stats::default()
+            })],
+        }
+    }
+
+    fn fetched(chunk: &Chunk, hours: Range, when: i64, rows: &[SliceRow]) -> Chunk {
+        let fetched = Fetched {
+            range: hours,
+            at: at(when),
+            metrics: &[metric("nOffered")],
+            is_sum: false,
+        };
+        chunk.with(
+            fetched,
+            &rows.iter().collect::<Vec<_>>(),
+            SignedDuration::from_hours(48),
+        )
+    }
+
+    /// When it was fetched, in hours, and the counts by queue.
+    type Bucket = (Option<i64>, Vec<(String, f64)>);
+
+    fn held(chunk: &Chunk) -> Vec<Bucket> {
+        let column = chunk.column(metric("nOffered")).unwrap();
+        let bucket = |bucket: usize| {
+            let when = column
+                .fetched_at(bucket)
+                .map(|when| when.duration_since(at(0)).as_hours());
+            let cells = column.cells(bucket).map(|(group, stats)| {
+                let queue = chunk.groups[group as usize].values[0].as_deref().unwrap();
+                (queue.to_owned(), stats.count.unwrap())
+            });
+            (when, cells.collect())
+        };
+        (0..chunk.buckets()).map(bucket).collect()
+    }
+
+    #[test]
+    fn the_latest_fetch_of_a_bucket_wins() {
+        let first = fetched(&empty(), range(0, 3), 5, &[row("a", 0, 1.0), row("b", 2, 2.0)]);
+        assert_eq!(
+            held(&first),
+            [
+                (Some(5), vec![("a".to_owned(), 1.0)]),
+                // Nothing happened, which is known.
+                (Some(5), vec![]),
+                (Some(5), vec![("b".to_owned(), 2.0)]),
+                (None, vec![]),
+            ]
+        );
+        let later = fetched(&first, range(2, 4), 6, &[row("a", 2, 3.0), row("c", 3, 4.0)]);
+        let expected = [
+            (Some(5), vec![("a".to_owned(), 1.0)]),
+            (Some(5), vec![]),
+            (Some(6), vec![("a".to_owned(), 3.0)]),
+            (Some(6), vec![("c".to_owned(), 4.0)]),
+        ];
+        assert_eq!(held(&later), expected);
+        // What was asked for earlier and comes later changes nothing.
+        let late = fetched(&later, range(0, 4), 4, &[row("d", 1, 9.0)]);
+        assert_eq!(held(&late), expected);
+        assert!(first.generation < later.generation && later.generation < late.generation);
+    }
+
+    #[test]
+    fn it_has_settled_when_every_bucket_was_fetched_late_enough() {
+        let settled = |chunk: &Chunk| chunk.column(metric("nOffered")).unwrap().is_settled;
+        let all_but_one = fetched(&empty(), range(0, 3), 52, &[]);
+        assert!(!settled(&all_but_one));
+        assert!(!settled(&fetched(&all_but_one, range(3, 4), 51, &[])));
+        assert!(settled(&fetched(&all_but_one, range(3, 4), 52, &[])));
+    }
+
+    #[test]
+    fn what_is_dropped_is_missing_and_the_rest_is_not() {
+        let rows = [row("a", 0, 1.0), row("b", 1, 2.0), row("c", 3, 3.0)];
+        let chunk = fetched(&empty(), range(0, 4), 60, &rows);
+        assert_eq!((chunk.covered(), chunk.held_buckets()), (Some(range(0, 4)), 4));
+        let half_an_hour = SignedDuration::from_mins(30);
+        let touched = Range::new(at(1) + half_an_hour, at(2) + half_an_hour).unwrap();
+        let left = chunk.without(touched).unwrap();
+        assert_eq!(
+            held(&left),
+            [
+                (Some(60), vec![("a".to_owned(), 1.0)]),
+                (None, vec![]),
+                (None, vec![]),
+                (Some(60), vec![("c".to_owned(), 3.0)]),
+            ]
+        );
+        assert_eq!((left.covered(), left.held_buckets()), (Some(range(0, 4)), 2));
+        assert!(left.generation > chunk.generation && left.weight() < chunk.weight());
+        assert!(!left.column(metric("nOffered")).unwrap().is_settled);
+        assert!(chunk.without(range(0, 4)).is_none());
+    }
+}

@@ -99,3 +99,79 @@ impl Series {
         (range.duration().as_secs_f64() / length).ceil()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        query::catalogue::metric,
+        report::series::{gather, tests::asked},
+    };
+
+    /// Figures of a question are looked for under its series, and by range and metric within. What changes them and is in
+    /// neither would be answered with those of another question.
+    #[test]
+    fn whatever_changes_the_figures_is_in_the_key() {
+        let now = "2026-03-10T12:00:00Z".parse().unwrap();
+        let query = |parameters: &str| {
+            let parameters = format!(
+                "dateFrom=2026-03-01&dateTo=2026-03-08&{parameters}&page=2&orderBy=-conversation.offered&limit=3&fill=zero"
+            );
+            asked(&parameters, now).aggregate
+        };
+        let base = query("interval=PT1H&groupBy=routing.queue.id&filter=media.type:voice&select=conversation.offered");
+        // A field that is added here has to be decided about.
+        let AggregateQuery {
+            source: _,
+            range: _,
+            granularity: _,
+            time_zone: _,
+            group_by: _,
+            metrics: _,
+            filter: _,
+        } = &base;
+        let with = |change: fn(&mut AggregateQuery)| {
+            let mut other = base.clone();
+            change(&mut other);
+            other
+        };
+        let others = [
+            with(|query| query.source = Source::Flows),
+            with(|query| query.granularity = Some(Granularity::Minutes(30))),
+            with(|query| query.granularity = Some(Granularity::Day)),
+            with(|query| query.time_zone = Zone::named("Europe/Berlin").unwrap()),
+            with(|query| query.group_by.clear()),
+            query(
+                "interval=PT1H&groupBy=routing.queue.id,agent.id&filter=media.type:voice&select=conversation.offered",
+            ),
+            with(|query| query.filter.clauses.clear()),
+            query("interval=PT1H&groupBy=routing.queue.id&filter=media.type:voice,chat&select=conversation.offered"),
+            query("interval=PT1H&groupBy=routing.queue.id&filter=media.type:chat&select=conversation.offered"),
+            query(
+                "interval=PT1H&groupBy=routing.queue.id&filter=conversation.direction:inbound&select=conversation.offered",
+            ),
+        ];
+        for other in &others {
+            assert_ne!(Series::of(other), Series::of(&base), "{other:?}");
+            assert!(
+                !gather::covers(other, &base) && !gather::covers(&base, other),
+                "{other:?}"
+            );
+        }
+        let longer = with(|query| query.range.end += jiff::SignedDuration::from_hours(1));
+        let more = with(|query| query.metrics.push(metric("tHandle")));
+        for wider in [longer, more] {
+            assert_eq!(Series::of(&wider), Series::of(&base));
+            assert!(
+                gather::covers(&wider, &base) && !gather::covers(&base, &wider),
+                "{wider:?}"
+            );
+        }
+        // How rows are shown changes none.
+        let shown = asked(
+            "dateFrom=2026-03-01&dateTo=2026-03-08&interval=PT1H&groupBy=queueId&filter=mediaType:voice&select=queueId,nOffered",
+            now,
+        );
+        assert_eq!(shown.aggregate, base);
+    }
+}

@@ -40,6 +40,7 @@ use super::{
     Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,
     flights::{Flights, Role},
     freshness::{Dated, settle_window},
+    held::Key,
     rows,
 };
 use crate::{
@@ -421,6 +422,37 @@ impl Reports {
             }
         }
         self.whole(aggregate, Whole::Displaced, freshness, errand).await
+    }
+
+    /// Asks for whatever will not be fresh in a while, and waits for it; how many upstream requests that took.
+    pub(super) async fn renew_figures(
+        &self,
+        query: &Query,
+        ahead: Duration,
+        errand: &Errand,
+    ) -> Result<u32, ReportError> {
+        let (came, can_add) = (self.now(), fold::can_add(&query.columns));
+        let mut journey = Journey::default();
+        for _ in 0..ROUNDS {
+            let wish = Wish {
+                freshness: Freshness::default(),
+                now: self.now() + ahead,
+                came,
+                whole: !can_add,
+            };
+            let series = &self.0.series;
+            match series.choose(&query.aggregate, can_add, wish, query.asked_at, &journey) {
+                Choice::Ready(_) => break,
+                Choice::Whole(_) => {
+                    let key = Key::Aggregates(query.aggregate.clone());
+                    return Ok(journey.calls + self.renew_held(&key, ahead, errand).await?);
+                }
+                // Refused to readers, too.
+                Choice::Ask(_, missing) if missing.calls.len() > MAX_CALLS => break,
+                Choice::Ask(view, missing) => self.ask(&view, &missing, &mut journey, errand).await?,
+            }
+        }
+        Ok(journey.calls)
     }
 
     /// Asks for everything that is missing, and waits for none of it.

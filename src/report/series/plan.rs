@@ -361,3 +361,283 @@ pub(super) fn stretches(series: &Series, range: Range, parts: &[Part], metrics: 
     }
     stretches
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use super::{
+        super::{SeriesCache, tests::asked},
+        *,
+    };
+    use crate::{
+        query::{AggregateQuery, catalogue::metric},
+        report::OnError,
+        table::{Slice, SliceRow, Stats},
+    };
+
+    const NOW: &str = "2026-03-10T12:00:00Z";
+    const HOURLY: &str = "dateFrom=2026-03-01&dateTo=2026-03-10T12:00:00Z&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// `03-01/03-10T12` of 2026, in UTC.
+    fn range(text: &str) -> Range {
+        let (start, end) = text.split_once('/').unwrap();
+        let instant = |text: &str| match text.split_once('T') {
+            Some((day, hour)) => at(&format!("2026-{day}T{hour}:00:00Z")),
+            None => at(&format!("2026-{text}T00:00:00Z")),
+        };
+        Range::new(instant(start), instant(end)).unwrap()
+    }
+
+    fn wish() -> Wish {
+        Wish {
+            freshness: Freshness::default(),
+            now: at(NOW),
+            came: at(NOW),
+            whole: false,
+        }
+    }
+
+    /// A series of which something was fetched.
+    struct Held {
+        cache: SeriesCache,
+        query: AggregateQuery,
+    }
+
+    impl Held {
+        /// Nothing yet.
+        fn of(parameters: &str) -> Self {
+            Self {
+                cache: SeriesCache::new(1 << 30),
+                query: asked(parameters, at(NOW)).aggregate,
+            }
+        }
+
+        /// A range, when it was fetched, and how many rows its first bucket has; the others are empty.
+        fn fetch(self, what: &str, when: &str, metrics: &[&str], rows: usize) -> Self {
+            let fetch = AggregateQuery {
+                range: range(what),
+                metrics: metrics.iter().map(|name| metric(name)).collect(),
+                ..self.query.clone()
+            };
+            let bucket = fetch
+                .granularity
+                .unwrap()
+                .buckets(fetch.range, &fetch.time_zone)
+                .next()
+                .unwrap();
+            let row = |number: usize| SliceRow {
+                group: vec![Some(number.to_string().into())],
+                media_type: None,
+                bucket,
+                metrics: vec![
+                    Some(Stats {
+                        count: Some(1.0),
+                        ..Stats::default()
+                    });
+                    metrics.len()
+                ],
+            };
+            let slice = Slice {
+                rows: (0..rows).map(row).collect(),
+                fetched_at: at(when),
+                upstream_calls: 1,
+            };
+            self.cache.land(&fetch, &slice, false, self.cache.purges()).unwrap();
+            self
+        }
+
+        fn missing(&self, others: &[&'static Metric], wish: Wish) -> Option<Missing> {
+            let series = Series::of(&self.query).unwrap();
+            let parts = self
+                .cache
+                .parts(&self.cache.entry(&series), self.query.range, &HashMap::new());
+            missing(&series, &parts, &self.query.metrics, others, wish)
+        }
+
+        /// What is asked for, in order.
+        fn calls(&self, wish: Wish) -> Vec<Range> {
+            self.missing(&[], wish).map(|missing| missing.calls).unwrap_or_default()
+        }
+    }
+
+    const OFFERED: &[&str] = &["nOffered"];
+
+    #[test]
+    fn gaps_are_covered_by_the_fewest_requests() {
+        let held = |fetches: &[(&str, &str)]| {
+            let held = Held::of(HOURLY);
+            fetches
+                .iter()
+                .fold(held, |held, (what, when)| held.fetch(what, when, OFFERED, 3))
+        };
+        let settled = "2026-03-08T12:00:00Z";
+        for (fetches, calls) in [
+            (vec![], vec!["03-01/03-10T12"]),
+            (vec![("03-01/03-10T12", NOW)], vec![]),
+            // A gap at either end, one within, two of them.
+            (vec![("03-02/03-10T12", NOW)], vec!["03-01/03-02"]),
+            (vec![("03-01/03-10T06", NOW)], vec!["03-10T06/03-10T12"]),
+            (
+                vec![("03-01/03-03T05", NOW), ("03-03T07/03-10T12", NOW)],
+                vec!["03-03T05/03-03T07"],
+            ),
+            (
+                vec![("03-01T01/03-03", NOW), ("03-05/03-10T11", NOW)],
+                vec!["03-01/03-10T12"],
+            ),
+            // Everything has ended, and only what had not settled when it was fetched is asked for again.
+            (vec![("03-01/03-08T12", settled)], vec!["03-06T12/03-10T12"]),
+            // Most of it is fresh for a while yet, and half its time is over: it comes along with the tail.
+            (
+                vec![("03-01/03-10T11", "2026-03-10T11:15:00Z")],
+                vec!["03-08T11/03-10T12"],
+            ),
+            // It does not where something younger lies between.
+            (
+                vec![
+                    ("03-01/03-10T11", "2026-03-10T11:25:00Z"),
+                    ("03-09/03-10T11", "2026-03-10T11:59:30Z"),
+                ],
+                vec!["03-10T11/03-10T12"],
+            ),
+        ] {
+            let expected: Vec<Range> = calls.into_iter().map(range).collect();
+            assert_eq!(held(&fetches).calls(wish()), expected, "{fetches:?}");
+        }
+    }
+
+    /// Holes all over, and one request.
+    #[test]
+    fn many_small_gaps_do_not_become_many_requests() {
+        let mut held = Held::of(HOURLY);
+        for day in 1..=9 {
+            for hour in (0..24).step_by(2) {
+                let what = format!("03-{day:02}T{hour:02}/03-{day:02}T{:02}", hour + 1);
+                held = held.fetch(&what, NOW, OFFERED, 1);
+            }
+        }
+        assert_eq!(held.calls(wish()), [range("03-01T01/03-10T12")]);
+    }
+
+    #[test]
+    fn what_is_empty_is_held() {
+        let held = Held::of(HOURLY).fetch("03-01/03-10T12", NOW, OFFERED, 0);
+        assert_eq!(held.missing(&[], wish()), None);
+    }
+
+    #[test]
+    fn a_metric_that_is_missing_is_asked_for_alone() {
+        let both = HOURLY.replace("conversation.offered", "conversation.offered,handle.time.sum");
+        let held = Held::of(&both).fetch("03-01/03-10T12", NOW, OFFERED, 3);
+        let missing = held.missing(&[], wish()).unwrap();
+        assert_eq!(missing.metrics, [metric("tHandle")]);
+        assert_eq!(missing.calls, [range("03-01/03-10T12")]);
+    }
+
+    /// What somebody else reads comes along where it is due within the same request, and costs none of its own.
+    #[test]
+    fn what_others_read_comes_along() {
+        let (offered, handled) = (metric("nOffered"), metric("tHandle"));
+        let half_an_hour_ago = "2026-03-10T11:30:00Z";
+        for (fetches, metrics) in [
+            (
+                vec![("03-01/03-10T11", OFFERED), ("03-01/03-10T11", &["tHandle"][..])],
+                vec![offered, handled],
+            ),
+            // Nobody ever read it as far back as that.
+            (
+                vec![("03-01/03-10T11", OFFERED), ("03-05/03-10T11", &["tHandle"][..])],
+                vec![offered],
+            ),
+            (vec![("03-01/03-10T11", OFFERED)], vec![offered]),
+        ] {
+            let mut held = Held::of(&HOURLY.replace("T12:00:00Z", "T11:00:00Z"));
+            for (what, metrics) in &fetches {
+                held = held.fetch(what, half_an_hour_ago, metrics, 3);
+            }
+            let missing = held.missing(&[handled, offered], wish()).unwrap();
+            assert_eq!(missing.metrics, metrics, "{fetches:?}");
+        }
+    }
+
+    #[test]
+    fn freshness_is_the_callers_to_ask_for() {
+        let freshness = |max_age: Option<u64>, on_error| Freshness {
+            max_age: max_age.map(Duration::from_secs),
+            on_error,
+            ..Freshness::default()
+        };
+        let whole = "03-01/03-10T12";
+        // What has settled is asked for again, too, if something younger is asked for; not within two seconds.
+        for (when, max_age, calls) in [
+            (NOW, 0, vec![]),
+            ("2026-03-10T11:59:58Z", 0, vec![]),
+            ("2026-03-10T11:59:57Z", 0, vec![range(whole)]),
+            ("2026-03-10T11:59:57Z", 60, vec![]),
+        ] {
+            let held = Held::of(HOURLY).fetch(whole, when, OFFERED, 3);
+            let freshness = freshness(Some(max_age), OnError::Stale);
+            let missing = held.missing(&[], Wish { freshness, ..wish() });
+            assert!(
+                missing
+                    .as_ref()
+                    .is_none_or(|missing| missing.is_held && !missing.may_come_later)
+            );
+            assert_eq!(
+                missing.map(|missing| missing.calls).unwrap_or_default(),
+                calls,
+                "{when} {max_age}"
+            );
+        }
+        // A bucket that has just ended is fresh for a minute, and may be given for half of one more.
+        let later = |seconds: i64, on_error| {
+            let held = Held::of(HOURLY).fetch(whole, NOW, OFFERED, 3);
+            let now = at(NOW) + SignedDuration::from_secs(seconds);
+            let wish = Wish {
+                freshness: freshness(None, on_error),
+                now,
+                came: now,
+                whole: false,
+            };
+            held.missing(&[], wish)
+                .map(|missing| (missing.may_come_later, missing.is_held))
+        };
+        assert_eq!(later(60, OnError::Stale), None);
+        assert_eq!(later(61, OnError::Stale), Some((true, true)));
+        assert_eq!(later(61, OnError::Fail), Some((false, true)));
+        assert_eq!(later(91, OnError::Stale), Some((false, true)));
+        assert_eq!(later(3 * 24 * 3600, OnError::Stale), Some((false, false)));
+    }
+
+    /// Only what an answer cannot hold is cut, at the edges of chunks; what would cost too many requests shows it.
+    #[test]
+    fn what_an_answer_cannot_hold_is_cut() {
+        let year = HOURLY.replace("dateFrom=2026-03-01", "dateFrom=2025-03-01");
+        for (rows, least, most) in [(24, 1, 1), (24 * 60, 4, 12), (24 * 500, 13, 60)] {
+            let held = Held::of(&year).fetch("03-01/03-02", "2026-03-05T00:00:00Z", OFFERED, rows);
+            let missing = held.missing(&[], wish()).unwrap();
+            assert!(
+                (least..=most).contains(&missing.calls.len()),
+                "{rows} rows a day: {} requests",
+                missing.calls.len()
+            );
+            for (call, next) in missing.calls.iter().zip(&missing.calls[1..]) {
+                assert!(call.end <= next.start, "{call} {next}");
+                assert_eq!(call.end.as_second() % 86_400, 0, "{call} is not cut at a day");
+            }
+            assert_eq!(missing.calls.first().unwrap().start, at("2025-03-01T00:00:00Z"));
+            assert_eq!(missing.calls.last().unwrap().end, at(NOW));
+        }
+        // A guess alone refuses nobody.
+        let unknown = Held::of(&year.replace(
+            "groupBy=routing.queue.id",
+            "groupBy=routing.queue.id,agent.id,media.type,conversation.direction",
+        ));
+        assert!(unknown.calls(wish()).len() <= MAX_CALLS);
+    }
+}

@@ -298,6 +298,13 @@ fn any_request(random: &mut Pcg64, zone: &str) -> QueryRequest {
     }
 }
 
+/// A question as it is asked by parameters.
+pub(super) fn asked(parameters: &str, now: Timestamp) -> Query {
+    let pairs: Vec<_> = form_urlencoded::parse(parameters.as_bytes()).into_owned().collect();
+    let named = QueryRequest::from_pairs(&pairs).meaning(|request| Query::parse(&request, now, &Limits::default()));
+    named.unwrap().resolve(&NamesByLookup::new()).unwrap()
+}
+
 /// A question, most often one that was asked before with one thing changed.
 fn question(random: &mut Pcg64, zone: &str, now: Timestamp, before: &mut Vec<QueryRequest>) -> Query {
     loop {
