@@ -46,6 +46,8 @@ pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::{SETTLE_WINDOW, Settling};
 pub use held::{HeldAnswer, HeldKind};
 pub use rows::MAX_ROWS;
+#[doc(hidden)]
+pub use series::Workbench;
 pub use series::{HeldMetric, HeldSeries};
 
 /// Answers reporting queries, from what is held or from the upstream. Cheap to clone.

@@ -13,6 +13,7 @@ mod key;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod workbench;
 
 use std::{
     collections::HashMap,
@@ -28,13 +29,16 @@ use jiff::{SignedDuration, Timestamp};
 use moka::{ops::compute::Op, sync::Cache};
 use tokio::time::timeout_at;
 
-pub use self::inventory::{HeldMetric, HeldSeries};
 use self::{
     chunk::{Chunk, Fetched},
     fold::Lens,
     gather::Gathering,
     key::Series,
     plan::{MAX_CALLS, Missing, Part, Summary, Wish},
+};
+pub use self::{
+    inventory::{HeldMetric, HeldSeries},
+    workbench::Workbench,
 };
 use super::{
     Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,

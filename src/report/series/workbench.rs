@@ -1,0 +1,90 @@
+//! What the benches measure: planning and merging by themselves, without an upstream. Nothing else comes in by this door.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{Choice, Journey, SeriesCache, Standing, View, Wish, fold};
+use crate::{
+    query::{AggregateQuery, NamesByLookup, Query},
+    report::{Freshness, rows},
+    table::{Slice, SliceRow, Table},
+};
+
+/// Figures that are held.
+pub struct Workbench(SeriesCache);
+
+impl Workbench {
+    /// With room for this much.
+    pub fn new(capacity_bytes: u64) -> Self {
+        Self(SeriesCache::new(capacity_bytes))
+    }
+
+    /// Holds what a question brought.
+    pub fn hold(&self, query: &AggregateQuery, slice: &Slice) {
+        let landed = self.0.land(query, slice, false, self.0.purges());
+        landed.expect("the question asks for buckets");
+    }
+
+    /// How many bytes are held.
+    pub fn held_bytes(&self) -> u64 {
+        self.0.chunks.run_pending_tasks();
+        self.0.chunks.weighted_size()
+    }
+
+    /// How many requests a question takes, and, where that is none, how fresh its answer is.
+    pub fn plan(&self, query: &Query, now: Timestamp) -> (usize, Option<Timestamp>) {
+        match self.choose(query, now) {
+            Choice::Ready(view) => {
+                let figures = view.answer(
+                    &query.aggregate,
+                    wish(query, now),
+                    &mut Journey::default(),
+                    Standing::Fresh,
+                );
+                let figures = figures.unwrap_or_else(|_| panic!("what is ready is held"));
+                (0, Some(figures.provenance.as_of))
+            }
+            Choice::Ask(_, missing) => (missing.calls.len(), None),
+            Choice::Whole(_) => (1, None),
+        }
+    }
+
+    /// The figures of a question, made of what is held of its own or another series.
+    pub fn merge(&self, query: &Query, now: Timestamp) -> Vec<SliceRow> {
+        self.view(query, now).rows(&query.aggregate).expect("buckets fit")
+    }
+
+    /// The page of a question, made of what is held.
+    pub fn page(&self, query: &Query, now: Timestamp) -> Table {
+        let merged = self.merge(query, now);
+        let ordered = rows::ordered(query, &merged, &NamesByLookup::new()).expect("there are not too many");
+        rows::shown(query, &ordered).0
+    }
+
+    fn view(&self, query: &Query, now: Timestamp) -> View {
+        match self.choose(query, now) {
+            Choice::Ready(view) => view,
+            Choice::Ask(..) | Choice::Whole(_) => panic!("it is not held"),
+        }
+    }
+
+    fn choose(&self, query: &Query, now: Timestamp) -> Choice {
+        let journey = Journey {
+            landed: HashMap::new(),
+            ..Journey::default()
+        };
+        let can_add = fold::can_add(&query.columns);
+        let wish = wish(query, now);
+        self.0.choose(&query.aggregate, can_add, wish, query.asked_at, &journey)
+    }
+}
+
+fn wish(query: &Query, now: Timestamp) -> Wish {
+    Wish {
+        freshness: Freshness::default(),
+        now,
+        came: now,
+        whole: !fold::can_add(&query.columns),
+    }
+}
