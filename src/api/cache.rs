@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     config::Scope,
     query::{Purge, PurgeRequest, Source},
-    report::{Dropped, HeldAnswer, HeldKind, HeldSeries, Reports},
+    report::{Contents, Dropped, HeldAnswer, HeldKind, HeldSeries, Reports},
 };
 
 /// The most series and answers that are listed one by one; the totals count all of them.
@@ -43,7 +43,7 @@ pub struct CacheApi {
 )]
 pub async fn get(State(api): State<CacheApi>, caller: Caller) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    Ok(momentary(CacheContents::of(&api.reports)))
+    Ok(momentary(CacheContents::of(&api.reports.contents().await)))
 }
 
 /// Drop what is held
@@ -237,8 +237,7 @@ struct CacheDropped {
 }
 
 impl CacheContents {
-    fn of(reports: &Reports) -> Self {
-        let contents = reports.contents();
+    fn of(contents: &Contents) -> Self {
         let family = |source: Source| {
             let series = contents.series.iter().filter(|series| series.source == source);
             CacheFamily {

@@ -59,10 +59,11 @@ impl AddAssign for Dropped {
 
 impl Reports {
     /// What is held at this moment.
-    pub fn contents(&self) -> Contents {
+    pub async fn contents(&self) -> Contents {
         Contents {
             series: self.0.series.inventory(),
-            answers: self.0.held.inventory(),
+            answers: self.0.held.inventory().await,
+            // Last, as looking brings it up to date.
             bytes: self.load().held_bytes,
             limit_bytes: self.0.settings.memory_bytes,
             uses: self.0.tally.uses(),

@@ -79,7 +79,8 @@ impl HeldAnswers {
     }
 
     /// What is held, the youngest first.
-    pub(super) fn inventory(&self) -> Vec<HeldAnswer> {
+    pub(super) async fn inventory(&self) -> Vec<HeldAnswer> {
+        self.0.run_pending_tasks().await;
         let mut answers: Vec<_> = self.0.iter().map(|(key, held)| HeldAnswer::of(&key, &held)).collect();
         answers.sort_by_key(|answer| std::cmp::Reverse(answer.fetched_at));
         answers

@@ -11,7 +11,7 @@ use crate::support::service::{Answer, Service, Setup};
 const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
 const USERS: &str = "/api/v2/analytics/users/aggregates/query";
 
-const HOURLY: &str = "/v1/query?dateFrom=2023-11-28&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered,handle.time.average";
+const HOURLY: &str = "/v1/query?dateFrom=2023-11-28&dateTo=2023-12-01T12:00:00Z&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered,handle.time.average";
 const DAILY: &str = "/v1/query?dateFrom=2023-11-01&dateTo=2023-11-11&interval=P1D&filter=media.type:voice,chat&select=conversation.count";
 const PRESENCE: &str = "/v1/query?source=users&dateFrom=2023-11-20&dateTo=2023-11-22&interval=P1D&groupBy=agent.id&select=presence.on.queue.time";
 const TOTAL: &str = "/v1/query?dateFrom=2023-11-20&dateTo=2023-11-22&select=conversation.count";
@@ -122,7 +122,7 @@ async fn what_is_held_is_shown() {
         keys.read(&service, path).await;
         service.pass(1).await;
     }
-    service.pass(30).await;
+    service.pass(60).await;
     keys.read(&service, HOURLY).await;
     service.pass(1).await;
     let contents = keys.contents(&service).await;
@@ -157,7 +157,7 @@ async fn what_is_held_is_shown() {
         ("filter", json!([])),
         ("range", json!("2023-11-28T00:00:00.000Z/2023-12-01T12:00:00.000Z")),
         ("buckets", json!(84)),
-        ("readAt", json!("2023-12-01T12:00:38.000Z")),
+        ("readAt", json!("2023-12-01T12:01:08.000Z")),
     ] {
         assert_eq!(hourly[name], expected, "{name} of {hourly}");
     }
@@ -166,7 +166,7 @@ async fn what_is_held_is_shown() {
         hourly["metrics"][0],
         json!({
             "metric": "nOffered", "open": 0, "warm": 48, "settled": 36,
-            "oldestFetch": "2023-12-01T12:00:00.000Z", "newestFetch": "2023-12-01T12:00:38.000Z"
+            "oldestFetch": "2023-12-01T12:00:00.000Z", "newestFetch": "2023-12-01T12:01:08.000Z"
         })
     );
     assert_eq!(hourly["metrics"].as_array().unwrap().len(), 2);
@@ -299,4 +299,35 @@ async fn what_is_under_way_while_something_is_dropped_is_not_held() {
             "{path}"
         );
     }
+}
+
+/// However much is asked for, what is held stays within the bound.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_stays_within_its_bound() {
+    const BOUND: u64 = 4 << 20;
+    let (setup, reader) = Setup::new()
+        .set("REPORTS_CACHE__MEMORY_BYTES", &BOUND.to_string())
+        .key("\"read\"", "");
+    let (setup, admin) = setup.key("\"admin\"", "");
+    let (service, keys) = (setup.start().await, Keys { reader, admin });
+    let mut asked = 0;
+    for interval in ["PT15M", "PT30M", "PT1H"] {
+        for group in [
+            "routing.queue.id",
+            "agent.id",
+            "routing.queue.id,agent.id",
+            "wrapup.code.id",
+        ] {
+            for figure in ["handle.time.average", "talk.time.average", "conversation.count"] {
+                let path = format!(
+                    "/v1/query?dateFrom=2023-11-01&dateTo=2023-11-29&interval={interval}&groupBy={group}&select={figure}"
+                );
+                keys.read(&service, &path).await;
+                asked += 1;
+                let memory = keys.contents(&service).await["memory"]["bytes"].as_u64().unwrap();
+                assert!(memory <= BOUND + BOUND / 10, "{memory} bytes after {asked} questions");
+            }
+        }
+    }
+    assert!(queries(&service) >= asked / 2, "it was more than there is room for");
 }

@@ -60,6 +60,8 @@ pub struct HeldMetric {
 impl SeriesCache {
     /// What is held, those read last first.
     pub(in crate::report) fn inventory(&self) -> Vec<HeldSeries> {
+        self.chunks.run_pending_tasks();
+        self.made.run_pending_tasks();
         let entries = self.entries();
         let mut held: HashMap<u64, HeldSeries> = HashMap::new();
         for (key, chunk) in &self.chunks {

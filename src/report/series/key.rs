@@ -142,7 +142,7 @@ mod tests {
             with(|query| query.time_zone = Zone::named("Europe/Berlin").unwrap()),
             with(|query| query.group_by.clear()),
             query(
-                "interval=PT1H&groupBy=routing.queue.id,agent.id&filter=media.type:voice&select=conversation.offered",
+                "interval=PT1H&groupBy=routing.queue.id,conversation.direction&filter=media.type:voice&select=conversation.offered",
             ),
             with(|query| query.filter.clauses.clear()),
             query("interval=PT1H&groupBy=routing.queue.id&filter=media.type:voice,chat&select=conversation.offered"),

@@ -1,7 +1,7 @@
 //! With the cache and without it, the same answer.
 //!
-//! Random histories of questions, clock movements, late data, failures and questions that come together run against a
-//! model of the upstream: a list of events, counted anew for every request. Whatever is answered from what is held must be
+//! Random histories of questions, clock movements, late data, failures, purges and questions that come together run against
+//! a model of the upstream: a list of events, counted anew for every request. Whatever is answered from what is held must be
 //! what the upstream would say now, unless something has happened since the bucket was fetched; and then it must be
 //! within its freshness. `ORACLE_CASES` asks for more histories than the default, `ORACLE_SEED` for those of a run that
 //! failed (it prints its seed).
@@ -13,7 +13,7 @@ use rand_pcg::Pcg64;
 
 use super::*;
 use crate::{
-    query::{Dimension, FilterRequest, Limits, NamesByLookup, QueryRequest},
+    query::{Dimension, FilterRequest, Limits, NamesByLookup, Purge, QueryRequest},
     report::rows,
     table::Stats,
 };
@@ -513,54 +513,108 @@ fn asked_for<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// What histories tried.
+#[derive(Default)]
+struct Tried {
+    answers: u32,
+    hits: u32,
+    stale: u32,
+    aging: u32,
+    calls: u32,
+}
+
+impl std::ops::AddAssign for Tried {
+    fn add_assign(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.hits += other.hits;
+        self.stale += other.stale;
+        self.aging += other.aging;
+        self.calls += other.calls;
+    }
+}
+
 #[test]
 fn with_the_cache_and_without_it_the_answer_is_the_same() {
     let cases: u64 = asked_for("ORACLE_CASES").unwrap_or(10_000);
     let first: u64 = asked_for("ORACLE_SEED").unwrap_or_else(|| rand::rng().next_u64() >> 16);
-    let (mut hits, mut answers, mut stale, mut aging, mut calls) = (0, 0, 0, 0, 0);
-    for seed in first..first + cases {
-        let told = SeedTold(seed);
-        let mut random = Pcg64::seed_from_u64(seed);
-        let random = &mut random;
-        let is_cramped = random.random_bool(0.1);
-        let mut history = History {
-            is_cramped,
-            cache: SeriesCache::new(if is_cramped { 3_000 } else { 50_000_000 }),
-            model: Model::new(random),
-            hits: 0,
-            answers: 0,
-            stale: 0,
-            aging: 0,
-            fused: 0,
-        };
-        let zone = ZONES.choose(random).unwrap();
-        let mut before = Vec::new();
-        for _ in 0..random.random_range(3..12) {
-            let together = random.random_range(1..4);
-            let queries: Vec<Query> = (0..together)
-                .map(|_| question(random, zone, history.model.now, &mut before))
-                .collect();
-            history.ask(&queries, random);
-            history.model.now += match random.random_range(0..10) {
-                0..=3 => SignedDuration::ZERO,
-                4..=6 => SignedDuration::from_secs(random.random_range(3..100)),
-                7..=8 => SignedDuration::from_secs(random.random_range(100..20_000)),
-                _ => SignedDuration::from_secs(random.random_range(20_000..300_000)),
-            };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tried = Tried::default();
+    std::thread::scope(|scope| {
+        let shares = (0..threads).map(|share| {
+            scope.spawn(move || {
+                let mut tried = Tried::default();
+                for seed in (first..first + cases).skip(share).step_by(threads) {
+                    let told = SeedTold(seed);
+                    tried += history(seed);
+                    std::mem::forget(told);
+                }
+                tried
+            })
+        });
+        for share in shares.collect::<Vec<_>>() {
+            tried += share.join().expect("its seed has been told");
         }
-        hits += history.hits;
-        answers += history.answers;
-        stale += history.stale;
-        aging += history.aging;
-        calls += history.model.calls;
-        std::mem::forget(told);
-    }
+    });
+    let Tried {
+        answers,
+        hits,
+        stale,
+        aging,
+        calls,
+    } = tried;
     println!(
         "{cases} histories from seed {first}: {answers} answers, {hits} without a request, {stale} stale, \
          {aging} to come later, {calls} requests"
     );
     // Otherwise it does not try what it is for.
     assert!(cases < 100 || hits > answers / 10 && stale > 0 && aging > 0 && calls < answers);
+}
+
+fn history(seed: u64) -> Tried {
+    let mut random = Pcg64::seed_from_u64(seed);
+    let random = &mut random;
+    let is_cramped = random.random_bool(0.1);
+    let mut history = History {
+        is_cramped,
+        cache: SeriesCache::new(if is_cramped { 3_000 } else { 50_000_000 }),
+        model: Model::new(random),
+        hits: 0,
+        answers: 0,
+        stale: 0,
+        aging: 0,
+        fused: 0,
+    };
+    let zone = ZONES.choose(random).unwrap();
+    let mut before = Vec::new();
+    for _ in 0..random.random_range(3..12) {
+        let together = random.random_range(1..4);
+        let queries: Vec<Query> = (0..together)
+            .map(|_| question(random, zone, history.model.now, &mut before))
+            .collect();
+        history.ask(&queries, random);
+        let now = history.model.now;
+        if random.random_bool(0.05) {
+            let ago = |hours| now - SignedDuration::from_hours(hours);
+            let range = Range::new(ago(random.random_range(24..700)), ago(random.random_range(0..24)));
+            history.cache.purge(&Purge {
+                source: None,
+                range: range.filter(|_| random.random_bool(0.7)),
+            });
+        }
+        history.model.now += match random.random_range(0..10) {
+            0..=3 => SignedDuration::ZERO,
+            4..=6 => SignedDuration::from_secs(random.random_range(3..100)),
+            7..=8 => SignedDuration::from_secs(random.random_range(100..20_000)),
+            _ => SignedDuration::from_secs(random.random_range(20_000..300_000)),
+        };
+    }
+    Tried {
+        answers: history.answers,
+        hits: history.hits,
+        stale: history.stale,
+        aging: history.aging,
+        calls: history.model.calls,
+    }
 }
 
 /// Tells the seed of a history that fails.
