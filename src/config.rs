@@ -142,6 +142,10 @@ pub struct AuthSettings {
     /// Whether a request without a credential is served although keys are set, or although the listener is
     /// reachable from elsewhere.
     pub anonymous: bool,
+    /// What the tokens of `POST /oauth/token` are signed with; without it, by what nobody knows and a restart forgets.
+    pub token_secret: Option<Secret>,
+    /// How long such a token is good.
+    pub token_lifetime: Duration,
 }
 
 /// One `[[auth.keys]]`, as `keys new` prints it.
@@ -426,7 +430,21 @@ impl AuthSettings {
         Self {
             keys,
             anonymous: reader.value("auth.anonymous", false),
+            token_secret: Self::read_token_secret(reader),
+            // As long as Genesys Cloud lets its own be.
+            token_lifetime: reader.seconds("auth.token_lifetime_s", 3600, 300..=172_800),
         }
+    }
+}
+
+impl AuthSettings {
+    fn read_token_secret(reader: &mut Reader) -> Option<Secret> {
+        const LEAST: usize = 32;
+        let secret = reader.optional_secret("auth.token_secret", "auth.token_secret_file")?;
+        if secret.current().expose_secret().len() < LEAST {
+            reader.problem("auth.token_secret", format!("is shorter than {LEAST} characters"));
+        }
+        Some(secret)
     }
 }
 
@@ -645,23 +663,31 @@ impl Reader {
             "genesys.client_id" => "genesys.client_id_file",
             _ => "genesys.client_secret_file",
         };
+        self.optional_secret(name, file_name).unwrap_or_else(|| {
+            self.problem(name, format!("is missing: set {variable} or {variable}_FILE"));
+            Secret::given(String::new())
+        })
+    }
+
+    /// The same of a secret that need not be there. What is wrong with it is reported, and it is empty.
+    fn optional_secret(&mut self, name: &'static str, file_name: &'static str) -> Option<Secret> {
         let given = self.optional::<String>(name);
         let file = self.optional::<PathBuf>(file_name);
         match (given, file) {
-            (Some(value), None) => return Secret::given(value),
+            (None, None) => return None,
+            (Some(value), None) => return Some(Secret::given(value)),
             (None, Some(path)) => match read_secret_file(&path) {
                 Ok(secret) => {
-                    return Secret {
+                    return Some(Secret {
                         file: Some(path),
                         last_good: Arc::new(Mutex::new(secret)),
-                    };
+                    });
                 }
                 Err(reason) => self.problem(file_name, format!("{}: {reason}", path.display())),
             },
-            (None, None) => self.problem(name, format!("is missing: set {variable} or {variable}_FILE")),
-            (Some(_), Some(_)) => self.problem(name, format!("is given both in place and by {variable}_FILE: say one")),
+            (Some(_), Some(_)) => self.problem(name, format!("is given both in place and by `{file_name}`: say one")),
         }
-        Secret::given(String::new())
+        Some(Secret::given(String::new()))
     }
 
     /// An https URL without query or fragment; http for loopback only. Returned without its trailing slash.
@@ -688,7 +714,7 @@ impl Reader {
     }
 
     fn refuse_open_listener(&mut self, settings: &Settings) {
-        let AuthSettings { keys, anonymous } = &settings.auth;
+        let AuthSettings { keys, anonymous, .. } = &settings.auth;
         if !settings.server.listen.ip().is_loopback() && keys.is_empty() && !anonymous {
             self.problem(
                 "server.listen",
@@ -1163,7 +1189,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("genesys-reports-{}.secret", uuid::Uuid::new_v4()));
         std::fs::write(&path, "one\n").unwrap();
         let mut sources = sources(&[("GENESYS_CLIENT_SECRET_FILE", path.to_str().unwrap())]);
-        assert!(problems(&sources)[0].contains("both in place and by GENESYS_CLIENT_SECRET_FILE"));
+        assert!(problems(&sources)[0].contains("both in place and by `genesys.client_secret_file`"));
         sources.environment.remove("GENESYS_CLIENT_SECRET");
         let read = Settings::load(&sources).unwrap().genesys.credentials();
         let current = || match read() {

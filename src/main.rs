@@ -332,6 +332,7 @@ async fn run_once(options: RunOptions) -> Result<(), Failure> {
     settings.auth = config::AuthSettings {
         keys: Vec::new(),
         anonymous: true,
+        ..settings.auth
     };
     settings.server.request_timeout = Duration::from_secs(options.timeout_s);
     settings.server.stream_timeout = settings.server.request_timeout;
@@ -425,7 +426,7 @@ async fn check(sources: Sources) -> Result<(), Failure> {
             Err(_) if line.is_left_out() => "not permitted; optional".to_owned(),
             Err(error) => format!("FAILED: {}", chain(error)),
         };
-        table.push_str(format!("{:<28} {:<44} {outcome}", line.what, line.permission).trim_end());
+        table.push_str(format!("{:<28} {:<48} {outcome}", line.what, line.permission).trim_end());
         table.push('\n');
     }
     print(&table)?;

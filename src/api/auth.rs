@@ -1,7 +1,8 @@
 //! Who asks, and what they may do: API keys, their scopes, their quota.
 //!
 //! Keys carry 256 random bits, so plain SHA-256 is what is kept of them; every digest is compared in constant
-//! time. Without any key configured everybody may read, export and watch, and credentials are not looked at.
+//! time. Without any key configured everybody may read, export and watch, and credentials are not looked at. A token of
+//! `POST /oauth/token` stands for the key it was given for ([`tokens`](super::tokens)).
 
 use std::{
     collections::BTreeSet,
@@ -21,8 +22,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use super::problem::{Problem, ProblemKind};
+use super::{
+    problem::{Problem, ProblemKind},
+    tokens::{self, Grant, KeyId, Tokens},
+};
 use crate::{
+    clock::Clock,
     config::{AuthSettings, KeyDigest, Scope},
     upstream::error::whole_seconds,
 };
@@ -56,11 +61,15 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     keys: Vec<Key>,
     anonymous: bool,
+    tokens: Tokens,
+    clock: Clock,
 }
 
 #[derive(Debug)]
 struct Key {
     digest: KeyDigest,
+    /// What tokens know it by.
+    id: KeyId,
     principal: Arc<Principal>,
     quota: Option<Quota>,
 }
@@ -104,9 +113,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Keys {
     /// The keys as configured.
-    pub fn new(settings: &AuthSettings) -> Self {
+    pub fn new(settings: &AuthSettings, clock: Clock) -> Self {
+        let tokens = Tokens::new(settings);
         let key = |key: &crate::config::KeySettings| Key {
             digest: key.sha256.clone(),
+            id: tokens.id_of(&key.sha256),
             principal: Arc::new(Principal {
                 name: Some(key.name.clone()),
                 scopes: key.scopes.clone(),
@@ -116,7 +127,37 @@ impl Keys {
         Self(Arc::new(Inner {
             keys: settings.keys.iter().map(key).collect(),
             anonymous: settings.anonymous || settings.keys.is_empty(),
+            tokens,
+            clock,
         }))
+    }
+
+    /// A token for a key, by its name and the key itself; for anybody where there are no keys.
+    pub(super) fn grant(&self, name: &str, key: &str) -> Option<Grant> {
+        let now = self.0.clock.now();
+        if self.0.keys.is_empty() {
+            return Some(self.0.tokens.grant(KeyId::NOBODY, now));
+        }
+        let key = self.key_of(key.as_bytes())?;
+        (key.principal.name.as_deref() == Some(name)).then(|| self.0.tokens.grant(key.id, now))
+    }
+
+    /// Every key is compared, so that the time taken tells nothing.
+    fn key_of(&self, presented: &[u8]) -> Option<&Key> {
+        let digest = Sha256::digest(presented);
+        let mut found = None;
+        for key in &self.0.keys {
+            if bool::from(key.digest.0.ct_eq(digest.as_slice())) {
+                found = Some(key);
+            }
+        }
+        found
+    }
+
+    /// The key a token was given for, if the token is good and the key still there.
+    fn key_of_token(&self, token: &[u8]) -> Option<&Key> {
+        let id = self.0.tokens.open(token, self.0.clock.now())?;
+        self.0.keys.iter().find(|key| key.id == id)
     }
 
     /// Who a request's credential belongs to, and their quota.
@@ -126,14 +167,11 @@ impl Keys {
             _ if self.0.keys.is_empty() => Ok((anonymous(), None)),
             Presented::Nothing | Presented::Unreadable => Err(unauthenticated()),
             Presented::Key(key) => {
-                let digest = Sha256::digest(key);
-                let mut found = None;
-                // Every key is compared, so that the time taken tells nothing.
-                for key in &self.0.keys {
-                    if bool::from(key.digest.0.ct_eq(digest.as_slice())) {
-                        found = Some(key);
-                    }
-                }
+                let found = if key.starts_with(tokens::PREFIX.as_bytes()) {
+                    self.key_of_token(key)
+                } else {
+                    self.key_of(key)
+                };
                 let key = found.ok_or_else(unauthenticated)?;
                 Ok((Caller(Arc::clone(&key.principal)), key.quota.as_ref()))
             }
@@ -275,10 +313,13 @@ mod tests {
             scopes: BTreeSet::from([*scope]),
             requests_per_minute: None,
         };
-        Keys::new(&AuthSettings {
+        let settings = AuthSettings {
             keys: secrets.iter().map(key).collect(),
             anonymous,
-        })
+            token_secret: None,
+            token_lifetime: Duration::from_hours(1),
+        };
+        Keys::new(&settings, Clock::system())
     }
 
     fn with(name: HeaderName, value: &'static str) -> HeaderMap {

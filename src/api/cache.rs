@@ -215,7 +215,8 @@ struct CacheWhole {
     bytes: u64,
 }
 
-/// `figures` that cannot be cut into buckets, `conversations`, `names` or queues as they are `now`.
+/// `figures` that cannot be cut into buckets, `conversations`, `names`, queues as they are `now`, or what was `passed` on
+/// in Genesys Cloud's own words.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum CacheKind {
@@ -223,6 +224,7 @@ enum CacheKind {
     Conversations,
     Names,
     Now,
+    Passed,
 }
 
 /// What was dropped.
@@ -308,6 +310,7 @@ impl From<&HeldAnswer> for CacheWhole {
                 HeldKind::Conversations => CacheKind::Conversations,
                 HeldKind::Names => CacheKind::Names,
                 HeldKind::Now => CacheKind::Now,
+                HeldKind::Passed => CacheKind::Passed,
             },
             source: held.source.map(Source::name),
             range: held.range.map(|range| range.to_string()),

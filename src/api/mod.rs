@@ -10,6 +10,7 @@ pub mod conditional;
 pub mod conversations;
 pub mod format;
 pub mod front;
+pub mod gateway;
 pub mod limits;
 pub mod live;
 pub mod lookups;
@@ -25,6 +26,7 @@ pub mod rows;
 pub mod serve;
 pub mod service;
 pub mod sse;
+mod tokens;
 
 use std::{any::Any, time::Duration};
 
@@ -35,7 +37,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde_json::Value;
 use tower_http::{
@@ -50,6 +52,7 @@ use self::{
     cache::CacheApi,
     catalog::CatalogApi,
     conversations::ConversationsApi,
+    gateway::GatewayApi,
     limits::Admission,
     live::LiveApi,
     lookups::LookupsApi,
@@ -78,6 +81,8 @@ pub struct Parts {
     pub lookups: LookupsApi,
     /// `/v1/cache`
     pub cache: CacheApi,
+    /// The upstream's own paths.
+    pub gateway: GatewayApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -112,9 +117,15 @@ pub fn router(parts: Parts) -> Router {
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
         .merge(cache_routes().split_for_parts().0.with_state(parts.cache))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
-        .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog));
+        .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog))
+        .merge(gateway::routes().with_state(parts.gateway));
     // They last as long as somebody watches, and have places of their own.
     let watched = live_routes().split_for_parts().0.with_state(parts.live);
+    // Asks for credentials of its own.
+    let tokens = Router::new()
+        .route(gateway::TOKEN, post(gateway::token::post))
+        .layer(DefaultBodyLimit::max(gateway::token::MAX_BODY_BYTES))
+        .with_state(parts.guards.keys.clone());
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
         .split_for_parts()
@@ -126,7 +137,10 @@ pub fn router(parts: Parts) -> Router {
         // Documents and scripts shrink to a third.
         .layer(CompressionLayer::new())
         .with_state(parts.service);
-    let router: Router = wrap(guard(guarded, watched, parts.guards).merge(open), &parts.cors_origins);
+    let router: Router = wrap(
+        guard(guarded, watched, parts.guards).merge(tokens).merge(open),
+        &parts.cors_origins,
+    );
     // Builds every layer now; without it some are built anew for each request.
     router.with_state(())
 }
@@ -257,6 +271,8 @@ fn cors(origins: &[String]) -> CorsLayer {
             auth::API_KEY,
             sse::LAST_EVENT_ID,
             observe::REQUEST_ID,
+            // What the vendor's SDK says of itself.
+            HeaderName::from_static("purecloud-sdk"),
         ]))
         .expose_headers(ExposeHeaders::list([
             header::AGE,
@@ -300,11 +316,11 @@ async fn security_headers(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::Body, extract::Request, http::StatusCode, routing::post};
+    use axum::{body::Body, extract::Request, http::StatusCode};
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
-    use crate::config::AuthSettings;
+    use crate::{clock::Clock, config::AuthSettings};
 
     #[test]
     fn the_checked_in_document_is_the_one_served() {
@@ -318,10 +334,15 @@ mod tests {
     /// The layers around routes that show what they do.
     fn layers(places: usize) -> Router {
         let guards = Guards {
-            keys: Keys::new(&AuthSettings {
-                keys: Vec::new(),
-                anonymous: false,
-            }),
+            keys: Keys::new(
+                &AuthSettings {
+                    keys: Vec::new(),
+                    anonymous: false,
+                    token_secret: None,
+                    token_lifetime: Duration::from_hours(1),
+                },
+                Clock::system(),
+            ),
             request_timeout: Duration::from_secs(30),
             admission: Admission::new(places, 0),
             max_body_bytes: 1024,

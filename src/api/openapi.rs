@@ -11,6 +11,7 @@ use utoipa::OpenApi;
 
 use super::{
     format::Format,
+    gateway,
     problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
 };
 use crate::{
@@ -36,6 +37,7 @@ use crate::{
         (name = "Now", description = "Queues as they are at this moment"),
         (name = "Reports", description = "Queries with a name, and parameters of their own"),
         (name = "Lookups", description = "Ids and names"),
+        (name = "Drop-in", description = "Genesys Cloud's own paths, for programs that speak to it"),
         (name = "Service", description = "About this service itself"),
     ),
     components(schemas(ProblemDocument, FieldProblem, UpstreamProblem)),
@@ -99,6 +101,11 @@ pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
             }
             paths.insert(path, json!({"get": operation}));
         }
+    }
+    paths.extend(gateway::document::paths());
+    document["components"]["schemas"]["UpstreamFailure"] = gateway::document::failure();
+    for (kind, common) in gateway::document::common() {
+        document["components"][kind] = common;
     }
     document
 }

@@ -281,7 +281,7 @@ fn pointer(name: &str) -> String {
 
 /// The request's `Cache-Control`: `max-age`, `no-cache` (as `max-age=0`), `max-stale`. Other directives and
 /// malformed ones are passed over, as RFC 9111 (5.2) wants.
-fn freshness_of(headers: &HeaderMap) -> Freshness {
+pub(super) fn freshness_of(headers: &HeaderMap) -> Freshness {
     let mut freshness = Freshness::default();
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     for directive in fields

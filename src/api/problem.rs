@@ -3,7 +3,8 @@
 //! Handlers and layers return a [`Problem`]; [`render`] is the one place that writes it, because only there is
 //! the request's id at hand. The same layer turns bare error answers of the framework (404, 405, a rejected
 //! extractor) into problems, so that none leaves in another shape. Nothing the upstream wrote is repeated
-//! here: [`Told`] carries all that may be.
+//! here: [`Told`] carries all that may be. On the upstream's own paths failures are in its own shape instead, and so are
+//! those of the token endpoint in OAuth's: [`gateway::refusals`](super::gateway::refusals).
 
 use std::{borrow::Cow, time::Duration};
 
@@ -16,7 +17,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::observe::RequestId;
+use super::{gateway::refusals::Dialect, observe::RequestId};
 use crate::{
     query::Complaint,
     report::ReportError,
@@ -33,6 +34,8 @@ pub enum ProblemKind {
     Malformed,
     /// Well-formed, but not a request that makes sense.
     Invalid,
+    /// A grant other than `client_credentials` is asked for.
+    UnsupportedGrant,
     /// No credential, or a bad one.
     Unauthenticated,
     /// A good credential that may not do this.
@@ -85,6 +88,7 @@ impl ProblemKind {
         match self {
             Self::Malformed => (400, "malformed", "The request cannot be read"),
             Self::Invalid => (422, "invalid", "The request does not make sense"),
+            Self::UnsupportedGrant => (400, "unsupported-grant", "That grant is not given here"),
             Self::Unauthenticated => (401, "unauthenticated", "A credential is needed"),
             Self::Forbidden => (403, "forbidden", "This credential may not do that"),
             Self::NotFound => (404, "not-found", "There is nothing here"),
@@ -306,6 +310,21 @@ impl Problem {
         self.0.kind
     }
 
+    /// What happened this time, or what the kind means.
+    pub(super) fn sentence(&self) -> &str {
+        self.0.detail.as_deref().unwrap_or(self.0.kind.describe().2)
+    }
+
+    /// What the upstream said, if it was the one that failed.
+    pub(super) fn told(&self) -> Option<&Told> {
+        self.0.upstream.as_ref()
+    }
+
+    /// When to come back.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// What is written of it.
     pub(super) fn document(&self, request_id: &str) -> ProblemDocument {
         let (status, slug, title) = self.0.kind.describe();
@@ -386,6 +405,7 @@ impl IntoResponse for Problem {
 /// Writes the body of every failure that passes.
 pub async fn render(request: Request, next: Next) -> Response {
     let request_id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let dialect = Dialect::of(&request);
     let mut response = next.run(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -396,18 +416,26 @@ pub async fn render(request: Request, next: Next) -> Response {
         .remove::<Problem>()
         .unwrap_or_else(|| Problem::new(ProblemKind::of_bare_status(status)));
     log(&problem);
-    write(&problem, request_id.as_str(), response)
+    write(&problem, dialect, request_id.as_str(), response)
 }
 
 /// Keeps what the framework said in header fields (`Allow`) and replaces the rest.
-fn write(problem: &Problem, request_id: &str, bare: Response) -> Response {
-    let body = serde_json::to_vec(&problem.document(request_id)).expect("strings and numbers always serialize");
-    let mut response = Response::new(body.into());
-    *response.status_mut() = problem.0.kind.status();
+fn write(problem: &Problem, dialect: Dialect, request_id: &str, bare: Response) -> Response {
+    let foreign = dialect.document(problem, request_id);
+    let body = match &foreign {
+        Some((_, document)) => serde_json::to_vec(document),
+        None => serde_json::to_vec(&problem.document(request_id)),
+    };
+    let mut response = Response::new(body.expect("strings and numbers always serialize").into());
+    let (status, media_type) = match foreign {
+        Some((status, _)) => (status, "application/json"),
+        None => (problem.0.kind.status(), MEDIA_TYPE),
+    };
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.extend(bare.into_parts().0.headers);
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = problem.0.retry_after {
         headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
@@ -459,6 +487,7 @@ mod tests {
             status: Some(403),
             code: Some("missing.any.permissions".to_owned()),
             correlation_id: Some("c-1".to_owned()),
+            document: None,
         }
     }
 
@@ -544,7 +573,7 @@ mod tests {
             let document = problem.document("r-1");
             assert_eq!(document.status, status, "{problem:?}");
             assert_eq!(document.kind, format!("urn:genesys-reports:problem:{slug}"));
-            let response = write(&problem, "r-1", Response::default());
+            let response = write(&problem, Dialect::Ours, "r-1", Response::default());
             assert_eq!(response.status().as_u16(), status);
             let header = response
                 .headers()
@@ -582,7 +611,7 @@ mod tests {
         bare.headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         let problem = Problem::new(ProblemKind::of_bare_status(bare.status()));
-        let response = write(&problem, "r-1", bare);
+        let response = write(&problem, Dialect::Ours, "r-1", bare);
         assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         assert!(!response.headers().contains_key(header::CONTENT_LENGTH));

@@ -69,7 +69,8 @@ pub struct QueryRequest {
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
-    /// The family of figures: `conversations` (the default), `users`, `flows`, `evaluations` or `surveys`.
+    /// The family of figures: `conversations` (the default), `users`, `flows`, `evaluations`, `surveys`, `transcripts`,
+    /// `bots`, `knowledge` and the others of Genesys Cloud, by the names its paths have for them.
     #[schema(max_length = 64, examples("conversations"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

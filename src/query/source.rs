@@ -13,16 +13,58 @@ pub enum Source {
     Evaluations,
     /// Customer surveys.
     Surveys,
+    /// Data actions of integrations.
+    Actions,
+    /// What is suggested to agents.
+    AgentCopilots,
+    /// How much of what agents can take is taken.
+    AgentUtilizations,
+    /// Sessions with bots.
+    Bots,
+    /// Cases.
+    CaseManagement,
+    /// Copilots of other users.
+    Copilots,
+    /// Flows executed, those without an interaction included.
+    FlowExecutions,
+    /// Journeys of customers on the web.
+    Journeys,
+    /// Searches and documents of knowledge bases.
+    Knowledge,
+    /// How far limits of the platform were used up.
+    RateLimits,
+    /// Conversations after which nobody had to come back.
+    Resolutions,
+    /// Summaries of conversations.
+    Summaries,
+    /// Work items.
+    TaskManagement,
+    /// Speech and text analytics.
+    Transcripts,
 }
 
 impl Source {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 19] = [
         Self::Conversations,
         Self::Users,
         Self::Flows,
         Self::Evaluations,
         Self::Surveys,
+        Self::Actions,
+        Self::AgentCopilots,
+        Self::AgentUtilizations,
+        Self::Bots,
+        Self::CaseManagement,
+        Self::Copilots,
+        Self::FlowExecutions,
+        Self::Journeys,
+        Self::Knowledge,
+        Self::RateLimits,
+        Self::Resolutions,
+        Self::Summaries,
+        Self::TaskManagement,
+        Self::Transcripts,
     ];
 
     /// Its name, as in `source=users`.
@@ -33,6 +75,20 @@ impl Source {
             Self::Flows => "flows",
             Self::Evaluations => "evaluations",
             Self::Surveys => "surveys",
+            Self::Actions => "actions",
+            Self::AgentCopilots => "agentcopilots",
+            Self::AgentUtilizations => "agentutilizations",
+            Self::Bots => "bots",
+            Self::CaseManagement => "casemanagement",
+            Self::Copilots => "copilots",
+            Self::FlowExecutions => "flowexecutions",
+            Self::Journeys => "journeys",
+            Self::Knowledge => "knowledge",
+            Self::RateLimits => "ratelimits",
+            Self::Resolutions => "resolutions",
+            Self::Summaries => "summaries",
+            Self::TaskManagement => "taskmanagement",
+            Self::Transcripts => "transcripts",
         }
     }
 
@@ -49,21 +105,32 @@ impl Source {
             Self::Flows => "flow.count",
             Self::Evaluations => "evaluation.count",
             Self::Surveys => "survey.sent",
+            Self::Actions => "action.execution.time.count",
+            Self::AgentCopilots => "agent.copilot.suggestions.article",
+            Self::AgentUtilizations => "agent.utilization.percentage.count",
+            Self::Bots => "bot.session.count",
+            Self::CaseManagement => "case.opened",
+            Self::Copilots => "copilot.messages",
+            Self::FlowExecutions => "flow.executions",
+            Self::Journeys => "journey.sessions.count",
+            Self::Knowledge => "knowledge.searches.count",
+            Self::RateLimits => "limit.usage.count",
+            Self::Resolutions => "resolution.contacts.avoided",
+            Self::Summaries => "summary.count",
+            Self::TaskManagement => "workitem.created",
+            Self::Transcripts => "transcript.conversations",
         }
     }
 
     /// Whether the upstream may tell rows apart by media type unasked, so that they are folded again.
     pub const fn tells_media_types_apart(self) -> bool {
-        match self {
-            Self::Conversations | Self::Flows => true,
-            Self::Users | Self::Evaluations | Self::Surveys => false,
-        }
+        matches!(self, Self::Conversations | Self::Flows)
     }
 }
 
 /// A set of families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Families(u8);
+pub struct Families(u32);
 
 impl Families {
     /// None of them.

@@ -16,8 +16,8 @@
 //!
 //! | figures of | settle after |
 //! | --- | --- |
-//! | conversations, users, flows | 48 h |
-//! | evaluations, surveys | 7 days |
+//! | conversations, users, flows, and what comes of them at once | 48 h |
+//! | evaluations, surveys, resolutions, transcripts, cases, work items | 7 days |
 
 use std::time::Duration;
 
@@ -32,8 +32,25 @@ pub const SETTLE_WINDOW: SignedDuration = SignedDuration::from_hours(48);
 /// How long after the end of a bucket its figures may still change.
 pub(super) const fn settle_window(source: Source) -> SignedDuration {
     match source {
-        Source::Conversations | Source::Users | Source::Flows => SETTLE_WINDOW,
-        Source::Evaluations | Source::Surveys => SignedDuration::from_hours(7 * 24),
+        Source::Conversations
+        | Source::Users
+        | Source::Flows
+        | Source::Actions
+        | Source::AgentCopilots
+        | Source::AgentUtilizations
+        | Source::Bots
+        | Source::Copilots
+        | Source::FlowExecutions
+        | Source::Journeys
+        | Source::Knowledge
+        | Source::RateLimits
+        | Source::Summaries => SETTLE_WINDOW,
+        Source::Evaluations
+        | Source::Surveys
+        | Source::CaseManagement
+        | Source::Resolutions
+        | Source::TaskManagement
+        | Source::Transcripts => SignedDuration::from_hours(7 * 24),
     }
 }
 

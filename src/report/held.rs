@@ -11,7 +11,9 @@ use super::{
     freshness::{Covers, Dated, Settling},
 };
 use crate::{
-    query::{AggregateQuery, ConversationQuery, NamesById, Purge, Range, Source, catalogue::Lookup},
+    query::{
+        About, AggregateQuery, ConversationQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup,
+    },
     table::SliceRow,
     upstream::ObservedRow,
 };
@@ -27,6 +29,8 @@ pub(super) enum Key {
     Names(Lookup),
     /// Queues as they are now.
     QueuesNow(BTreeSet<Arc<str>>),
+    /// A question in the upstream's own words.
+    Passed(PassedQuestion),
 }
 
 /// What one fetch brought.
@@ -43,6 +47,8 @@ pub(super) enum Payload {
     Listing(Listing),
     Names(Arc<NamesById>),
     Observed(Vec<ObservedRow>),
+    /// As the upstream wrote it.
+    Passed(Bytes),
 }
 
 /// Conversations by start, then id, as the upstream wrote them.
@@ -58,7 +64,7 @@ pub(super) struct HeldAnswers(Cache<Key, Arc<Held>>);
 
 impl HeldAnswers {
     pub(super) fn new(capacity_bytes: u64) -> Self {
-        let weigh = |_: &Key, held: &Arc<Held>| held.weight().try_into().unwrap_or(u32::MAX);
+        let weigh = |key: &Key, held: &Arc<Held>| (key.weight() + held.weight()).try_into().unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build())
     }
 
@@ -129,6 +135,8 @@ pub enum HeldKind {
     Names,
     /// How queues were at a moment.
     Now,
+    /// What the upstream answers to a question in its own words.
+    Passed,
 }
 
 impl HeldAnswer {
@@ -138,6 +146,14 @@ impl HeldAnswer {
             Key::Conversations(_) => (HeldKind::Conversations, Some(Source::Conversations)),
             Key::Names(_) => (HeldKind::Names, None),
             Key::QueuesNow(_) => (HeldKind::Now, None),
+            Key::Passed(question) => {
+                let source = match question.about {
+                    About::Figures(source, _) => Some(source),
+                    About::Conversations(_) => Some(Source::Conversations),
+                    About::Now | About::Names | About::Happened(_) => None,
+                };
+                (HeldKind::Passed, source)
+            }
         };
         let range = match held.dated.covers {
             Covers::Figures { range, .. } | Covers::Aggregates(_, range) => Some(range),
@@ -163,6 +179,16 @@ impl HeldAnswer {
     }
 }
 
+impl Key {
+    /// Beyond what is reckoned for every key.
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Passed(question) => (question.target.len() + question.body.as_ref().map_or(0, Bytes::len)) as u64,
+            Self::Aggregates(_) | Self::Conversations(_) | Self::Names(_) | Self::QueuesNow(_) => 0,
+        }
+    }
+}
+
 impl Held {
     /// An estimate from above of what it keeps in memory, key and bookkeeping included.
     fn weight(&self) -> u64 {
@@ -183,6 +209,7 @@ impl Held {
                 let each = |row: &ObservedRow| size_of::<ObservedRow>() + row.queue.len() + size_of_val(&*row.values);
                 rows.iter().map(each).sum()
             }
+            Payload::Passed(body) => body.len(),
         };
         (BOOKKEEPING + payload) as u64
     }

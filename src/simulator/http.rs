@@ -103,6 +103,60 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/surveys/aggregates/query", |call| {
         analytics(call, Organisation::survey_aggregates)
     }),
+    endpoint("POST", "/api/v2/analytics/actions/aggregates/query", family_aggregates),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/agentcopilots/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/agentutilizations/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint("POST", "/api/v2/analytics/bots/aggregates/query", family_aggregates),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/casemanagement/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint("POST", "/api/v2/analytics/copilots/aggregates/query", family_aggregates),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/flowexecutions/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint("POST", "/api/v2/analytics/journeys/aggregates/query", family_aggregates),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/knowledge/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/ratelimits/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/resolutions/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/summaries/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/taskmanagement/aggregates/query",
+        family_aggregates,
+    ),
+    endpoint(
+        "POST",
+        "/api/v2/analytics/transcripts/aggregates/query",
+        family_aggregates,
+    ),
     endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
     endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {
@@ -249,6 +303,13 @@ fn job_results(call: &Call<'_>) -> Result<Answer, PlatformError> {
     let (organisation, switches) = (call.simulator.organisation(), call.simulator.switches());
     let jobs = call.simulator.jobs();
     let answer = jobs.results(call.id_after("jobs"), call.uri, call.now, organisation, switches)?;
+    Ok(Answer::Json(answer))
+}
+
+fn family_aggregates(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let family = call.uri.path().split('/').nth(4).unwrap_or_default();
+    let organisation = call.simulator.organisation();
+    let answer = organisation.family_aggregates(family, &call.body, call.now, call.simulator.switches())?;
     Ok(Answer::Json(answer))
 }
 

@@ -13,6 +13,9 @@ pub struct Told {
     pub code: Option<String>,
     /// What the vendor's support asks for (`ININ-Correlation-Id` or the body's `contextId`).
     pub correlation_id: Option<String>,
+    /// Its refusal of a question in its own words, a JSON object of the vendor's published fields; for those who speak
+    /// its language, and nobody else.
+    pub document: Option<Arc<str>>,
 }
 
 /// Why a fetch failed.

@@ -58,7 +58,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    query::{AggregateQuery, ConversationQuery, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, PassedQuestion, catalogue::Lookup},
     table::Slice,
 };
 
@@ -128,6 +128,21 @@ impl Client {
         Ok(observations)
     }
 
+    /// Asks a question in the upstream's own words.
+    pub async fn passed(&self, question: &PassedQuestion, errand: &Errand) -> Result<Passed, UpstreamError> {
+        let (call, about) = (wire::passed(question), question.about);
+        let sent = Sent::default();
+        let read = move |body: &Bytes| Ok((body.clone(), wire::read_passed(body, about)?));
+        let answered = self.start(call, errand, &sent, read).await?;
+        let (body, unfinished) = answered.value;
+        Ok(Passed {
+            body,
+            unfinished,
+            fetched_at: answered.sent_at,
+            upstream_calls: sent.take(),
+        })
+    }
+
     /// Tries what this client may do, at the cost of one small request per endpoint, one after the other.
     pub async fn check(&self, errand: &Errand) -> Vec<Checked> {
         let mut checked = vec![Checked {
@@ -136,7 +151,7 @@ impl Client {
             is_needed: true,
             outcome: self.0.tokens.current(errand).await.map(drop),
         }];
-        for endpoint in Endpoint::ALL {
+        for endpoint in Endpoint::ALL.into_iter().chain(Endpoint::further()) {
             let answered = self
                 .start(wire::probe(endpoint, self.now()), errand, &Sent::default(), |_| Ok(()))
                 .await;
@@ -384,6 +399,19 @@ pub struct ObservedRow {
     pub values: Vec<Option<f64>>,
 }
 
+/// An answer in the upstream's own words.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// JSON.
+    pub body: Bytes,
+    /// Whether it lists a conversation that still runs.
+    pub unfinished: bool,
+    /// When the request that brought it was sent.
+    pub fetched_at: Timestamp,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
+}
+
 /// A page's worth of conversations not seen before in the same query.
 #[derive(Clone, Debug)]
 pub struct ConversationPage {
@@ -574,8 +602,8 @@ impl Failure {
                 reason: "its answer makes no sense".to_owned(),
                 told: Told {
                     status: Some(reply.status.as_u16()),
-                    code: None,
                     correlation_id: reply.correlation_id.clone(),
+                    ..Told::default()
                 },
                 source: Some(Arc::new(nonsense)),
             },

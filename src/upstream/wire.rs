@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use super::{Conversation, ObservedRow, Told, UpstreamError, send::Reply};
 use crate::{
     query::{
-        AggregateQuery, Filter, Granularity, Metric, Range, Source,
+        About, AggregateQuery, Filter, Granularity, Metric, PassedQuestion, Range, Source,
         catalogue::{Lookup, OBSERVATIONS, Qualifier, Shows},
     },
     table::{SliceRow, Stats},
@@ -46,6 +46,8 @@ pub(super) enum Endpoint {
     DetailsJobs,
     QueueObservations,
     Listing(Lookup),
+    /// What is passed on as it is, by its path template.
+    Passed(&'static str),
 }
 
 /// An answer that does not say what an answer must. The words are ours: nothing of the answer is repeated.
@@ -72,6 +74,12 @@ impl Endpoint {
         Self::Listing(Lookup::Flows),
     ];
 
+    /// The families of figures that are asked about only if a caller names them.
+    pub(super) fn further() -> impl Iterator<Item = Self> {
+        let families = Source::ALL.into_iter().map(Self::Aggregates);
+        families.filter(|family| !Self::ALL.contains(family))
+    }
+
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Aggregates(Source::Conversations) => "conversation aggregates",
@@ -79,6 +87,20 @@ impl Endpoint {
             Self::Aggregates(Source::Flows) => "flow aggregates",
             Self::Aggregates(Source::Evaluations) => "evaluation aggregates",
             Self::Aggregates(Source::Surveys) => "survey aggregates",
+            Self::Aggregates(Source::Actions) => "action aggregates",
+            Self::Aggregates(Source::AgentCopilots) => "agent copilot aggregates",
+            Self::Aggregates(Source::AgentUtilizations) => "agent utilization aggregates",
+            Self::Aggregates(Source::Bots) => "bot aggregates",
+            Self::Aggregates(Source::CaseManagement) => "case aggregates",
+            Self::Aggregates(Source::Copilots) => "copilot aggregates",
+            Self::Aggregates(Source::FlowExecutions) => "flow execution aggregates",
+            Self::Aggregates(Source::Journeys) => "journey aggregates",
+            Self::Aggregates(Source::Knowledge) => "knowledge aggregates",
+            Self::Aggregates(Source::RateLimits) => "rate limit aggregates",
+            Self::Aggregates(Source::Resolutions) => "resolution aggregates",
+            Self::Aggregates(Source::Summaries) => "summary aggregates",
+            Self::Aggregates(Source::TaskManagement) => "work item aggregates",
+            Self::Aggregates(Source::Transcripts) => "transcript aggregates",
             Self::Details => "conversation details",
             Self::DetailsJobs => "conversation details jobs",
             Self::QueueObservations => "queue observations",
@@ -89,6 +111,7 @@ impl Endpoint {
             Self::Listing(Lookup::Skills) => "skills",
             Self::Listing(Lookup::Languages) => "languages",
             Self::Listing(Lookup::Flows) => "flows",
+            Self::Passed(template) => template,
         }
     }
 
@@ -100,13 +123,27 @@ impl Endpoint {
             Self::Aggregates(Source::Flows) => "analytics:flowAggregate:view",
             Self::Aggregates(Source::Evaluations) => "analytics:evaluationAggregate:view",
             Self::Aggregates(Source::Surveys) => "analytics:surveyAggregate:view",
+            Self::Aggregates(Source::Actions) => "integrations:action:view",
+            Self::Aggregates(Source::AgentCopilots) => "analytics:agentCopilotAggregate:view",
+            Self::Aggregates(Source::AgentUtilizations) => "analytics:agentUtilizationAggregate:view",
+            Self::Aggregates(Source::Bots) => "analytics:botAggregate:view",
+            Self::Aggregates(Source::CaseManagement) => "analytics:caseManagementAggregate:view",
+            Self::Aggregates(Source::Copilots) => "analytics:copilotsAggregate:view",
+            Self::Aggregates(Source::FlowExecutions) => "analytics:flowExecutionAggregate:view",
+            Self::Aggregates(Source::Journeys) => "analytics:journeyAggregate:view",
+            Self::Aggregates(Source::Knowledge) => "analytics:knowledgeAggregate:view",
+            Self::Aggregates(Source::RateLimits) => "analytics:rateLimitAggregate:view",
+            Self::Aggregates(Source::Resolutions) => "analytics:resolutionAggregate:view",
+            Self::Aggregates(Source::Summaries) => "analytics:summaryAggregate:view",
+            Self::Aggregates(Source::TaskManagement) => "analytics:taskManagementAggregate:view",
+            Self::Aggregates(Source::Transcripts) => "analytics:speechAndTextAnalyticsAggregates:view",
             Self::Details | Self::DetailsJobs => "analytics:conversationDetail:view",
             Self::QueueObservations => "analytics:queueObservation:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
             Self::Listing(Lookup::Skills) => "routing:skill:view",
             Self::Listing(Lookup::Flows) => "architect:flow:view",
-            Self::Listing(Lookup::Users | Lookup::Divisions | Lookup::Languages) => "",
+            Self::Listing(Lookup::Users | Lookup::Divisions | Lookup::Languages) | Self::Passed(_) => "",
         }
     }
 
@@ -114,20 +151,10 @@ impl Endpoint {
     /// grants nothing for them, and misses nothing.
     pub(super) fn is_needed(self) -> bool {
         match self {
-            Self::Aggregates(Source::Flows | Source::Evaluations | Source::Surveys)
-            | Self::Listing(Lookup::Flows)
-            | Self::DetailsJobs => false,
-            Self::Aggregates(Source::Conversations | Source::Users)
-            | Self::Details
-            | Self::QueueObservations
-            | Self::Listing(
-                Lookup::Queues
-                | Lookup::Users
-                | Lookup::WrapUpCodes
-                | Lookup::Divisions
-                | Lookup::Skills
-                | Lookup::Languages,
-            ) => true,
+            Self::Aggregates(source) => matches!(source, Source::Conversations | Source::Users),
+            Self::Listing(lookup) => lookup != Lookup::Flows,
+            Self::Details | Self::QueueObservations => true,
+            Self::DetailsJobs | Self::Passed(_) => false,
         }
     }
 
@@ -138,6 +165,20 @@ impl Endpoint {
             Self::Aggregates(Source::Flows) => "/api/v2/analytics/flows/aggregates/query",
             Self::Aggregates(Source::Evaluations) => "/api/v2/analytics/evaluations/aggregates/query",
             Self::Aggregates(Source::Surveys) => "/api/v2/analytics/surveys/aggregates/query",
+            Self::Aggregates(Source::Actions) => "/api/v2/analytics/actions/aggregates/query",
+            Self::Aggregates(Source::AgentCopilots) => "/api/v2/analytics/agentcopilots/aggregates/query",
+            Self::Aggregates(Source::AgentUtilizations) => "/api/v2/analytics/agentutilizations/aggregates/query",
+            Self::Aggregates(Source::Bots) => "/api/v2/analytics/bots/aggregates/query",
+            Self::Aggregates(Source::CaseManagement) => "/api/v2/analytics/casemanagement/aggregates/query",
+            Self::Aggregates(Source::Copilots) => "/api/v2/analytics/copilots/aggregates/query",
+            Self::Aggregates(Source::FlowExecutions) => "/api/v2/analytics/flowexecutions/aggregates/query",
+            Self::Aggregates(Source::Journeys) => "/api/v2/analytics/journeys/aggregates/query",
+            Self::Aggregates(Source::Knowledge) => "/api/v2/analytics/knowledge/aggregates/query",
+            Self::Aggregates(Source::RateLimits) => "/api/v2/analytics/ratelimits/aggregates/query",
+            Self::Aggregates(Source::Resolutions) => "/api/v2/analytics/resolutions/aggregates/query",
+            Self::Aggregates(Source::Summaries) => "/api/v2/analytics/summaries/aggregates/query",
+            Self::Aggregates(Source::TaskManagement) => "/api/v2/analytics/taskmanagement/aggregates/query",
+            Self::Aggregates(Source::Transcripts) => "/api/v2/analytics/transcripts/aggregates/query",
             Self::Details => "/api/v2/analytics/conversations/details/query",
             Self::DetailsJobs => "/api/v2/analytics/conversations/details/jobs",
             Self::QueueObservations => "/api/v2/analytics/queues/observations/query",
@@ -148,8 +189,34 @@ impl Endpoint {
             Self::Listing(Lookup::Skills) => "/api/v2/routing/skills",
             Self::Listing(Lookup::Languages) => "/api/v2/routing/languages",
             Self::Listing(Lookup::Flows) => "/api/v2/flows",
+            Self::Passed(template) => template,
         }
     }
+}
+
+// ---- what is passed on as it is
+
+/// A question in the upstream's own words.
+pub(super) fn passed(question: &PassedQuestion) -> Call {
+    Call {
+        endpoint: Endpoint::Passed(question.template),
+        method: question.method.clone(),
+        path: question.target.clone(),
+        body: question.body.clone(),
+    }
+}
+
+/// Checks that the answer is JSON, and says whether it lists conversations of which one still runs.
+pub(super) fn read_passed(body: &[u8], about: About) -> Result<bool, Nonsense> {
+    if !matches!(about, About::Conversations(_)) {
+        return parse::<serde::de::IgnoredAny>(body).map(|_| false);
+    }
+    let answer: DetailsAnswer<'_> = parse(body)?;
+    let heads = answer.conversations.unwrap_or_default().into_iter();
+    let heads: Vec<ConversationHead<'_>> = heads
+        .map(|document| parse(document.get().as_bytes()))
+        .collect::<Result<_, _>>()?;
+    Ok(heads.iter().any(|head| head.end.is_none()))
 }
 
 /// The cheapest question an endpoint can be asked.
@@ -177,6 +244,20 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
                     Source::Flows => "nFlow",
                     Source::Evaluations => "nEvaluations",
                     Source::Surveys => "nSurveysSent",
+                    Source::Actions => "tTotalExecution",
+                    Source::AgentCopilots => "nKnowledgeArticleSuggestions",
+                    Source::AgentUtilizations => "oAgentUtilizationPercentage",
+                    Source::Bots => "nBotSessions",
+                    Source::CaseManagement => "nCasesOpened",
+                    Source::Copilots => "nCopilotMessages",
+                    Source::FlowExecutions => "nFlowExecutions",
+                    Source::Journeys => "nJourneySessions",
+                    Source::Knowledge => "nKnowledgeSearch",
+                    Source::RateLimits => "oRateLimitRecorded",
+                    Source::Resolutions => "nNextContactAvoided",
+                    Source::Summaries => "nConversationSummaries",
+                    Source::TaskManagement => "nWorkitemsCreated",
+                    Source::Transcripts => "nSpeechTextAnalyzedConversations",
                 }],
             },
         ),
@@ -185,6 +266,12 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
         // A queue that does not exist is observed as nothing.
         Endpoint::QueueObservations => queue_observations(&["00000000-0000-0000-0000-000000000000"]),
         Endpoint::Listing(lookup) => listing(lookup, 1, 1),
+        Endpoint::Passed(template) => Call {
+            endpoint,
+            method: Method::GET,
+            path: template.to_owned(),
+            body: None,
+        },
     }
 }
 
@@ -1005,12 +1092,39 @@ pub(super) fn told(reply: &Reply) -> Told {
             .correlation_id
             .clone()
             .or_else(|| refusal.context_id.as_deref().and_then(repeatable)),
+        document: None,
     }
+}
+
+/// The published fields of an error body. What else stands in one is nobody's business.
+const REFUSAL_FIELDS: [&str; 11] = [
+    "code",
+    "contextId",
+    "details",
+    "entityId",
+    "entityName",
+    "errors",
+    "limit",
+    "message",
+    "messageParams",
+    "messageWithParams",
+    "status",
+];
+
+/// The upstream's error body, if it is one.
+fn refusal_document(body: &[u8]) -> Option<Arc<str>> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    fields.retain(|name, _| REFUSAL_FIELDS.contains(&name.as_str()));
+    let is_one = fields.contains_key("message") || fields.contains_key("code");
+    is_one.then(|| serde_json::Value::from(fields).to_string().into())
 }
 
 /// Why the upstream refused, in our words. For statuses that are the question's fault, not the upstream's.
 pub(super) fn refused(reply: &Reply, endpoint: Endpoint) -> UpstreamError {
-    let told = told(reply);
+    let told = Told {
+        document: refusal_document(&reply.body),
+        ..told(reply)
+    };
     let refusal = Refusal::read(&reply.body);
     match reply.status {
         StatusCode::UNAUTHORIZED => UpstreamError::Credentials(told),

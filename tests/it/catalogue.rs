@@ -73,7 +73,18 @@ async fn it_says_how_figures_combine() {
     assert!(exception.contains("several media types counts once for each"));
     assert_eq!(metric("nOffered")["byAgent"], false);
 
-    let families = json!(["conversations", "flows", "evaluations", "surveys"]);
+    let families = json!([
+        "conversations",
+        "flows",
+        "evaluations",
+        "surveys",
+        "agentcopilots",
+        "knowledge",
+        "resolutions",
+        "summaries",
+        "taskmanagement",
+        "transcripts"
+    ]);
     let dimensions = catalog["dimensions"].as_array().unwrap();
     let queue = dimensions.iter().find(|dimension| dimension["upstream"] == "queueId");
     assert_eq!(

@@ -75,21 +75,35 @@ async fn check_shows_what_this_client_may_do() {
     API [url]
     token from [url]/oauth/token
 
-    access token                                                              ok
-    conversation aggregates      analytics:conversationAggregate:view         ok
-    user aggregates              analytics:userAggregate:view                 ok
-    flow aggregates              analytics:flowAggregate:view                 ok
-    evaluation aggregates        analytics:evaluationAggregate:view           ok
-    survey aggregates            analytics:surveyAggregate:view               ok
-    conversation details         analytics:conversationDetail:view            ok
-    queue observations           analytics:queueObservation:view              ok
-    queues                       routing:queue:view                           ok
-    users                                                                     ok
-    wrap-up codes                routing:wrapupCode:view                      ok
-    divisions                                                                 ok
-    skills                       routing:skill:view                           ok
-    languages                                                                 ok
-    flows                        architect:flow:view                          ok
+    access token                                                                  ok
+    conversation aggregates      analytics:conversationAggregate:view             ok
+    user aggregates              analytics:userAggregate:view                     ok
+    flow aggregates              analytics:flowAggregate:view                     ok
+    evaluation aggregates        analytics:evaluationAggregate:view               ok
+    survey aggregates            analytics:surveyAggregate:view                   ok
+    conversation details         analytics:conversationDetail:view                ok
+    queue observations           analytics:queueObservation:view                  ok
+    queues                       routing:queue:view                               ok
+    users                                                                         ok
+    wrap-up codes                routing:wrapupCode:view                          ok
+    divisions                                                                     ok
+    skills                       routing:skill:view                               ok
+    languages                                                                     ok
+    flows                        architect:flow:view                              ok
+    action aggregates            integrations:action:view                         ok
+    agent copilot aggregates     analytics:agentCopilotAggregate:view             ok
+    agent utilization aggregates analytics:agentUtilizationAggregate:view         ok
+    bot aggregates               analytics:botAggregate:view                      ok
+    case aggregates              analytics:caseManagementAggregate:view           ok
+    copilot aggregates           analytics:copilotsAggregate:view                 ok
+    flow execution aggregates    analytics:flowExecutionAggregate:view            ok
+    journey aggregates           analytics:journeyAggregate:view                  ok
+    knowledge aggregates         analytics:knowledgeAggregate:view                ok
+    rate limit aggregates        analytics:rateLimitAggregate:view                ok
+    resolution aggregates        analytics:resolutionAggregate:view               ok
+    summary aggregates           analytics:summaryAggregate:view                  ok
+    work item aggregates         analytics:taskManagementAggregate:view           ok
+    transcript aggregates        analytics:speechAndTextAnalyticsAggregates:view  ok
     "#);
 
     let lean = Grants::all()
@@ -101,15 +115,16 @@ async fn check_shows_what_this_client_may_do() {
     assert_eq!((code, complaint.as_str()), (Some(0), ""));
     let left_out: Vec<_> = table.lines().filter(|line| !line.ends_with(" ok")).skip(3).collect();
     assert_snapshot!(left_out.join("\n"), @r"
-    flow aggregates              analytics:flowAggregate:view                 not permitted; optional
-    evaluation aggregates        analytics:evaluationAggregate:view           not permitted; optional
-    survey aggregates            analytics:surveyAggregate:view               not permitted; optional
-    flows                        architect:flow:view                          not permitted; optional
+    flow aggregates              analytics:flowAggregate:view                     not permitted; optional
+    evaluation aggregates        analytics:evaluationAggregate:view               not permitted; optional
+    survey aggregates            analytics:surveyAggregate:view                   not permitted; optional
+    flows                        architect:flow:view                              not permitted; optional
     ");
 
     let partly = Grants::all()
         .without("routing:queue:view")
         .without("analytics:surveyAggregate:view")
+        .without("analytics:botAggregate:view")
         .without("analytics:conversationAggregate:view");
     let (code, table, complaint) = check(partly, None).await;
     assert_eq!(code, Some(1));
@@ -117,22 +132,36 @@ async fn check_shows_what_this_client_may_do() {
     API [url]
     token from [url]/oauth/token
 
-    access token                                                              ok
-    conversation aggregates      analytics:conversationAggregate:view         FAILED: this service's OAuth client lacks a permission: analytics:conversationAggregate:view
-    user aggregates              analytics:userAggregate:view                 ok
-    flow aggregates              analytics:flowAggregate:view                 ok
-    evaluation aggregates        analytics:evaluationAggregate:view           ok
-    survey aggregates            analytics:surveyAggregate:view               not permitted; optional
-    conversation details         analytics:conversationDetail:view            ok
-    queue observations           analytics:queueObservation:view              ok
-    queues                       routing:queue:view                           FAILED: this service's OAuth client lacks a permission: routing:queue:view
-    users                                                                     ok
-    wrap-up codes                routing:wrapupCode:view                      ok
-    divisions                                                                 ok
-    skills                       routing:skill:view                           ok
-    languages                                                                 ok
-    flows                        architect:flow:view                          ok
-    genesys-reports: 2 of 15 checks failed
+    access token                                                                  ok
+    conversation aggregates      analytics:conversationAggregate:view             FAILED: this service's OAuth client lacks a permission: analytics:conversationAggregate:view
+    user aggregates              analytics:userAggregate:view                     ok
+    flow aggregates              analytics:flowAggregate:view                     ok
+    evaluation aggregates        analytics:evaluationAggregate:view               ok
+    survey aggregates            analytics:surveyAggregate:view                   not permitted; optional
+    conversation details         analytics:conversationDetail:view                ok
+    queue observations           analytics:queueObservation:view                  ok
+    queues                       routing:queue:view                               FAILED: this service's OAuth client lacks a permission: routing:queue:view
+    users                                                                         ok
+    wrap-up codes                routing:wrapupCode:view                          ok
+    divisions                                                                     ok
+    skills                       routing:skill:view                               ok
+    languages                                                                     ok
+    flows                        architect:flow:view                              ok
+    action aggregates            integrations:action:view                         ok
+    agent copilot aggregates     analytics:agentCopilotAggregate:view             ok
+    agent utilization aggregates analytics:agentUtilizationAggregate:view         ok
+    bot aggregates               analytics:botAggregate:view                      not permitted; optional
+    case aggregates              analytics:caseManagementAggregate:view           ok
+    copilot aggregates           analytics:copilotsAggregate:view                 ok
+    flow execution aggregates    analytics:flowExecutionAggregate:view            ok
+    journey aggregates           analytics:journeyAggregate:view                  ok
+    knowledge aggregates         analytics:knowledgeAggregate:view                ok
+    rate limit aggregates        analytics:rateLimitAggregate:view                ok
+    resolution aggregates        analytics:resolutionAggregate:view               ok
+    summary aggregates           analytics:summaryAggregate:view                  ok
+    work item aggregates         analytics:taskManagementAggregate:view           ok
+    transcript aggregates        analytics:speechAndTextAnalyticsAggregates:view  ok
+    genesys-reports: 2 of 29 checks failed
     "#);
 
     let (code, table, complaint) = check(Grants::all(), Some(("GENESYS_CLIENT_SECRET", "wrong-canary"))).await;

@@ -560,6 +560,653 @@ pub static METRICS: &[Metric] = &[
     )
     .of(Source::Surveys),
     score("oSurveyTotalScore", "survey.score.total", "The score of a survey.").of(Source::Surveys),
+    // ---- actions; like those of bots, cases, executions and journeys, they know of no agent
+    timer(
+        "tTotalExecution",
+        "action.execution.time",
+        "Time data actions took to run.",
+    )
+    .of(Source::Actions)
+    .of_queue(),
+    // ---- agentcopilots
+    counter(
+        "nCannedResponseSuggestions",
+        "agent.copilot.suggestions.canned",
+        "Canned responses suggested to agents.",
+    )
+    .of(Source::AgentCopilots),
+    distinct(
+        "nDistinctConversations",
+        "agent.copilot.conversations",
+        "Distinct conversations in which something was suggested.",
+    )
+    .of(Source::AgentCopilots),
+    distinct(
+        "nDistinctSuggestions",
+        "agent.copilot.suggestions.distinct",
+        "Distinct suggestions.",
+    )
+    .of(Source::AgentCopilots),
+    counter(
+        "nKnowledgeAnswerSuggestions",
+        "agent.copilot.suggestions.answer",
+        "Answers from knowledge suggested to agents.",
+    )
+    .of(Source::AgentCopilots),
+    counter(
+        "nKnowledgeArticleSuggestions",
+        "agent.copilot.suggestions.article",
+        "Articles of knowledge suggested to agents.",
+    )
+    .of(Source::AgentCopilots),
+    counter(
+        "nKnowledgeSearchSuggestions",
+        "agent.copilot.suggestions.search",
+        "Searches in knowledge suggested to agents.",
+    )
+    .of(Source::AgentCopilots),
+    counter(
+        "nScriptSuggestions",
+        "agent.copilot.suggestions.script",
+        "Script pages suggested to agents.",
+    )
+    .of(Source::AgentCopilots),
+    // ---- agentutilizations
+    unknown(
+        "oAgentAvailableUtilization",
+        "agent.utilization.available",
+        "Room agents have left for further interactions.",
+    )
+    .of(Source::AgentUtilizations),
+    unknown(
+        "oAgentMaxUtilization",
+        "agent.utilization.most",
+        "Interactions agents can have at once.",
+    )
+    .of(Source::AgentUtilizations),
+    unknown(
+        "oAgentUtilizationPercentage",
+        "agent.utilization.percentage",
+        "Share of that which is taken.",
+    )
+    .of(Source::AgentUtilizations),
+    // ---- bots
+    counter(
+        "nBotSessionTurns",
+        "bot.session.turns",
+        "Turns taken in sessions with bots.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    distinct("nBotSessions", "bot.session.count", "Sessions with bots.")
+        .of(Source::Bots)
+        .of_queue(),
+    unknown("oBotIntent", "bot.intent.recognised", "Intents bots recognised.")
+        .of(Source::Bots)
+        .of_queue(),
+    unknown(
+        "oBotSessionCollection",
+        "bot.session.collection",
+        "Sessions in which a bot collected something.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    unknown(
+        "oBotSessionCollectionSelfServed",
+        "bot.session.collected.alone",
+        "Those of them that needed no agent.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    unknown(
+        "oBotSessionQuery",
+        "bot.session.query",
+        "Sessions in which a bot was asked something.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    unknown(
+        "oBotSessionQuerySelfServed",
+        "bot.session.answered.alone",
+        "Those of them that needed no agent.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    unknown("oBotSessionTurn", "bot.session.turn", "Turns of a session with a bot.")
+        .of(Source::Bots)
+        .of_queue(),
+    unknown("oBotSlot", "bot.slot.filled", "Slots bots filled.")
+        .of(Source::Bots)
+        .of_queue(),
+    timer(
+        "tBotDisconnect",
+        "bot.disconnect.time",
+        "Time in sessions that ended by a disconnect; its count is how many.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    timer(
+        "tBotExit",
+        "bot.exit.time",
+        "Time in sessions that were left for elsewhere; its count is how many.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    timer(
+        "tBotRecognitionFailure",
+        "bot.failure.time",
+        "Time in sessions that ended because nothing was understood; its count is how many.",
+    )
+    .of(Source::Bots)
+    .of_queue(),
+    timer("tBotSession", "bot.session.time", "Time in sessions with bots.")
+        .of(Source::Bots)
+        .of_queue(),
+    // ---- casemanagement
+    counter(
+        "nCaseAssociationsCreated",
+        "case.associations",
+        "Things associated with cases.",
+    )
+    .of(Source::CaseManagement)
+    .of_queue(),
+    counter("nCasesDeleted", "case.deleted", "Cases deleted.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    counter("nCasesOpened", "case.opened", "Cases opened.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    counter(
+        "nCasesOverSla",
+        "case.over.sla",
+        "Cases resolved later than the service level allows.",
+    )
+    .of(Source::CaseManagement)
+    .of_queue(),
+    counter("nCasesPurged", "case.purged", "Cases purged.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    counter("nCasesStatusChanged", "case.changes", "Changes of a case's status.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    counter("nCasesTerminated", "case.terminated", "Cases terminated.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    ratio(
+        "oCasesServiceLevel",
+        "case.service",
+        &[("case.service.level", Statistic::Ratio)],
+        "Share of cases resolved within the service level's time.",
+    )
+    .of(Source::CaseManagement)
+    .of_queue(),
+    timer(
+        "tCasesResolved",
+        "case.resolution.time",
+        "Time from opening cases to resolving them.",
+    )
+    .of(Source::CaseManagement)
+    .of_queue(),
+    timer("tCasesStatus", "case.status.time", "Time cases were in a status.")
+        .of(Source::CaseManagement)
+        .of_queue(),
+    // ---- copilots
+    counter(
+        "nCopilotMessages",
+        "copilot.messages",
+        "Messages exchanged with copilots.",
+    )
+    .of(Source::Copilots),
+    distinct("nCopilotSessions", "copilot.sessions", "Sessions with copilots.").of(Source::Copilots),
+    counter("nCopilotToolInvocations", "copilot.invocations", "Tools copilots used.").of(Source::Copilots),
+    distinct("nCopilotUsers", "copilot.users", "Distinct users of copilots.").of(Source::Copilots),
+    // ---- flowexecutions
+    counter(
+        "nFlowExecutions",
+        "flow.executions",
+        "Flows executed, those without an interaction included.",
+    )
+    .of(Source::FlowExecutions)
+    .of_queue(),
+    // ---- journeys
+    distinct(
+        "nDistinctJourneyActions",
+        "journey.actions.distinct",
+        "Distinct actions.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    distinct(
+        "nDistinctJourneySessions",
+        "journey.sessions.distinct",
+        "Distinct sessions.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nJourneyActionsBlocked",
+        "journey.actions.blocked",
+        "Actions that were blocked.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nJourneyOutcomesAchieved",
+        "journey.outcomes.achieved",
+        "Outcomes customers achieved.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nJourneyOutcomesAttributed",
+        "journey.outcomes.attributed",
+        "Outcomes attributed to a touchpoint.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nJourneySegmentsAssigned",
+        "journey.segments.assigned",
+        "Assignments of customers to segments.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    distinct("nJourneySessions", "journey.sessions.count", "Sessions of customers.")
+        .of(Source::Journeys)
+        .of_queue(),
+    counter(
+        "nWebActionsAbandoned",
+        "web.actions.abandoned",
+        "Web actions accepted and left.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsAccepted",
+        "web.actions.accepted",
+        "Web actions customers accepted.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsEngaged",
+        "web.actions.engaged",
+        "Web actions customers engaged with.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter("nWebActionsErrored", "web.actions.errored", "Web actions that failed.")
+        .of(Source::Journeys)
+        .of_queue(),
+    counter(
+        "nWebActionsFrequencyCapReached",
+        "web.actions.capped",
+        "Web actions not offered, as they had been offered often enough.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsIgnored",
+        "web.actions.ignored",
+        "Web actions customers ignored.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter("nWebActionsOffered", "web.actions.offered", "Web actions offered.")
+        .of(Source::Journeys)
+        .of_queue(),
+    counter(
+        "nWebActionsOfferedOutsideSchedule",
+        "web.actions.unscheduled",
+        "Web actions offered outside of their schedule.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsQualified",
+        "web.actions.qualified",
+        "Web actions a customer qualified for.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsQualifiedOutsideSchedule",
+        "web.actions.qualified-unscheduled",
+        "Web actions a customer qualified for outside of their schedule.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter(
+        "nWebActionsRejected",
+        "web.actions.rejected",
+        "Web actions customers rejected.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    counter("nWebActionsStarted", "web.actions.started", "Web actions started.")
+        .of(Source::Journeys)
+        .of_queue(),
+    counter(
+        "nWebActionsTimedout",
+        "web.actions.timedout",
+        "Web actions that timed out.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    unknown(
+        "oJourneyOutcomeTouchpointValue",
+        "journey.touchpoint.value",
+        "The part of an outcome's value that is attributed to a touchpoint.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    unknown(
+        "oJourneyOutcomeValue",
+        "journey.outcome.value",
+        "The value of an outcome.",
+    )
+    .of(Source::Journeys)
+    .of_queue(),
+    // ---- knowledge
+    distinct(
+        "nDistinctKnowledgeSessions",
+        "knowledge.sessions.distinct",
+        "Distinct sessions.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeDocumentCopied",
+        "knowledge.documents.copied",
+        "Documents copied.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeDocumentFeedback",
+        "knowledge.documents.rated",
+        "Documents that got feedback.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeDocumentPresented",
+        "knowledge.documents.presented",
+        "Documents presented.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeDocumentSurfaced",
+        "knowledge.documents.surfaced",
+        "Documents surfaced.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeDocumentViewed",
+        "knowledge.documents.viewed",
+        "Documents viewed.",
+    )
+    .of(Source::Knowledge),
+    counter("nKnowledgeSearch", "knowledge.searches.count", "Searches.").of(Source::Knowledge),
+    counter(
+        "nKnowledgeSearchAnswered",
+        "knowledge.searches.answered",
+        "Searches that found something.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeSearchFeedback",
+        "knowledge.searches.rated",
+        "Searches that got feedback.",
+    )
+    .of(Source::Knowledge),
+    counter(
+        "nKnowledgeSearchUnanswered",
+        "knowledge.searches.unanswered",
+        "Searches that found nothing.",
+    )
+    .of(Source::Knowledge),
+    distinct("nKnowledgeSessions", "knowledge.sessions.count", "Sessions.").of(Source::Knowledge),
+    counter(
+        "nKnowledgeV3Search",
+        "knowledge.searches.second",
+        "Searches of the newer kind (nKnowledgeV3Search).",
+    )
+    .of(Source::Knowledge),
+    unknown(
+        "oKnowledgeDocumentQuery",
+        "knowledge.queries.document",
+        "Queries for a document.",
+    )
+    .of(Source::Knowledge),
+    unknown(
+        "oKnowledgeDocumentQuerySelfServed",
+        "knowledge.queries.alone",
+        "Those of them that needed no agent.",
+    )
+    .of(Source::Knowledge),
+    unknown(
+        "oKnowledgeSearch",
+        "knowledge.queries.search",
+        "Searches as they were made.",
+    )
+    .of(Source::Knowledge),
+    // ---- ratelimits
+    unknown(
+        "oRateLimitRecorded",
+        "limit.usage",
+        "How much of a limit was used, recorded from nine tenths of it on.",
+    )
+    .of(Source::RateLimits),
+    // ---- resolutions
+    counter(
+        "nNextContactAvoided",
+        "resolution.contacts.avoided",
+        "Conversations after which the customer did not have to come back.",
+    )
+    .of(Source::Resolutions),
+    // ---- summaries
+    distinct("nConversationSummaries", "summary.count", "Summaries of conversations.").of(Source::Summaries),
+    counter(
+        "nConversationSummaryEngagements",
+        "summary.engagements",
+        "Times somebody worked with a summary.",
+    )
+    .of(Source::Summaries),
+    timer("tConversationSummary", "summary.time", "Time it took to summarise.").of(Source::Summaries),
+    // ---- taskmanagement
+    counter(
+        "nWorkitemsAcdCancelled",
+        "workitem.acd.cancelled",
+        "Work items taken out of their queue.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsAcdExpired",
+        "workitem.acd.expired",
+        "Work items that expired in their queue.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsAcdStarted",
+        "workitem.acd.started",
+        "Work items put into a queue.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsAgentTransferred",
+        "workitem.transferred.agent",
+        "Work items transferred to an agent.",
+    )
+    .of(Source::TaskManagement),
+    counter("nWorkitemsCreated", "workitem.created", "Work items created.").of(Source::TaskManagement),
+    counter("nWorkitemsDeclined", "workitem.declined", "Work items agents declined.").of(Source::TaskManagement),
+    counter("nWorkitemsDeleted", "workitem.deleted", "Work items deleted.").of(Source::TaskManagement),
+    counter(
+        "nWorkitemsDisconnected",
+        "workitem.disconnected",
+        "Work items disconnected.",
+    )
+    .of(Source::TaskManagement),
+    counter("nWorkitemsOffered", "workitem.offered", "Work items offered to agents.").of(Source::TaskManagement),
+    counter(
+        "nWorkitemsOverSla",
+        "workitem.over.sla",
+        "Work items answered later than the service level allows.",
+    )
+    .of(Source::TaskManagement),
+    counter("nWorkitemsPurged", "workitem.purged", "Work items purged.").of(Source::TaskManagement),
+    counter(
+        "nWorkitemsQueueTransferred",
+        "workitem.transferred.queue",
+        "Work items transferred to a queue.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsStatusChanged",
+        "workitem.changes",
+        "Changes of a work item's status.",
+    )
+    .of(Source::TaskManagement),
+    counter("nWorkitemsTerminated", "workitem.terminated", "Work items terminated.").of(Source::TaskManagement),
+    counter(
+        "nWorkitemsTimedout",
+        "workitem.timedout",
+        "Work items agents did not take in time.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsTransferred",
+        "workitem.transferred.all",
+        "Work items transferred.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsWrapupAdded",
+        "workitem.wrapup.added",
+        "Wrap-up codes put on work items.",
+    )
+    .of(Source::TaskManagement),
+    counter(
+        "nWorkitemsWrapupRemoved",
+        "workitem.wrapup.removed",
+        "Wrap-up codes taken off work items.",
+    )
+    .of(Source::TaskManagement),
+    ratio(
+        "oWorkitemsServiceLevel",
+        "workitem.service",
+        &[("workitem.service.level", Statistic::Ratio)],
+        "Share of work items answered within the service level's time.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsAgentFocusComplete",
+        "workitem.focus.agent.time",
+        "Time an agent had work items in focus, per work item.",
+    )
+    .of(Source::TaskManagement),
+    timer("tWorkitemsAlert", "workitem.alert.time", "Time agents were alerted.").of(Source::TaskManagement),
+    timer(
+        "tWorkitemsAnswered",
+        "workitem.answer.time",
+        "Time until work items were answered.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsDirectAnswered",
+        "workitem.answer.direct.time",
+        "Time until work items given directly were answered.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsFocus",
+        "workitem.focus.piece.time",
+        "Time in focus, by piece.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsFocusComplete",
+        "workitem.focus.time",
+        "Time in focus, per work item.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsHandled",
+        "workitem.handle.time",
+        "Time work items were handled.",
+    )
+    .of(Source::TaskManagement),
+    timer("tWorkitemsHeld", "workitem.hold.piece.time", "Time on hold, by piece.").of(Source::TaskManagement),
+    timer(
+        "tWorkitemsHeldComplete",
+        "workitem.hold.time",
+        "Time on hold, per work item.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsNotResponding",
+        "workitem.not.responding.time",
+        "Time agents did not respond to an alert.",
+    )
+    .of(Source::TaskManagement),
+    timer("tWorkitemsParked", "workitem.park.time", "Time parked.").of(Source::TaskManagement),
+    timer(
+        "tWorkitemsQueueAnswered",
+        "workitem.answer.queue.time",
+        "Time until work items of queues were answered.",
+    )
+    .of(Source::TaskManagement),
+    timer(
+        "tWorkitemsStatus",
+        "workitem.status.time",
+        "Time work items were in a status.",
+    )
+    .of(Source::TaskManagement),
+    // ---- transcripts
+    distinct(
+        "nSpeechTextAnalyzedConversations",
+        "transcript.conversations",
+        "Distinct conversations that were analysed.",
+    )
+    .of(Source::Transcripts),
+    counter(
+        "nTopicCommunications",
+        "transcript.topics",
+        "Communications in which a topic was found.",
+    )
+    .of(Source::Transcripts),
+    unknown(
+        "oCustomerSentiment",
+        "transcript.sentiment.customer",
+        "Sentiment of customers, from -100 to 100.",
+    )
+    .of(Source::Transcripts),
+    unknown(
+        "oOverTalkSpeechInstances",
+        "transcript.overtalk.instances",
+        "Times both spoke at once.",
+    )
+    .of(Source::Transcripts),
+    unknown(
+        "oSentimentScore",
+        "transcript.sentiment.score",
+        "Sentiment, from -100 to 100.",
+    )
+    .of(Source::Transcripts),
+    timer("tAgentSpeech", "transcript.agent.time", "Time agents spoke.").of(Source::Transcripts),
+    timer("tCustomerSpeech", "transcript.customer.time", "Time customers spoke.").of(Source::Transcripts),
+    timer(
+        "tOtherAudio",
+        "transcript.audio.other.time",
+        "Time of music and recorded voices.",
+    )
+    .of(Source::Transcripts),
+    timer(
+        "tOverTalkSpeech",
+        "transcript.overtalk.time",
+        "Time both spoke at once.",
+    )
+    .of(Source::Transcripts),
+    timer("tSilence", "transcript.silence.time", "Time nobody spoke.").of(Source::Transcripts),
+    timer("tTotalSpeechAndSilence", "transcript.time", "Time altogether.").of(Source::Transcripts),
 ];
 
 const fn counter(upstream: &'static str, name: &'static str, meaning: &'static str) -> Metric {
@@ -616,6 +1263,23 @@ const fn status(upstream: &'static str, qualifier: Qualifier, name: &'static str
         unit: Unit::Milliseconds,
         statistics: &[Statistic::Sum],
         ..counter(upstream, name, meaning).of(Source::Users)
+    }
+}
+
+/// Each is counted once in a bucket, so that buckets do not add.
+const fn distinct(upstream: &'static str, name: &'static str, meaning: &'static str) -> Metric {
+    Metric {
+        rollup: Rollup::Distinct,
+        ..counter(upstream, name, meaning)
+    }
+}
+
+/// What it carries, and whether that adds, is not documented.
+const fn unknown(upstream: &'static str, name: &'static str, meaning: &'static str) -> Metric {
+    Metric {
+        rollup: Rollup::None,
+        unit: Unit::Points,
+        ..measure(upstream, name, meaning)
     }
 }
 

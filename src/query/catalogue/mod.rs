@@ -349,11 +349,12 @@ impl Metric {
     /// What to know about a combination that is not what it seems.
     pub fn exception(&self) -> Option<&'static str> {
         match self.rollup {
-            Rollup::Distinct => Some(
+            Rollup::Distinct if self.source.tells_media_types_apart() => Some(
                 "Conversations are counted once per bucket, so buckets do not add. Genesys Cloud tells media types \
                  apart: without media.type among the groups their counts are added, and a conversation that used \
                  several media types counts once for each.",
             ),
+            Rollup::Distinct => Some("Each is counted once per bucket, so buckets do not add."),
             Rollup::Counter | Rollup::Timer | Rollup::Ratio | Rollup::None => None,
         }
     }
@@ -545,6 +546,25 @@ mod tests {
                 [5, 17, 17],
             ),
             (Source::Surveys, "Survey", &["surveyCreatedDate"], [19, 23, 23]),
+            (Source::Actions, "Action", &[], [1, 8, 8]),
+            (Source::AgentCopilots, "AgentCopilot", &[], [7, 25, 25]),
+            (Source::AgentUtilizations, "AgentUtilization", &[], [3, 2, 2]),
+            (Source::Bots, "Bot", &[], [13, 28, 28]),
+            (Source::CaseManagement, "CaseManagement", &[], [10, 12, 12]),
+            (Source::Copilots, "Copilot", &[], [4, 7, 7]),
+            (Source::FlowExecutions, "FlowExecution", &[], [1, 4, 4]),
+            (Source::Journeys, "Journey", &[], [22, 40, 40]),
+            (Source::Knowledge, "Knowledge", &[], [15, 37, 37]),
+            (Source::RateLimits, "RateLimit", &[], [1, 7, 7]),
+            (Source::Resolutions, "Resolution", &["wrapUpDate"], [1, 7, 7]),
+            (Source::Summaries, "Summary", &[], [3, 19, 21]),
+            (Source::TaskManagement, "TaskManagement", &[], [32, 17, 17]),
+            (
+                Source::Transcripts,
+                "Transcript",
+                &["conversationDuration", "handleTime"],
+                [11, 18, 19],
+            ),
         ] {
             let of_source = METRICS.iter().filter(|metric| metric.source == source);
             let metrics: BTreeSet<_> = of_source.map(|metric| metric.upstream.to_owned()).collect();

@@ -733,6 +733,20 @@ impl View {
         (way, plan::stretches(series, query.range, &self.parts, &query.metrics))
     }
 
+    /// The rows of the question, the last bucket cut where the question ends; `None` if the held buckets do not make its
+    /// own.
+    pub(super) fn rows_of(&self, query: &AggregateQuery) -> Option<Vec<SliceRow>> {
+        let whole = AggregateQuery {
+            range: self.range,
+            ..query.clone()
+        };
+        let mut rows = self.rows(&whole)?;
+        for row in &mut rows {
+            row.bucket.end = row.bucket.end.min(query.range.end);
+        }
+        Some(rows)
+    }
+
     /// The rows of the question, up to the end of its last bucket; `None` if the held buckets do not make its own.
     fn rows(&self, query: &AggregateQuery) -> Option<Vec<SliceRow>> {
         fold::rows(&self.entry.series, &self.lens, &self.parts, query)
@@ -740,6 +754,14 @@ impl View {
 }
 
 impl Figures {
+    /// The rows of what was asked whole.
+    pub(super) fn into_rows(mut self) -> Result<(Vec<SliceRow>, Self), ReportError> {
+        match &mut self.body {
+            Body::Whole { rows, .. } => Ok((std::mem::take(rows), self)),
+            Body::Held(_) => Err(ReportError::Internal),
+        }
+    }
+
     /// With the rows made of them.
     pub(super) fn answer(&self, table: Table, total: u64, calls_for_names: u32) -> Answer {
         let mut provenance = self.provenance.clone();

@@ -1,4 +1,4 @@
-//! `POST <family>/aggregates/query` of conversations, flows, evaluations and surveys: sums over metric events by the
+//! `POST <family>/aggregates/query` of all families but users: sums over metric events by the
 //! instant they were emitted, or by another instant of evaluations and surveys.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::assessments::{self, ASSESSED_DAYS, Assessment};
 use super::calendar::{self, Granularity, iso};
+use super::consequences;
 use super::conversation::{Atom, Conversation, Dimension, Emission, Family, Metric, Place};
 use super::directory::Directory;
 use super::filter::{Filter, Predicate, Subject};
@@ -110,7 +111,7 @@ impl<'q> Question<'q> {
     pub(super) fn days_looked_back(&self) -> i64 {
         match self.family {
             Family::Conversations | Family::Flows => 0,
-            Family::Evaluations | Family::Surveys => ASSESSED_DAYS,
+            _ => ASSESSED_DAYS,
         }
     }
 
@@ -133,6 +134,7 @@ impl<'q> Question<'q> {
                     }
                     Family::Evaluations => assessments::evaluation(seed, directory, conversation),
                     Family::Surveys => assessments::survey(seed, conversation),
+                    family => consequences::of(family, seed, conversation),
                 };
                 if let Some(assessment) = assessment {
                     self.count_assessment(conversation, &assessment, directory, now, &mut table);
@@ -592,7 +594,7 @@ impl Sum {
         };
         match metric {
             Metric::OServiceTarget => target.map(|target| json!({ "current": target })),
-            Metric::OServiceLevel => {
+            Metric::OServiceLevel | Metric::OWorkitemsServiceLevel | Metric::OCasesServiceLevel => {
                 let ratio = self.total as f64 / self.count as f64;
                 let mut stats = json!({ "ratio": ratio, "numerator": self.total, "denominator": self.count });
                 if let Some(target) = target {

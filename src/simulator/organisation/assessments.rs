@@ -33,7 +33,7 @@ pub(super) struct Assessment {
     pub(super) created: i64,
     pub(super) released: Option<i64>,
     /// What all its events have for dimensions of its own.
-    own: Vec<(Dimension, Atom<'static>)>,
+    pub(super) own: Vec<(Dimension, Atom<'static>)>,
     pub(super) events: Vec<Event>,
 }
 
@@ -45,6 +45,25 @@ pub(super) struct Event {
 }
 
 impl Assessment {
+    /// Nothing of it has happened yet.
+    pub(super) fn begun(session: usize, created: i64) -> Self {
+        Self {
+            session,
+            created,
+            released: None,
+            own: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Something happens to it.
+    pub(super) fn emit(&mut self, metric: Metric, at: i64, value: i64, own: &[(Dimension, Atom<'static>)]) {
+        self.events.push(Event {
+            emission: Emission { at, value, metric },
+            own: own.to_vec(),
+        });
+    }
+
     /// Appends what an event has for a dimension: nothing, one value or several.
     pub(super) fn values<'d>(
         &self,
@@ -213,7 +232,7 @@ const PROMOTER_SCORES: [&str; 11] = ["0", "1", "2", "3", "4", "5", "6", "7", "8"
 const PROMOTER_WEIGHTS: [f64; 11] = [3.0, 1.0, 1.0, 2.0, 2.0, 5.0, 6.0, 12.0, 22.0, 24.0, 22.0];
 
 /// The last session in which an agent talked for a queue, and when the conversation was over.
-fn last_talk(conversation: &Conversation) -> Option<(usize, i64)> {
+pub(super) fn last_talk(conversation: &Conversation) -> Option<(usize, i64)> {
     let talked = |session: &Session| {
         let mut segments = session.segments.iter();
         let agent = session.purpose == Purpose::Agent && session.queue.is_some() && session.user.is_some();
@@ -224,7 +243,7 @@ fn last_talk(conversation: &Conversation) -> Option<(usize, i64)> {
     Some((session, segments.map(|segment| segment.end).max()?))
 }
 
-fn dice(seed: u64, purpose: &str, conversation: &Conversation) -> Dice {
+pub(super) fn dice(seed: u64, purpose: &str, conversation: &Conversation) -> Dice {
     let (high, _) = conversation.id.as_u64_pair();
     Dice::new(seed, purpose, high.cast_signed())
 }

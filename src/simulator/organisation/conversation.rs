@@ -399,22 +399,58 @@ words!(
     parsed Metric {
         NAlertExpired = "nAlertExpired",
         NBlindTransferred = "nBlindTransferred",
+        NBotSessionTurns = "nBotSessionTurns",
+        NBotSessions = "nBotSessions",
+        NCannedResponseSuggestions = "nCannedResponseSuggestions",
+        NCaseAssociationsCreated = "nCaseAssociationsCreated",
+        NCasesOpened = "nCasesOpened",
+        NCasesOverSla = "nCasesOverSla",
+        NCasesStatusChanged = "nCasesStatusChanged",
+        NCasesTerminated = "nCasesTerminated",
         NConnected = "nConnected",
         NConsult = "nConsult",
         NConsultTransferred = "nConsultTransferred",
+        NConversationSummaries = "nConversationSummaries",
+        NConversationSummaryEngagements = "nConversationSummaryEngagements",
         NConversations = "nConversations",
+        NCopilotMessages = "nCopilotMessages",
+        NCopilotSessions = "nCopilotSessions",
+        NCopilotToolInvocations = "nCopilotToolInvocations",
+        NCopilotUsers = "nCopilotUsers",
+        NDistinctConversations = "nDistinctConversations",
+        NDistinctJourneyActions = "nDistinctJourneyActions",
+        NDistinctJourneySessions = "nDistinctJourneySessions",
+        NDistinctKnowledgeSessions = "nDistinctKnowledgeSessions",
+        NDistinctSuggestions = "nDistinctSuggestions",
         NError = "nError",
         NEvaluations = "nEvaluations",
         NEvaluationsRescored = "nEvaluationsRescored",
         NFlow = "nFlow",
+        NFlowExecutions = "nFlowExecutions",
         NFlowMilestone = "nFlowMilestone",
         NFlowOutcome = "nFlowOutcome",
         NFlowOutcomeFailed = "nFlowOutcomeFailed",
+        NJourneyOutcomesAchieved = "nJourneyOutcomesAchieved",
+        NJourneySegmentsAssigned = "nJourneySegmentsAssigned",
+        NJourneySessions = "nJourneySessions",
+        NKnowledgeAnswerSuggestions = "nKnowledgeAnswerSuggestions",
+        NKnowledgeArticleSuggestions = "nKnowledgeArticleSuggestions",
+        NKnowledgeDocumentFeedback = "nKnowledgeDocumentFeedback",
+        NKnowledgeDocumentPresented = "nKnowledgeDocumentPresented",
+        NKnowledgeDocumentViewed = "nKnowledgeDocumentViewed",
+        NKnowledgeSearch = "nKnowledgeSearch",
+        NKnowledgeSearchAnswered = "nKnowledgeSearchAnswered",
+        NKnowledgeSearchSuggestions = "nKnowledgeSearchSuggestions",
+        NKnowledgeSearchUnanswered = "nKnowledgeSearchUnanswered",
+        NKnowledgeSessions = "nKnowledgeSessions",
+        NNextContactAvoided = "nNextContactAvoided",
         NOffered = "nOffered",
         NOutbound = "nOutbound",
         NOutboundAttempted = "nOutboundAttempted",
         NOutboundConnected = "nOutboundConnected",
         NOverSla = "nOverSla",
+        NScriptSuggestions = "nScriptSuggestions",
+        NSpeechTextAnalyzedConversations = "nSpeechTextAnalyzedConversations",
         NSurveyFullResponses = "nSurveyFullResponses",
         NSurveyNpsDetractors = "nSurveyNpsDetractors",
         NSurveyNpsPromoters = "nSurveyNpsPromoters",
@@ -425,24 +461,61 @@ words!(
         NSurveysExpired = "nSurveysExpired",
         NSurveysSent = "nSurveysSent",
         NSurveysStarted = "nSurveysStarted",
+        NTopicCommunications = "nTopicCommunications",
         NTransferred = "nTransferred",
+        NWebActionsAccepted = "nWebActionsAccepted",
+        NWebActionsEngaged = "nWebActionsEngaged",
+        NWebActionsIgnored = "nWebActionsIgnored",
+        NWebActionsOffered = "nWebActionsOffered",
+        NWebActionsQualified = "nWebActionsQualified",
+        NWebActionsRejected = "nWebActionsRejected",
+        NWebActionsStarted = "nWebActionsStarted",
+        NWebActionsTimedout = "nWebActionsTimedout",
         NWebSurveys = "nWebSurveys",
+        NWorkitemsAcdStarted = "nWorkitemsAcdStarted",
+        NWorkitemsCreated = "nWorkitemsCreated",
+        NWorkitemsOffered = "nWorkitemsOffered",
+        NWorkitemsOverSla = "nWorkitemsOverSla",
+        NWorkitemsStatusChanged = "nWorkitemsStatusChanged",
+        NWorkitemsTerminated = "nWorkitemsTerminated",
+        OAgentAvailableUtilization = "oAgentAvailableUtilization",
+        OAgentMaxUtilization = "oAgentMaxUtilization",
+        OAgentUtilizationPercentage = "oAgentUtilizationPercentage",
+        OBotIntent = "oBotIntent",
+        OBotSessionTurn = "oBotSessionTurn",
+        OCasesServiceLevel = "oCasesServiceLevel",
+        OCustomerSentiment = "oCustomerSentiment",
+        OJourneyOutcomeValue = "oJourneyOutcomeValue",
+        OKnowledgeSearch = "oKnowledgeSearch",
         OMessageTurn = "oMessageTurn",
+        OOverTalkSpeechInstances = "oOverTalkSpeechInstances",
+        ORateLimitRecorded = "oRateLimitRecorded",
+        OSentimentScore = "oSentimentScore",
         OServiceLevel = "oServiceLevel",
         OServiceTarget = "oServiceTarget",
         OSurveyTotalScore = "oSurveyTotalScore",
         OTotalCriticalScore = "oTotalCriticalScore",
         OTotalScore = "oTotalScore",
+        OWorkitemsServiceLevel = "oWorkitemsServiceLevel",
         TAbandon = "tAbandon",
         TAcd = "tAcd",
         TActiveCallback = "tActiveCallback",
         TActiveCallbackComplete = "tActiveCallbackComplete",
         TAcw = "tAcw",
         TAgentResponseTime = "tAgentResponseTime",
+        TAgentSpeech = "tAgentSpeech",
         TAlert = "tAlert",
         TAnswered = "tAnswered",
+        TBotDisconnect = "tBotDisconnect",
+        TBotExit = "tBotExit",
+        TBotRecognitionFailure = "tBotRecognitionFailure",
+        TBotSession = "tBotSession",
+        TCasesResolved = "tCasesResolved",
+        TCasesStatus = "tCasesStatus",
         TConnected = "tConnected",
         TContacting = "tContacting",
+        TConversationSummary = "tConversationSummary",
+        TCustomerSpeech = "tCustomerSpeech",
         TDialing = "tDialing",
         TFlow = "tFlow",
         TFlowDisconnect = "tFlowDisconnect",
@@ -454,11 +527,21 @@ words!(
         THeldComplete = "tHeldComplete",
         TIvr = "tIvr",
         TNotResponding = "tNotResponding",
+        TOtherAudio = "tOtherAudio",
+        TOverTalkSpeech = "tOverTalkSpeech",
         TShortAbandon = "tShortAbandon",
+        TSilence = "tSilence",
         TTalk = "tTalk",
         TTalkComplete = "tTalkComplete",
+        TTotalExecution = "tTotalExecution",
+        TTotalSpeechAndSilence = "tTotalSpeechAndSilence",
         TVoicemail = "tVoicemail",
         TWait = "tWait",
+        TWorkitemsAnswered = "tWorkitemsAnswered",
+        TWorkitemsFocus = "tWorkitemsFocus",
+        TWorkitemsFocusComplete = "tWorkitemsFocusComplete",
+        TWorkitemsHandled = "tWorkitemsHandled",
+        TWorkitemsQueueAnswered = "tWorkitemsQueueAnswered",
     }
 );
 
@@ -469,6 +552,7 @@ impl Metric {
     }
 
     /// Whose aggregates count it.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub(super) fn family(self) -> Family {
         match self {
             Self::NFlow
@@ -494,6 +578,88 @@ impl Metric {
             | Self::NSurveysStarted
             | Self::NWebSurveys
             | Self::OSurveyTotalScore => Family::Surveys,
+            Self::NBotSessionTurns
+            | Self::NBotSessions
+            | Self::OBotIntent
+            | Self::OBotSessionTurn
+            | Self::TBotDisconnect
+            | Self::TBotExit
+            | Self::TBotRecognitionFailure
+            | Self::TBotSession => Family::Bots,
+            Self::NCannedResponseSuggestions
+            | Self::NDistinctConversations
+            | Self::NDistinctSuggestions
+            | Self::NKnowledgeAnswerSuggestions
+            | Self::NKnowledgeArticleSuggestions
+            | Self::NKnowledgeSearchSuggestions
+            | Self::NScriptSuggestions => Family::AgentCopilots,
+            Self::NCaseAssociationsCreated
+            | Self::NCasesOpened
+            | Self::NCasesOverSla
+            | Self::NCasesStatusChanged
+            | Self::NCasesTerminated
+            | Self::OCasesServiceLevel
+            | Self::TCasesResolved
+            | Self::TCasesStatus => Family::CaseManagement,
+            Self::NConversationSummaries | Self::NConversationSummaryEngagements | Self::TConversationSummary => {
+                Family::Summaries
+            }
+            Self::NCopilotMessages | Self::NCopilotSessions | Self::NCopilotToolInvocations | Self::NCopilotUsers => {
+                Family::Copilots
+            }
+            Self::NDistinctJourneyActions
+            | Self::NDistinctJourneySessions
+            | Self::NJourneyOutcomesAchieved
+            | Self::NJourneySegmentsAssigned
+            | Self::NJourneySessions
+            | Self::NWebActionsAccepted
+            | Self::NWebActionsEngaged
+            | Self::NWebActionsIgnored
+            | Self::NWebActionsOffered
+            | Self::NWebActionsQualified
+            | Self::NWebActionsRejected
+            | Self::NWebActionsStarted
+            | Self::NWebActionsTimedout
+            | Self::OJourneyOutcomeValue => Family::Journeys,
+            Self::NDistinctKnowledgeSessions
+            | Self::NKnowledgeDocumentFeedback
+            | Self::NKnowledgeDocumentPresented
+            | Self::NKnowledgeDocumentViewed
+            | Self::NKnowledgeSearch
+            | Self::NKnowledgeSearchAnswered
+            | Self::NKnowledgeSearchUnanswered
+            | Self::NKnowledgeSessions
+            | Self::OKnowledgeSearch => Family::Knowledge,
+            Self::NFlowExecutions => Family::FlowExecutions,
+            Self::NNextContactAvoided => Family::Resolutions,
+            Self::NSpeechTextAnalyzedConversations
+            | Self::NTopicCommunications
+            | Self::OCustomerSentiment
+            | Self::OOverTalkSpeechInstances
+            | Self::OSentimentScore
+            | Self::TAgentSpeech
+            | Self::TCustomerSpeech
+            | Self::TOtherAudio
+            | Self::TOverTalkSpeech
+            | Self::TSilence
+            | Self::TTotalSpeechAndSilence => Family::Transcripts,
+            Self::NWorkitemsAcdStarted
+            | Self::NWorkitemsCreated
+            | Self::NWorkitemsOffered
+            | Self::NWorkitemsOverSla
+            | Self::NWorkitemsStatusChanged
+            | Self::NWorkitemsTerminated
+            | Self::OWorkitemsServiceLevel
+            | Self::TWorkitemsAnswered
+            | Self::TWorkitemsFocus
+            | Self::TWorkitemsFocusComplete
+            | Self::TWorkitemsHandled
+            | Self::TWorkitemsQueueAnswered => Family::TaskManagement,
+            Self::OAgentAvailableUtilization | Self::OAgentMaxUtilization | Self::OAgentUtilizationPercentage => {
+                Family::AgentUtilizations
+            }
+            Self::ORateLimitRecorded => Family::RateLimits,
+            Self::TTotalExecution => Family::Actions,
             _ => Family::Conversations,
         }
     }
@@ -517,41 +683,79 @@ impl Metric {
     }
 }
 
-/// A family of aggregates: each counts metrics of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    Conversations,
-    Flows,
-    Evaluations,
-    Surveys,
-}
+words!(
+    /// A family of aggregates: each counts metrics of its own.
+    parsed Family {
+        Conversations = "conversations",
+        Flows = "flows",
+        Evaluations = "evaluations",
+        Surveys = "surveys",
+        Actions = "actions",
+        AgentCopilots = "agentcopilots",
+        AgentUtilizations = "agentutilizations",
+        Bots = "bots",
+        CaseManagement = "casemanagement",
+        Copilots = "copilots",
+        FlowExecutions = "flowexecutions",
+        Journeys = "journeys",
+        Knowledge = "knowledge",
+        RateLimits = "ratelimits",
+        Resolutions = "resolutions",
+        Summaries = "summaries",
+        TaskManagement = "taskmanagement",
+        Transcripts = "transcripts",
+    }
+);
 
 words!(
     /// The dimensions for which this organisation has values; others are known to the platform and empty here.
     parsed Dimension {
+        ActionCategory = "actionCategory",
+        ActionId = "actionId",
+        ActionName = "actionName",
         AddressFrom = "addressFrom",
         AddressTo = "addressTo",
+        AgentAssistantId = "agentAssistantId",
+        AgentId = "agentId",
         Ani = "ani",
+        AppType = "appType",
+        AssociationType = "associationType",
+        BotFinalIntent = "botFinalIntent",
+        BotId = "botId",
+        BotIntent = "botIntent",
+        BotName = "botName",
+        BotProduct = "botProduct",
+        BotProvider = "botProvider",
+        BotResult = "botResult",
+        BotSessionId = "botSessionId",
+        BotVersion = "botVersion",
         CallbackNumber = "callbackNumber",
+        CaseId = "caseId",
+        CaseplanId = "caseplanId",
+        Channel = "channel",
         Conference = "conference",
         ContextId = "contextId",
         ConversationEnd = "conversationEnd",
         ConversationId = "conversationId",
         ConversationInitiator = "conversationInitiator",
         ConversationStart = "conversationStart",
+        Copied = "copied",
         CustomerParticipation = "customerParticipation",
         Direction = "direction",
         DisconnectType = "disconnectType",
         DivisionId = "divisionId",
         Dnis = "dnis",
         EndingLanguage = "endingLanguage",
+        EngagementType = "engagementType",
         EntryReason = "entryReason",
         EntryType = "entryType",
+        ErrorType = "errorType",
         EvaluationContextId = "evaluationContextId",
         EvaluationId = "evaluationId",
         EvaluatorId = "evaluatorId",
         ExitReason = "exitReason",
         ExternalContactId = "externalContactId",
+        FeedbackRating = "feedbackRating",
         FlowId = "flowId",
         FlowMilestoneId = "flowMilestoneId",
         FlowName = "flowName",
@@ -561,24 +765,54 @@ words!(
         FlowType = "flowType",
         FlowVersion = "flowVersion",
         FormId = "formId",
+        IntegrationId = "integrationId",
+        IntegrationName = "integrationName",
         InteractionType = "interactionType",
+        JourneyActionId = "journeyActionId",
+        JourneyActionMapId = "journeyActionMapId",
+        JourneyActionMediaType = "journeyActionMediaType",
+        JourneyDeviceCategory = "journeyDeviceCategory",
+        JourneyIpGeolocationCountry = "journeyIpGeolocationCountry",
+        JourneyOutcomeId = "journeyOutcomeId",
+        JourneySegmentId = "journeySegmentId",
+        JourneySessionId = "journeySessionId",
+        JourneySessionType = "journeySessionType",
+        KnowledgeBaseDocumentId = "knowledgeBaseDocumentId",
+        KnowledgeBaseId = "knowledgeBaseId",
+        Language = "language",
+        LanguageCode = "languageCode",
+        LimitName = "limitName",
+        Max = "max",
         MediaType = "mediaType",
         MessageType = "messageType",
+        Namespace = "namespace",
         OriginatingDirection = "originatingDirection",
         ParticipantName = "participantName",
+        Presented = "presented",
+        Priority = "priority",
         Provider = "provider",
         Purpose = "purpose",
+        QueryType = "queryType",
         QueueId = "queueId",
         Released = "released",
         RequestedLanguageId = "requestedLanguageId",
         RequestedRouting = "requestedRouting",
         RequestedRoutingSkillId = "requestedRoutingSkillId",
         Rescored = "rescored",
+        ResponseStatus = "responseStatus",
+        SearchId = "searchId",
         SegmentEnd = "segmentEnd",
         SegmentStart = "segmentStart",
         SegmentType = "segmentType",
         SessionId = "sessionId",
         StartingLanguage = "startingLanguage",
+        State = "state",
+        Status = "status",
+        StatusCategory = "statusCategory",
+        SuggestionId = "suggestionId",
+        SuggestionType = "suggestionType",
+        SummaryGenerated = "summaryGenerated",
+        SummaryId = "summaryId",
         SurveyFormContextId = "surveyFormContextId",
         SurveyFormId = "surveyFormId",
         SurveyFormName = "surveyFormName",
@@ -588,9 +822,17 @@ words!(
         SurveyStatus = "surveyStatus",
         SurveyType = "surveyType",
         SystemSubmitted = "systemSubmitted",
+        TimeUnit = "timeUnit",
+        ToolId = "toolId",
+        ToolStatus = "toolStatus",
+        ToolType = "toolType",
+        TopicId = "topicId",
         TransferType = "transferType",
+        TypeId = "typeId",
         UsedRouting = "usedRouting",
         UserId = "userId",
+        WorkbinId = "workbinId",
+        WorkitemId = "workitemId",
         WrapUpCode = "wrapUpCode",
     }
 );

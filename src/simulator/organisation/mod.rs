@@ -9,6 +9,7 @@
 mod aggregates;
 mod assessments;
 mod calendar;
+mod consequences;
 mod conversation;
 mod details;
 mod dice;
@@ -146,6 +147,19 @@ impl Organisation {
     /// `POST /api/v2/analytics/surveys/aggregates/query`.
     pub fn survey_aggregates(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
         self.aggregates_of(Family::Surveys, body, now, switches)
+    }
+
+    /// `POST /api/v2/analytics/<family>/aggregates/query` of the families that count what else comes of conversations.
+    pub fn family_aggregates(
+        &self,
+        family: &str,
+        body: &Value,
+        now: Timestamp,
+        switches: &Switches,
+    ) -> Result<Value, Refusal> {
+        let family = Family::parse(family);
+        let family = family.ok_or_else(|| Refusal::bad_request("bad.request", "There is no such family."))?;
+        self.aggregates_of(family, body, now, switches)
     }
 
     fn aggregates_of(

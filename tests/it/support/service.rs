@@ -132,7 +132,8 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     /// Where the service listens.
     pub(crate) address: SocketAddr,
-    upstream: SocketAddr,
+    /// Where the simulator listens.
+    pub(crate) upstream: SocketAddr,
     /// Tells the service to stop, as a signal would.
     pub(crate) stop: CancellationToken,
     client: reqwest::Client,
@@ -171,19 +172,22 @@ impl Service {
     /// answer may give away a credential or the upstream's address.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.expect("the service answers");
+        let path = response.url().path().to_owned();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.expect("the answer is whole");
-        self.checked(Answer { status, headers, body })
+        self.checked(&path, Answer { status, headers, body })
     }
 
     /// Sends these bytes and reads the answer until the service closes the connection: for what no client would send.
     pub(crate) async fn send_raw(&self, request: impl AsRef<[u8]>) -> Answer {
-        self.checked(Answer::parse(&self.exchange_raw(request, false).await))
+        let path = path_of(request.as_ref());
+        self.checked(&path, Answer::parse(&self.exchange_raw(request, false).await))
     }
 
     /// Sends these bytes and hangs up; reads what is still said.
     pub(crate) async fn send_raw_and_hang_up(&self, request: impl AsRef<[u8]>) -> Answer {
-        self.checked(Answer::parse(&self.exchange_raw(request, true).await))
+        let path = path_of(request.as_ref());
+        self.checked(&path, Answer::parse(&self.exchange_raw(request, true).await))
     }
 
     /// Sends these bytes and reads until the connection ends.
@@ -200,9 +204,13 @@ impl Service {
     }
 
     #[track_caller]
-    fn checked(&self, answer: Answer) -> Answer {
+    fn checked(&self, path: &str, answer: Answer) -> Answer {
         if answer.status.is_client_error() || answer.status.is_server_error() {
-            answer.assert_is_a_problem();
+            match path {
+                "/oauth/token" => answer.assert_is_an_oauth_failure(),
+                path if path.starts_with("/api/v2/") => answer.assert_is_the_upstreams_failure(),
+                _ => answer.assert_is_a_problem(),
+            }
         }
         let whole = format!("{:?} {}", answer.headers, answer.text());
         let secrets = self.simulator.issued_tokens().into_iter();
@@ -340,6 +348,40 @@ impl Answer {
         assert_eq!(problem["requestId"], self.header("x-request-id"), "{problem}");
         assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");
     }
+
+    /// The shape in which programs on the upstream's own paths expect a failure.
+    #[track_caller]
+    fn assert_is_the_upstreams_failure(&self) {
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        if self.body.is_empty() {
+            return;
+        }
+        let failure = self.json();
+        assert_eq!(failure["status"], self.status.as_u16(), "{failure}");
+        assert_eq!(failure["requestId"], self.header("x-request-id"), "{failure}");
+        for field in ["message", "code", "contextId"] {
+            assert!(failure[field].is_string(), "{field} in {failure}");
+        }
+        assert!(
+            failure["details"].is_array() && failure["errors"].is_array(),
+            "{failure}"
+        );
+    }
+
+    #[track_caller]
+    fn assert_is_an_oauth_failure(&self) {
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        let failure = self.json();
+        assert!(failure["error"].is_string(), "{failure}");
+        assert_eq!(failure["error_description"], failure["description"], "{failure}");
+        assert_eq!(failure["requestId"], self.header("x-request-id"), "{failure}");
+    }
+}
+
+/// The path of a request as it is sent.
+fn path_of(request: &[u8]) -> String {
+    let line = String::from_utf8_lossy(request);
+    line.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
 const COMMON_FIELDS: [&str; 9] = [

@@ -1,6 +1,8 @@
 //! Flows, evaluations and surveys: what adds up, that slices are slices, and that answers have the platform's shape.
 
 use super::super::assessments::{self, Assessment};
+use super::super::consequences;
+use super::super::conversation::Family;
 use super::*;
 
 type Ask = fn(&Organisation, &Value, Timestamp, &Switches) -> Result<Value, Refusal>;
@@ -333,4 +335,93 @@ fn conversation_aggregates_know_nothing_of_them() {
         .map(|event| (event.conversation_id.clone(), event.values("mediaType")))
         .collect();
     assert_eq!(groups.len(), known.len());
+}
+
+/// Family, model, what is emitted, and what that can be told apart by.
+type Consequences = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+#[rustfmt::skip]
+const CONSEQUENCES: &[Consequences] = &[
+    ("actions", "Action", &["tTotalExecution"], &["actionId", "responseStatus"]),
+    ("agentcopilots", "AgentCopilot", &["nCannedResponseSuggestions", "nDistinctConversations", "nDistinctSuggestions", "nKnowledgeAnswerSuggestions", "nKnowledgeArticleSuggestions", "nKnowledgeSearchSuggestions", "nScriptSuggestions"], &["suggestionType", "userId", "queueId"]),
+    ("agentutilizations", "AgentUtilization", &["oAgentAvailableUtilization", "oAgentMaxUtilization", "oAgentUtilizationPercentage"], &["userId", "mediaType"]),
+    ("bots", "Bot", &["nBotSessionTurns", "nBotSessions", "oBotIntent", "oBotSessionTurn", "tBotDisconnect", "tBotExit", "tBotRecognitionFailure", "tBotSession"], &["botId", "botResult", "mediaType"]),
+    ("casemanagement", "CaseManagement", &["nCaseAssociationsCreated", "nCasesOpened", "nCasesOverSla", "nCasesStatusChanged", "nCasesTerminated", "oCasesServiceLevel", "tCasesResolved", "tCasesStatus"], &["status", "priority", "divisionId"]),
+    ("copilots", "Copilot", &["nCopilotMessages", "nCopilotSessions", "nCopilotToolInvocations", "nCopilotUsers"], &["toolType", "userId"]),
+    ("flowexecutions", "FlowExecution", &["nFlowExecutions"], &["flowId", "divisionId"]),
+    ("journeys", "Journey", &["nDistinctJourneyActions", "nDistinctJourneySessions", "nJourneyOutcomesAchieved", "nJourneySegmentsAssigned", "nJourneySessions", "nWebActionsAccepted", "nWebActionsEngaged", "nWebActionsIgnored", "nWebActionsOffered", "nWebActionsQualified", "nWebActionsRejected", "nWebActionsStarted", "nWebActionsTimedout", "oJourneyOutcomeValue"], &["journeyDeviceCategory", "journeyActionMapId", "journeyOutcomeId"]),
+    ("knowledge", "Knowledge", &["nDistinctKnowledgeSessions", "nKnowledgeDocumentFeedback", "nKnowledgeDocumentPresented", "nKnowledgeDocumentViewed", "nKnowledgeSearch", "nKnowledgeSearchAnswered", "nKnowledgeSearchUnanswered", "nKnowledgeSessions", "oKnowledgeSearch"], &["knowledgeBaseDocumentId", "queueId"]),
+    ("ratelimits", "RateLimit", &["oRateLimitRecorded"], &["namespace", "limitName"]),
+    ("resolutions", "Resolution", &["nNextContactAvoided"], &["queueId", "userId"]),
+    ("summaries", "Summary", &["nConversationSummaries", "nConversationSummaryEngagements", "tConversationSummary"], &["queueId", "copied"]),
+    ("taskmanagement", "TaskManagement", &["nWorkitemsAcdStarted", "nWorkitemsCreated", "nWorkitemsOffered", "nWorkitemsOverSla", "nWorkitemsStatusChanged", "nWorkitemsTerminated", "oWorkitemsServiceLevel", "tWorkitemsAnswered", "tWorkitemsFocus", "tWorkitemsFocusComplete", "tWorkitemsHandled", "tWorkitemsQueueAnswered"], &["statusCategory", "typeId", "queueId"]),
+    ("transcripts", "Transcript", &["nSpeechTextAnalyzedConversations", "nTopicCommunications", "oCustomerSentiment", "oOverTalkSpeechInstances", "oSentimentScore", "tAgentSpeech", "tCustomerSpeech", "tOtherAudio", "tOverTalkSpeech", "tSilence", "tTotalSpeechAndSilence"], &["topicId", "queueId", "channel"]),
+];
+
+#[test]
+fn what_else_comes_of_conversations_has_the_platforms_shape_and_adds_up() {
+    for (family, model, metrics, group_by) in CONSEQUENCES {
+        let ask = |body: &Value| {
+            let answer = PUNCTUAL.family_aggregates(family, body, at(HORIZON), &Switches::default());
+            answer.unwrap_or_else(|refusal| panic!("{family}: {refusal:?}"))
+        };
+        let all = whole(&ask(&json!({ "interval": FORTNIGHT, "metrics": metrics })));
+        for metric in *metrics {
+            let there = all.keys().any(|name| name.starts_with(&format!("{metric}.")));
+            assert!(there, "{metric} in {all:?}");
+        }
+        let grouped = json!({ "interval": FORTNIGHT, "granularity": "P1W", "metrics": metrics, "groupBy": group_by });
+        let grouped = ask(&grouped);
+        let definition = format!("{model}AggregateQueryResponse");
+        assert_valid(include_str!("../../genesys/schemas.json"), &definition, &grouped);
+        for dimension in *group_by {
+            let mut results = grouped["results"].as_array().unwrap().iter();
+            assert!(
+                results.any(|one| one["group"].get(*dimension).is_some()),
+                "{family} by {dimension}"
+            );
+        }
+        // Days are slices of the whole.
+        let mut days: BTreeMap<String, f64> = BTreeMap::new();
+        for day in 20..34 {
+            let date = |day: u32| match day {
+                ..=31 => format!("2025-03-{day:02}T00:00:00Z"),
+                _ => format!("2025-04-{:02}T00:00:00Z", day - 31),
+            };
+            let body = json!({ "interval": format!("{}/{}", date(day), date(day + 1)), "metrics": metrics });
+            for (name, value) in whole(&ask(&body)) {
+                if matches!(name.rsplit_once('.'), Some((_, "count" | "sum"))) {
+                    *days.entry(name).or_default() += value;
+                }
+            }
+        }
+        for (name, value) in days {
+            assert_eq!(all[&name], value, "{family}: {name}");
+        }
+    }
+    assert!(
+        PUNCTUAL
+            .family_aggregates("nonsense", &json!({}), at(HORIZON), &Switches::default())
+            .is_err()
+    );
+}
+
+#[test]
+fn what_else_comes_of_a_conversation_comes_after_it_began_and_within_the_days_looked_back() {
+    let latest = assessments::ASSESSED_DAYS * DAY_MS;
+    for (family, ..) in CONSEQUENCES {
+        let family = Family::parse(family).unwrap();
+        let made = assessments_of(|told| consequences::of(family, 7, told));
+        assert!(!made.is_empty(), "{family:?}");
+        for (started, ended, one) in &made {
+            for event in &one.events {
+                assert!((*started..ended + latest).contains(&event.emission.at), "{family:?}");
+            }
+        }
+    }
 }

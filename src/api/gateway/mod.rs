@@ -1,0 +1,285 @@
+//! The upstream's own paths: a program that speaks to Genesys Cloud speaks to this service with one setting changed.
+//!
+//! What [`paths`] lists is answered and nothing else. Figures that the query model can express exactly are answered
+//! through it ([`figures`]), and so share what is held with everybody; every other question is passed on in its own
+//! words, once for all who ask it at the same time, and held for as long as what it is about allows. Nothing of a
+//! caller's request reaches the upstream but the values of the path's parameters, the parameters of the query string that
+//! are listed, and the JSON of the body; nothing of the upstream's answer comes back but its JSON.
+
+pub(in crate::api) mod document;
+mod figures;
+mod interval;
+mod paths;
+pub(in crate::api) mod refusals;
+pub mod token;
+
+use std::borrow::Cow;
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, RawPathParams, State},
+    http::{HeaderMap, Method, request::Parts},
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::paths::{Kind, PATHS, Path};
+use super::{
+    auth::Caller,
+    conditional::{self, Representation},
+    params::{JsonBody, QueryString, freshness_of},
+    problem::{Problem, ProblemKind},
+};
+use crate::{
+    clock::Clock,
+    config::Scope,
+    query::{About, PassedQuestion},
+    report::{Freshness, Passed, ReportError, Reports},
+    upstream::Errand,
+};
+
+/// How all of the upstream's own paths begin.
+pub(in crate::api) const PREFIX: &str = "/api/v2/";
+
+/// Where tokens are given; on the upstream's login host, and here.
+pub(in crate::api) const TOKEN: &str = "/oauth/token";
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct GatewayApi {
+    /// Asks, and holds answers.
+    pub reports: Reports,
+    /// Tells how old an answer is.
+    pub clock: Clock,
+}
+
+/// A route for every path there is.
+pub(super) fn routes() -> Router<GatewayApi> {
+    PATHS.iter().fold(Router::new(), |router, path| {
+        let route = if path.method == Method::GET {
+            on(
+                MethodFilter::GET,
+                move |State(api): State<GatewayApi>, request: Asked| async move { api.answer(path, request, None).await },
+            )
+        } else {
+            on(
+                MethodFilter::POST,
+                move |State(api): State<GatewayApi>, request: Asked, JsonBody(body): JsonBody| async move {
+                    api.answer(path, request, Some(body)).await
+                },
+            )
+        };
+        router.route(path.template, route)
+    })
+}
+
+/// A request but for its body.
+struct Asked {
+    caller: Caller,
+    errand: Errand,
+    method: Method,
+    headers: HeaderMap,
+    query_string: QueryString,
+    values: RawPathParams,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self {
+            caller: Caller::from_request_parts(parts, state).await?,
+            errand: Errand::from_request_parts(parts, state).await?,
+            query_string: QueryString::from_request_parts(parts, state).await?,
+            // A value that is no text is no id.
+            values: RawPathParams::from_request_parts(parts, state)
+                .await
+                .map_err(|_| Problem::new(ProblemKind::NotFound))?,
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl GatewayApi {
+    async fn answer(&self, path: &'static Path, request: Asked, body: Option<Value>) -> Result<Response, Problem> {
+        request.caller.require(Scope::Read)?;
+        let (freshness, errand) = (freshness_of(&request.headers), &request.errand);
+        let question = question(path, &request, body.as_ref())?;
+        let answer = match self.figures(path, body.as_ref(), freshness, errand).await {
+            Some(answer) => answer?,
+            None => self.reports.passed(question, freshness, errand).await?,
+        };
+        let representation = Representation {
+            content_type: "application/json",
+            answer_bytes: answer.body.len(),
+            body: answer.body,
+            provenance: &answer.provenance,
+            fresh_for: answer.fresh_for,
+        };
+        let now = self.clock.now();
+        Ok(conditional::answer(
+            &request.method,
+            &request.headers,
+            representation,
+            now,
+        ))
+    }
+
+    /// The answer by the query model; `None` if the question has to be passed on.
+    async fn figures(
+        &self,
+        path: &Path,
+        body: Option<&Value>,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Option<Result<Passed, ReportError>> {
+        let Kind::Figures(source) = path.kind else {
+            return None;
+        };
+        let query = figures::question(source, body?)?;
+        match self.reports.figures_of(&query, freshness, errand).await {
+            Ok(unfolded) => Some(Ok(Passed {
+                body: figures::document(&query, &unfolded.rows),
+                provenance: unfolded.provenance,
+                fresh_for: unfolded.fresh_for,
+            })),
+            // By buckets it would take more requests than the one the caller means.
+            Err(ReportError::TooManyCalls { .. }) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// What is passed on of a request.
+fn question(path: &'static Path, request: &Asked, body: Option<&Value>) -> Result<PassedQuestion, Problem> {
+    if body.is_some_and(|body| !body.is_object()) {
+        return Err(Problem::new(ProblemKind::Malformed).detail("the body must be a JSON object"));
+    }
+    let mut target = target(path, request.values.iter())?;
+    let query = query(path, &request.query_string.pairs)?;
+    if !query.is_empty() {
+        target = format!("{target}?{query}");
+    }
+    let interval = || body.and_then(|body| interval::of(body.get("interval")?));
+    let about = match path.kind {
+        Kind::Now => Some(About::Now),
+        Kind::Names => Some(About::Names),
+        Kind::Figures(source) => interval().map(|range| About::Figures(source, range)),
+        Kind::Records => interval().map(About::Happened),
+        Kind::Details => interval().map(|range| About::Conversations(interval::whole_days(range))),
+    };
+    Ok(PassedQuestion {
+        template: path.template,
+        method: path.method.clone(),
+        target,
+        // Keys come out in order, blanks not at all.
+        body: body.map(|body| Bytes::from(body.to_string())),
+        // What the upstream makes of an interval that is none here is not to be held for long.
+        about: about.unwrap_or(About::Now),
+    })
+}
+
+/// The path with its parameters' values in place.
+fn target<'r>(path: &Path, values: impl Iterator<Item = (&'r str, &'r str)>) -> Result<String, Problem> {
+    let mut target = Cow::Borrowed(path.template);
+    for (name, value) in values {
+        if !fits(name, value) {
+            return Err(Problem::new(ProblemKind::NotFound));
+        }
+        target = target.replace(&format!("{{{name}}}"), value).into();
+    }
+    Ok(target.into_owned())
+}
+
+/// Whether the value is what the parameter is called, so that it can neither end its segment of the path nor climb out of
+/// it, nor be a word that means something else there (`me`). Wrap-up codes have ids that are words, too.
+fn fits(name: &str, value: &str) -> bool {
+    const HYPHENATED: usize = 36;
+    if name.ends_with("Id") && name != "codeId" {
+        return value.len() == HYPHENATED && Uuid::try_parse(value).is_ok();
+    }
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    (1..=100).contains(&value.len()) && value.chars().all(is_plain) && !value.starts_with('.')
+}
+
+/// The query string, anew: by name, those of a name in their order.
+fn query(path: &Path, pairs: &[(String, String)]) -> Result<String, Problem> {
+    let unknown = pairs.iter().find(|(name, _)| !path.parameters.contains(&name.as_str()));
+    if let Some((name, _)) = unknown {
+        let name: String = name.chars().take(64).collect();
+        return Err(Problem::new(ProblemKind::Malformed).detail(format!("there is no parameter `{name}` here")));
+    }
+    let mut pairs: Vec<_> = pairs.iter().collect();
+    pairs.sort_by_key(|(name, _)| name);
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    Ok(query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(template: &str) -> &'static Path {
+        PATHS.iter().find(|path| path.template == template).unwrap()
+    }
+
+    #[test]
+    fn a_value_stays_in_its_segment() {
+        let (queue, code) = ("7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11", "ININ-WRAP-UP-TIMEOUT");
+        for (template, name, value, reached) in [
+            ("/api/v2/routing/queues/{queueId}", "queueId", queue, true),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", queue, true),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", code, true),
+            ("/api/v2/users/{userId}", "userId", "me", false),
+            (
+                "/api/v2/users/{userId}",
+                "userId",
+                "7a0c5a3e0a5c4e0d9d3f2f8f2f6f1c11",
+                false,
+            ),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", ".", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "..", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "a/b", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "a%2Fb", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "a?b", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "a#b", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "a b", false),
+            ("/api/v2/routing/wrapupcodes/{codeId}", "codeId", "ä", false),
+            (
+                "/api/v2/routing/wrapupcodes/{codeId}",
+                "codeId",
+                &"x".repeat(101),
+                false,
+            ),
+        ] {
+            let target = target(path(template), [(name, value)].into_iter()).ok();
+            let expected = reached.then(|| template.replace(&format!("{{{name}}}"), value));
+            assert_eq!(target, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_listed_parameters_go_on_and_the_same_ones_are_the_same_question() {
+        let queues = path("/api/v2/routing/queues");
+        let query = |text: &str| {
+            let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+            query(queues, &pairs).ok()
+        };
+        assert_eq!(query("").as_deref(), Some(""));
+        assert_eq!(
+            query("pageSize=1&name=a%26b&pageNumber=2"),
+            query("pageNumber=2&pageSize=1&name=a%26b")
+        );
+        assert_eq!(
+            query("id=b&id=a&name=a%26b%23").as_deref(),
+            Some("id=b&id=a&name=a%26b%23")
+        );
+        assert_eq!(query("access_token=x"), None);
+    }
+}
