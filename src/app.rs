@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     config::Settings,
     query::Limits,
-    report::{ReportSettings, Reports},
+    report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
     upstream::{self, Client},
     warm::Warm,
@@ -34,6 +34,9 @@ use crate::{
 
 /// How long what is being answered may go on once nothing more is accepted; then it is cut off.
 const GRACE: Duration = Duration::from_secs(25);
+
+/// How long what has settled may still be written to disk after that.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -46,6 +49,7 @@ pub struct App {
     router: Router,
     reports: Reports,
     warm: Warm,
+    disk_owner: Option<DiskOwner>,
     drain: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
@@ -67,11 +71,13 @@ impl App {
     /// Builds every part; sends nothing, listens nowhere.
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let client = client(settings, clock.clone())?;
+        let (disk, disk_owner) = disk(settings).unzip();
         let report_settings = ReportSettings {
             memory_bytes: settings.cache.memory_bytes,
             // What cannot be held would be fetched again for every page of it.
             listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
             refresh_timeout: settings.server.request_timeout,
+            disk: disk.unwrap_or_default(),
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
@@ -148,6 +154,7 @@ impl App {
             router,
             reports,
             warm,
+            disk_owner,
             drain: server.drain,
             draining,
             closing,
@@ -180,9 +187,17 @@ impl App {
             closing: self.closing,
             grace: GRACE,
         };
+        let written = CancellationToken::new();
+        let disk = self.disk_owner.map(|owner| tokio::spawn(owner.run(written.clone())));
         let finished = api::serve::serve(listener, self.router, stop).await;
         // Nobody is left to wait for what is still being fetched.
         self.reports.stop();
+        written.cancel();
+        if let Some(disk) = disk
+            && tokio::time::timeout(LAST_WRITES, disk).await.is_err()
+        {
+            tracing::warn!("the disk is slow: what was still to be written is not kept");
+        }
         background.shutdown().await;
         if finished {
             tracing::info!("stopped; everything was answered");
@@ -194,6 +209,20 @@ impl App {
         }
         finished
     }
+}
+
+/// What outlives a restart, if anything is to: nothing of what only one person may see.
+fn disk(settings: &Settings) -> Option<(Disk, DiskOwner)> {
+    let path = settings.cache.disk_path.clone()?;
+    let upstream::Credentials::Client { client_id, .. } = settings.genesys.credentials()() else {
+        tracing::warn!("nothing is kept on disk of what a person's own login may see");
+        return None;
+    };
+    Some(Disk::new(DiskSettings {
+        path,
+        bytes: settings.cache.disk_bytes,
+        organisation: Organisation::of(&settings.genesys.api_url, &client_id),
+    }))
 }
 
 /// The upstream client as the settings want it.

@@ -132,6 +132,10 @@ pub struct UpstreamSettings {
 pub struct CacheSettings {
     /// Bytes of answers held in memory.
     pub memory_bytes: u64,
+    /// The file that keeps what has settled, or its directory; nothing outlives a restart without.
+    pub disk_path: Option<PathBuf>,
+    /// The most bytes of that file.
+    pub disk_bytes: u64,
 }
 
 /// `[auth]`
@@ -231,6 +235,8 @@ impl Settings {
             upstream: UpstreamSettings::read(&mut reader),
             cache: CacheSettings {
                 memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
+                disk_path: reader.optional("cache.disk_path"),
+                disk_bytes: reader.number("cache.disk_bytes", 1 << 30, (1 << 20)..=(1 << 44)),
             },
             auth: AuthSettings::read(&mut reader),
             reports: ReportFiles::read(&mut reader),
@@ -994,6 +1000,8 @@ mod tests {
             ("REPORTS_UPSTREAM__ATTEMPT_TIMEOUT_S", "24"),
             ("REPORTS_UPSTREAM__MAX_ATTEMPTS", "5"),
             ("REPORTS_CACHE__MEMORY_BYTES", "31000000"),
+            ("REPORTS_CACHE__DISK_PATH", "/var/lib/reports"),
+            ("REPORTS_CACHE__DISK_BYTES", "32000000"),
             ("REPORTS_AUTH__ANONYMOUS", "true"),
             (
                 "REPORTS_AUTH__KEYS",
@@ -1019,7 +1027,9 @@ mod tests {
         assert_eq!((upstream.requests_per_minute, upstream.concurrency), (21, 22));
         assert_eq!((upstream.page_concurrency, upstream.max_attempts), (23, 5));
         assert_eq!(upstream.attempt_timeout.as_secs(), 24);
-        assert_eq!(settings.cache.memory_bytes, 31_000_000);
+        let cache = &settings.cache;
+        assert_eq!((cache.memory_bytes, cache.disk_bytes), (31_000_000, 32_000_000));
+        assert_eq!(cache.disk_path.as_deref(), Some(Path::new("/var/lib/reports")));
         assert!(settings.auth.anonymous);
         let key = &settings.auth.keys[0];
         assert_eq!((key.name.as_str(), key.requests_per_minute), ("a", Some(41)));

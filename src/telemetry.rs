@@ -26,6 +26,12 @@ pub const HTTP_CONNECTIONS: &str = "http_server_connections";
 
 /// Bytes of answers held in memory.
 pub const HELD_BYTES: &str = "genesys_reports_held_bytes";
+/// Bytes of the entries kept on disk.
+pub const DISK_BYTES: &str = "genesys_reports_disk_bytes";
+/// Entries looked for on disk; label `outcome`: `hit`, `miss`, `spoiled`.
+pub const DISK_READS: &str = "genesys_reports_disk_reads_total";
+/// Entries not kept on disk because too many waited to be written.
+pub const DISK_WRITES_SKIPPED: &str = "genesys_reports_disk_writes_skipped_total";
 /// Fetches from the upstream under way, however many requests wait for each.
 pub const FETCHES_UNDER_WAY: &str = "genesys_reports_fetches_under_way";
 /// Requests that could be sent upstream right now, by our own count.
@@ -120,6 +126,9 @@ fn describe() {
         "Streams of live figures ended because they were not read in time"
     );
     metrics::describe_gauge!(HELD_BYTES, metrics::Unit::Bytes, "Answers held in memory");
+    metrics::describe_gauge!(DISK_BYTES, metrics::Unit::Bytes, "Entries kept on disk");
+    metrics::describe_counter!(DISK_READS, "Entries looked for on disk");
+    metrics::describe_counter!(DISK_WRITES_SKIPPED, "Entries not kept on disk because too many waited");
     metrics::describe_gauge!(FETCHES_UNDER_WAY, "Fetches from the upstream under way");
     metrics::describe_gauge!(UPSTREAM_BUDGET_LEFT, "Requests that could be sent upstream right now");
     metrics::describe_gauge!(

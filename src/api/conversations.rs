@@ -182,7 +182,8 @@ impl ConversationsApi {
             response.headers_mut().extend(disposition);
             return Ok(response);
         }
-        let mut found = self.reports.conversations(&query, delivery.freshness, errand).await?;
+        let found = self.reports.conversations(&query, listing, delivery.freshness, errand);
+        let mut found = found.await?;
         found.provenance.upstream_calls += calls;
         let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
         let representation = Representation {
@@ -205,11 +206,10 @@ pub fn json(
     get_form: Option<&[(String, String)]>,
     found: &Conversations,
 ) -> (Bytes, usize) {
-    let total = found.documents.len();
-    let head = PageHead::new(path, get_form, listing.page, total as u64);
+    let head = PageHead::new(path, get_form, listing.page, found.total);
     page::document(&head, &found.provenance, None, |body| {
         body.push(b'[');
-        for (index, document) in shown(&found.documents, listing).enumerate() {
+        for (index, document) in found.documents.iter().enumerate() {
             if index > 0 {
                 body.push(b',');
             }
@@ -217,15 +217,6 @@ pub fn json(
         }
         body.push(b']');
     })
-}
-
-/// The documents of the page, in its order; they are held by start, the earliest first.
-fn shown(documents: &[Bytes], listing: Listing) -> impl Iterator<Item = &Bytes> {
-    let size = listing.page.size as usize;
-    let skipped = (listing.page.number as usize).saturating_sub(1).saturating_mul(size);
-    let count = documents.len();
-    let nth = move |index: usize| if listing.newest_first { count - 1 - index } else { index };
-    (skipped.min(count)..skipped.saturating_add(size).min(count)).map(move |index| &documents[nth(index)])
 }
 
 /// How many conversations are written at a time: they take a thread aside for a few milliseconds.
@@ -370,32 +361,7 @@ pub(super) struct ConversationsAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Page;
     use http_body_util::BodyExt as _;
-
-    #[test]
-    fn a_page_is_cut_from_the_snapshot() {
-        let documents: Vec<Bytes> = (0..5).map(|index| Bytes::from(index.to_string())).collect();
-        for (newest_first, number, size, expected) in [
-            (false, 1, 2, "01"),
-            (false, 2, 2, "23"),
-            (false, 3, 2, "4"),
-            (false, 4, 2, ""),
-            (false, 1, 100, "01234"),
-            (false, u32::MAX, u32::MAX, ""),
-            (true, 1, 2, "43"),
-            (true, 3, 2, "0"),
-            (true, 4, 2, ""),
-            (true, 1, 100, "43210"),
-        ] {
-            let listing = Listing {
-                newest_first,
-                page: Page { number, size },
-            };
-            let found: Vec<u8> = shown(&documents, listing).flatten().copied().collect();
-            assert_eq!(found, expected.as_bytes(), "{listing:?}");
-        }
-    }
 
     const STREAMED: [Format; 4] = [Format::Ndjson, Format::Csv, Format::Arrow, Format::Parquet];
 

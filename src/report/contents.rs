@@ -13,7 +13,7 @@ use crate::{query::Purge, table::CacheUse};
 pub struct Contents {
     /// Figures by bucket, the series read last first.
     pub series: Vec<HeldSeries>,
-    /// What is held whole, the youngest first.
+    /// What is held whole, days of conversations among it, the youngest first.
     pub answers: Vec<HeldAnswer>,
     /// What all of it takes in memory, as weighed for the bound.
     pub bytes: u64,
@@ -60,9 +60,11 @@ impl AddAssign for Dropped {
 impl Reports {
     /// What is held at this moment.
     pub async fn contents(&self) -> Contents {
+        let mut answers = [self.0.held.inventory().await, self.0.days.inventory()].concat();
+        answers.sort_by_key(|answer| std::cmp::Reverse(answer.fetched_at));
         Contents {
             series: self.0.series.inventory(),
-            answers: self.0.held.inventory().await,
+            answers,
             // Last, as looking brings it up to date.
             bytes: self.load().held_bytes,
             limit_bytes: self.0.settings.memory_bytes,
@@ -70,12 +72,24 @@ impl Reports {
         }
     }
 
-    /// Drops what is meant. What is under way lands for those who wait for it, is joined by nobody any more, and is not
-    /// held: it was asked for before.
+    /// Drops what is meant, of what is on disk too. What is under way lands for those who wait for it, is joined by nobody
+    /// any more, and is not held: it was asked for before.
     pub async fn purge(&self, purge: &Purge) -> Dropped {
+        let mut dropped = self.drop_from_memory(purge).await;
+        let disk = &self.0.settings.disk;
+        if disk.is_used() {
+            disk.remove(*purge).await;
+            // Somebody may have found it there meanwhile.
+            dropped += self.drop_from_memory(purge).await;
+        }
+        dropped
+    }
+
+    async fn drop_from_memory(&self, purge: &Purge) -> Dropped {
         let mut dropped = self.0.series.purge(purge);
         self.0.flights.forget();
         dropped += self.0.held.purge(purge).await;
+        dropped += self.0.days.purge(purge);
         dropped
     }
 }

@@ -11,9 +11,7 @@ use super::{
     freshness::{Covers, Dated, Settling},
 };
 use crate::{
-    query::{
-        About, AggregateQuery, ConversationQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup,
-    },
+    query::{About, AggregateQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup},
     table::SliceRow,
     upstream::ObservedRow,
 };
@@ -23,8 +21,6 @@ use crate::{
 pub(super) enum Key {
     /// An aggregate query.
     Aggregates(AggregateQuery),
-    /// The conversations that started in a range.
-    Conversations(ConversationQuery),
     /// A listing of names.
     Names(Lookup),
     /// Queues as they are now.
@@ -44,19 +40,10 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) enum Payload {
     Slice(Vec<SliceRow>),
-    Listing(Listing),
     Names(Arc<NamesById>),
     Observed(Vec<ObservedRow>),
     /// As the upstream wrote it.
     Passed(Bytes),
-}
-
-/// Conversations by start, then id, as the upstream wrote them.
-#[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) documents: Arc<[Bytes]>,
-    /// Of all documents together.
-    pub(super) bytes: u64,
 }
 
 /// The answers held. moka bounds their bytes; it never expires one.
@@ -143,7 +130,6 @@ impl HeldAnswer {
     fn of(key: &Key, held: &Held) -> Self {
         let (kind, source) = match key {
             Key::Aggregates(query) => (HeldKind::Figures, Some(query.source)),
-            Key::Conversations(_) => (HeldKind::Conversations, Some(Source::Conversations)),
             Key::Names(_) => (HeldKind::Names, None),
             Key::QueuesNow(_) => (HeldKind::Now, None),
             Key::Passed(question) => {
@@ -170,7 +156,7 @@ impl HeldAnswer {
     }
 
     /// Whether it is to be dropped: what is of no family or no range goes only with all of them.
-    fn is_meant(&self, purge: &Purge) -> bool {
+    pub(super) fn is_meant(&self, purge: &Purge) -> bool {
         let is_of_family = self
             .source
             .map_or(purge.source.is_none(), |source| purge.is_about(source));
@@ -184,7 +170,7 @@ impl Key {
     fn weight(&self) -> u64 {
         match self {
             Self::Passed(question) => (question.target.len() + question.body.as_ref().map_or(0, Bytes::len)) as u64,
-            Self::Aggregates(_) | Self::Conversations(_) | Self::Names(_) | Self::QueuesNow(_) => 0,
+            Self::Aggregates(_) | Self::Names(_) | Self::QueuesNow(_) => 0,
         }
     }
 }
@@ -195,12 +181,8 @@ impl Held {
         const BOOKKEEPING: usize = 1024;
         /// An allocation's header and rounding.
         const ALLOCATION: usize = 32;
-        let payload = match &self.payload {
+        let payload: usize = match &self.payload {
             Payload::Slice(rows) => rows.iter().map(row_weight).sum(),
-            Payload::Listing(listing) => {
-                let each = size_of::<Bytes>() + ALLOCATION;
-                usize::try_from(listing.bytes).unwrap_or(usize::MAX) + listing.documents.len() * each
-            }
             Payload::Names(names) => names
                 .iter()
                 .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))

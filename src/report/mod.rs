@@ -7,41 +7,46 @@
 
 mod account;
 mod contents;
+mod days;
+mod disk;
 mod flat;
 mod flights;
 mod freshness;
 mod held;
 mod merge;
 mod observations;
+mod packed;
 mod rows;
 mod series;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use self::{
     contents::Tally,
+    days::DayCache,
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
-    held::{Held, HeldAnswers, Key, Listing, Payload},
+    held::{Held, HeldAnswers, Key, Payload},
     series::{Body, Figures, SeriesCache},
 };
 use crate::{
     clock::Clock,
     query::{
-        About, AggregateQuery, Column, ColumnValue, ConversationQuery, Fill, Metric, Named, NamesById, NamesByLookup,
-        NamesQuery, NowQuery, Page, PassedQuestion, Query, Range, catalogue::Lookup,
+        About, AggregateQuery, Column, ColumnValue, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
+        NowQuery, Page, PassedQuestion, Query, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
-    upstream::{Class, Client, Conversation, ConversationPage, Errand, UpstreamError},
+    upstream::{Class, Client, Errand, UpstreamError},
 };
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
 pub use contents::{Contents, Dropped, Uses};
+pub use days::Conversations;
+pub use disk::{Disk, DiskOwner, DiskSettings, Organisation};
 pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::{SETTLE_WINDOW, Settling};
 pub use held::{HeldAnswer, HeldKind};
@@ -60,6 +65,7 @@ struct Parts {
     settings: ReportSettings,
     held: HeldAnswers,
     series: SeriesCache,
+    days: DayCache,
     flights: Flights<Key, Arc<Held>>,
     tally: Tally,
 }
@@ -73,6 +79,8 @@ pub struct ReportSettings {
     pub listing_bytes: u64,
     /// How long a fetch may take that nobody waits for.
     pub refresh_timeout: Duration,
+    /// What outlives a restart.
+    pub disk: Disk,
 }
 
 /// What the room is doing and holding.
@@ -115,17 +123,6 @@ pub struct Answer {
     /// Where it came from.
     pub provenance: Provenance,
     /// How much longer it may be reused; becomes `Cache-Control: max-age`.
-    pub fresh_for: Duration,
-}
-
-/// An answer to a [`ConversationQuery`]: every conversation that started in the range, by start, then id.
-#[derive(Clone, Debug)]
-pub struct Conversations {
-    /// One JSON document each, as the upstream wrote it.
-    pub documents: Arc<[Bytes]>,
-    /// Where they came from.
-    pub provenance: Provenance,
-    /// How much longer it may be reused.
     pub fresh_for: Duration,
 }
 
@@ -207,8 +204,9 @@ impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
         Self(Arc::new(Parts {
-            held: HeldAnswers::new(settings.memory_bytes / 2),
-            series: SeriesCache::new(settings.memory_bytes / 2),
+            held: HeldAnswers::new(settings.memory_bytes / 8 * 3),
+            series: SeriesCache::new(settings.memory_bytes / 2, settings.disk.clone()),
+            days: DayCache::new(settings.memory_bytes / 8, settings.listing_bytes, settings.disk.clone()),
             flights: Flights::new(),
             tally: Tally::default(),
             client,
@@ -453,70 +451,18 @@ impl Reports {
         Ok((names.into_iter().collect(), calls.into_iter().sum()))
     }
 
-    /// Lists the conversations that started in the range, all of them, in one consistent snapshot.
-    pub async fn conversations(
-        &self,
-        query: &ConversationQuery,
-        freshness: Freshness,
-        errand: &Errand,
-    ) -> Result<Conversations, ReportError> {
-        let key = Key::Conversations(query.clone());
-        let given = self.give(&key, freshness, errand).await?;
-        self.0.tally.count(given.used);
-        let Payload::Listing(listing) = &given.held.payload else {
-            return Err(ReportError::Internal);
-        };
-        Ok(Conversations {
-            documents: Arc::clone(&listing.documents),
-            fresh_for: given.fresh_for,
-            provenance: given.provenance(0),
-        })
-    }
-
-    /// Streams the conversations that started in the range as they come in, one JSON document each.
-    ///
-    /// An error item is the last: what was streamed until then is not the whole. Nothing is gathered, so the
-    /// range may be as long as `whole_by` allows; a listing that is held and fresh is streamed from memory. What
-    /// cannot begin by the errand's deadline fails at once.
-    pub fn conversation_stream(
-        &self,
-        query: &ConversationQuery,
-        freshness: Freshness,
-        errand: &Errand,
-        whole_by: Instant,
-    ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
-        let (reports, query) = (self.clone(), query.clone());
-        let first = errand.on_terms(Class::Export, errand.deadline());
-        let rest = errand.on_terms(Class::Export, whole_by);
-        let documents = async move {
-            let key = Key::Conversations(query.clone());
-            if let Some(Payload::Listing(listing)) = reports.fresh(&key, freshness).await.as_deref().map(|h| &h.payload)
-            {
-                let documents = listing.documents.to_vec();
-                return stream::iter(documents.into_iter().map(Ok)).boxed();
-            }
-            let range = query.range;
-            let pages = reports.0.client.conversations(&query, first, rest);
-            pages
-                .map_ok(move |page| stream::iter(started_in(range, page.conversations)).map(|c| Ok(c.document)))
-                .map_err(ReportError::from)
-                .try_flatten()
-                .boxed()
-        };
-        stream::once(documents).flatten()
-    }
-
     /// Stops what is still being fetched. For the end of the process, after requests have been drained.
     pub fn stop(&self) {
         self.0.flights.stop();
         self.0.series.flights.stop();
+        self.0.days.flights.stop();
     }
 
     /// Fetches under way and bytes held, for the service's own metrics.
     pub fn load(&self) -> Load {
         Load {
-            fetches_under_way: (self.0.flights.len() + self.0.series.flights.len()) as u64,
-            held_bytes: self.0.held.bytes() + self.0.series.bytes(),
+            fetches_under_way: (self.0.flights.len() + self.0.series.flights.len() + self.0.days.flights.len()) as u64,
+            held_bytes: self.0.held.bytes() + self.0.series.bytes() + self.0.days.bytes(),
         }
     }
 
@@ -612,17 +558,11 @@ impl Reports {
         })
     }
 
-    async fn fresh(&self, key: &Key, freshness: Freshness) -> Option<Arc<Held>> {
-        let held = self.0.held.get(key).await?;
-        matches!(held.dated.judge(freshness, self.now()), Verdict::Fresh(_)).then_some(held)
-    }
-
     /// Asks the upstream and holds what it brings. Runs in a flight, for whoever waits and for the cache.
     async fn fetch(self, key: Key, errand: Errand) -> Result<Arc<Held>, ReportError> {
         let purges = self.0.series.purges();
         let fetched = match &key {
             Key::Aggregates(query) => self.fetch_aggregates(query, &errand).await,
-            Key::Conversations(query) => self.fetch_listing(query, &errand).await,
             Key::Names(lookup) => self.fetch_names(*lookup, &errand).await,
             Key::QueuesNow(queues) => self.fetch_observations(queues, &errand).await,
             Key::Passed(question) => self.fetch_passed(question, &errand).await,
@@ -646,15 +586,6 @@ impl Reports {
             upstream_calls: slice.upstream_calls,
             payload: Payload::Slice(slice.rows),
         })
-    }
-
-    async fn fetch_listing(&self, query: &ConversationQuery, errand: &Errand) -> Result<Held, ReportError> {
-        let mut pages = std::pin::pin!(self.0.client.conversations(query, errand.clone(), errand.clone()));
-        let mut gathered = Gathered::new(query.range, self.now(), self.0.settings.listing_bytes);
-        while let Some(page) = pages.next().await {
-            gathered.add(page?)?;
-        }
-        Ok(gathered.into_held())
     }
 
     async fn fetch_names(&self, lookup: Lookup, errand: &Errand) -> Result<Held, ReportError> {
@@ -729,13 +660,6 @@ fn lookup_of(value: &ColumnValue) -> Option<Lookup> {
     }
 }
 
-/// The upstream answers by whole UTC days; the caller asked for what started in the range.
-fn started_in(range: Range, conversations: Vec<Conversation>) -> impl Iterator<Item = Conversation> {
-    conversations
-        .into_iter()
-        .filter(move |conversation| range.contains(conversation.start))
-}
-
 /// Queues as they were when they were asked about, whoever asked: any question about some of them finds its answer here.
 pub struct Observed {
     queues: BTreeSet<Arc<str>>,
@@ -792,9 +716,7 @@ impl Given {
     fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
         match &self.held.payload {
             Payload::Names(names) => Ok(names),
-            Payload::Slice(_) | Payload::Listing(_) | Payload::Observed(_) | Payload::Passed(_) => {
-                Err(ReportError::Internal)
-            }
+            Payload::Slice(_) | Payload::Observed(_) | Payload::Passed(_) => Err(ReportError::Internal),
         }
     }
 
@@ -806,121 +728,6 @@ impl Given {
             settled_through: dated.settled_through(),
             cache: self.used,
             upstream_calls: self.calls() + other_calls,
-        }
-    }
-}
-
-/// Conversations as they come in, page by page, until they are a listing.
-struct Gathered {
-    range: Range,
-    fetched_at: Timestamp,
-    limit_bytes: u64,
-    bytes: u64,
-    upstream_calls: u32,
-    conversations: Vec<Conversation>,
-}
-
-impl Gathered {
-    fn new(range: Range, fetched_at: Timestamp, limit_bytes: u64) -> Self {
-        Self {
-            range,
-            fetched_at,
-            limit_bytes,
-            bytes: 0,
-            upstream_calls: 0,
-            conversations: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, page: ConversationPage) -> Result<(), ReportError> {
-        self.upstream_calls += page.upstream_calls;
-        self.fetched_at = self.fetched_at.min(page.fetched_at);
-        let before = self.conversations.len();
-        self.conversations.extend(started_in(self.range, page.conversations));
-        let added = self.conversations[before..].iter().map(|c| c.document.len() as u64);
-        self.bytes += added.sum::<u64>();
-        // Told as soon as it can be foreseen, as every further page would be read in vain; by twice the bound, as the
-        // foresight is rough.
-        if self.bytes > self.limit_bytes || self.bytes_foreseen(page.expected) > 2 * self.limit_bytes {
-            return Err(ReportError::TooLarge {
-                limit_bytes: self.limit_bytes,
-            });
-        }
-        Ok(())
-    }
-
-    /// What it comes to if the conversations expected, which are those of whole UTC days, are like those that came.
-    fn bytes_foreseen(&self, expected: usize) -> u64 {
-        const DAY: i64 = 24 * 3600;
-        let first_day = self.range.start.as_second().div_euclid(DAY);
-        let past_days = -(-self.range.end.as_second()).div_euclid(DAY);
-        let whole_days = (past_days - first_day).max(1) * DAY;
-        let share = self.range.duration().as_secs_f64() / whole_days as f64;
-        let mean = self.bytes as f64 / self.conversations.len().max(1) as f64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rough figure; saturates"
-        )]
-        let foreseen = (mean * expected as f64 * share) as u64;
-        foreseen
-    }
-
-    fn into_held(mut self) -> Held {
-        self.conversations
-            .sort_unstable_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
-        Held {
-            dated: Dated {
-                fetched_at: self.fetched_at,
-                covers: Covers::Figures {
-                    range: self.range,
-                    unfinished: self.conversations.iter().any(|c| c.end.is_none()),
-                },
-            },
-            upstream_calls: self.upstream_calls,
-            payload: Payload::Listing(Listing {
-                documents: self.conversations.into_iter().map(|c| c.document).collect(),
-                bytes: self.bytes,
-            }),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The first page of the range: 100 conversations of 1000 bytes, and how many the upstream expects of its days.
-    fn gathered(hours: i64, limit_bytes: u64, expected: usize) -> Result<(), ReportError> {
-        let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-        let range = Range::new(start, start + jiff::SignedDuration::from_hours(hours)).unwrap();
-        let conversation = |number: usize| Conversation {
-            id: number.to_string().into(),
-            start,
-            end: Some(start),
-            document: Bytes::from(vec![b' '; 1000]),
-        };
-        Gathered::new(range, start, limit_bytes).add(ConversationPage {
-            conversations: (0..100).map(conversation).collect(),
-            expected,
-            upstream_calls: 1,
-            fetched_at: start,
-        })
-    }
-
-    #[test]
-    fn a_listing_is_refused_on_its_first_page_when_it_can_be_foreseen_to_be_too_large() {
-        for (hours, limit_bytes, expected, refused) in [
-            (24, 200_000, 100, false),
-            (24, 99_999, 100, true),
-            (24, 200_000, 400, false),
-            (24, 200_000, 401, true),
-            // Half of the day's conversations are to be expected of half a day.
-            (12, 200_000, 800, false),
-            (12, 200_000, 802, true),
-        ] {
-            let outcome = gathered(hours, limit_bytes, expected);
-            assert_eq!(outcome.is_err(), refused, "{hours} h, {expected} expected: {outcome:?}");
         }
     }
 }

@@ -420,6 +420,8 @@ pub struct ConversationPage {
     /// About how many conversations are to be expected of the range, as far as it has been looked into: what the
     /// upstream said of the windows opened so far. Counts whole UTC days.
     pub expected: usize,
+    /// All that started before this, in the range's days, has come.
+    pub read_through: Timestamp,
     /// Requests sent since the page before, retries and pages asked for ahead included: they add up over the stream.
     pub upstream_calls: u32,
     /// When the request that brought it was sent.

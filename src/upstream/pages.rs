@@ -247,6 +247,7 @@ impl Pager {
         ConversationPage {
             conversations: unseen.collect(),
             expected: self.expected,
+            read_through: window.start,
             upstream_calls: self.source.sent.take(),
             fetched_at: page.sent_at,
         }
@@ -254,13 +255,19 @@ impl Pager {
 
     /// What was sent after the last page for nothing new.
     fn remaining_cost(&self) -> Option<ConversationPage> {
-        let upstream_calls = self.source.sent.take();
-        (upstream_calls > 0).then(|| ConversationPage {
+        let page = self.nothing_new(Timestamp::MAX);
+        (page.upstream_calls > 0).then_some(page)
+    }
+
+    /// That all is read to there, and what it cost.
+    fn nothing_new(&self, read_through: Timestamp) -> ConversationPage {
+        ConversationPage {
             conversations: Vec::new(),
             expected: self.expected,
-            upstream_calls,
+            read_through,
+            upstream_calls: self.source.sent.take(),
             fetched_at: self.source.client.now(),
-        })
+        }
     }
 
     /// Takes the first page of a sweep.
@@ -297,6 +304,7 @@ impl Pager {
         ConversationPage {
             conversations: unseen.collect(),
             expected: self.expected,
+            read_through: window.start,
             upstream_calls: self.source.sent.take(),
             fetched_at: sent_at,
         }
@@ -309,7 +317,8 @@ impl Pager {
             _ => sweep.news,
         };
         if !moved {
-            return Ok(None);
+            // Of the last window, the end of all pages tells as much.
+            return Ok((!self.windows.is_empty()).then(|| self.nothing_new(sweep.pages.window.end)));
         }
         if sweep.number == MOST_SWEEPS {
             return Err(UpstreamError::Unavailable {

@@ -192,6 +192,8 @@ async fn rows_that_move_between_pages_are_neither_lost_nor_doubled() {
                 "after {moment} ms, removal {is_removal}: lost {lost:?}"
             );
 
+            // As soon as what is held is due.
+            sleep(Duration::from_secs(31)).await;
             let later = service.get(&lines_of(from, to)).await;
             assert_eq!(ids(&later), started(&service, from, to), "read again");
         }

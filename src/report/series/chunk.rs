@@ -49,13 +49,13 @@ pub(super) struct Column {
     /// By bucket: whether its figures were added up here, so that those that do not add are not among them.
     is_sum: Vec<bool>,
     /// The cells of bucket `i` are those from `starts[i]` to `starts[i + 1]`.
-    starts: Vec<u32>,
+    pub(super) starts: Vec<u32>,
     /// By cell: whose figures they are.
-    groups: Vec<u32>,
+    pub(super) groups: Vec<u32>,
     /// Which statistics there are, by their places in [`fields`].
-    present: u16,
+    pub(super) present: u16,
     /// By cell, as many as are present; not a number where there is none.
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
     /// Whether every bucket was fetched after its figures had settled.
     pub(super) is_settled: bool,
 }
@@ -70,7 +70,7 @@ pub(super) struct Fetched<'a> {
     pub(super) is_sum: bool,
 }
 
-const FIELDS: usize = 11;
+pub(super) const FIELDS: usize = 11;
 
 fn fields(stats: &Stats) -> [Option<f64>; FIELDS] {
     let Stats {
@@ -252,9 +252,7 @@ impl Chunk {
                     column.push_bucket(held_at, is_sum, cells.map(|(group, stats)| (group, fields(&stats))));
                 }
             }
-            column.is_settled = (0..self.buckets()).all(|bucket| {
-                column.fetched_at[bucket].is_some_and(|at| at.duration_since(self.edges[bucket + 1]) >= settle)
-            });
+            column.note_settled(&self.edges, settle);
             match columns.iter_mut().find(|known| known.metric == *metric) {
                 Some(known) => *known = column,
                 None => columns.push(column),
@@ -296,6 +294,74 @@ impl Chunk {
         })
     }
 
+    /// With what another knows of the same buckets, where that was fetched later.
+    pub(super) fn joined(&self, other: &Self, settle: SignedDuration) -> Self {
+        let mut groups = self.groups.clone();
+        let mut places: HashMap<&Group, u32> = (0..).zip(&self.groups).map(|(place, group)| (group, place)).collect();
+        let place_of = |group| {
+            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            *places.entry(group).or_insert_with_key(|group| {
+                groups.push(Group::clone(group));
+                next
+            })
+        };
+        // By place there: the place here.
+        let places_of_other: Vec<u32> = other.groups.iter().map(place_of).collect();
+        let only_there = other
+            .columns
+            .iter()
+            .filter(|column| self.column(column.metric).is_none());
+        let columns = self.columns.iter().chain(only_there).map(|known| {
+            let [here, there] = [self, other].map(|chunk| chunk.column(known.metric));
+            let present = [here, there].into_iter().flatten();
+            let present = present.fold(0, |present, column| present | column.present);
+            let mut column = Column::of(known.metric, present);
+            for bucket in 0..self.buckets() {
+                let at = |column: Option<&Column>| column.and_then(|column| column.fetched_at[bucket]);
+                let is_later = at(there) > at(here);
+                let from = if is_later { there } else { here };
+                let cells = from.into_iter().flat_map(|from| from.cells(bucket));
+                let cells = cells.map(|(group, stats)| {
+                    let place = if is_later {
+                        places_of_other[group as usize]
+                    } else {
+                        group
+                    };
+                    (place, fields(&stats))
+                });
+                let is_sum = from.is_some_and(|from| from.is_sum[bucket]);
+                column.push_bucket(at(from), is_sum, cells);
+            }
+            column.note_settled(&self.edges, settle);
+            column
+        });
+        let columns = columns.collect();
+        Self {
+            generation: next_generation(),
+            edges: Arc::clone(&self.edges),
+            groups,
+            columns,
+        }
+    }
+
+    /// Adds the column of a metric; `None` if there is one, or it is of other buckets.
+    pub(super) fn push_column(&mut self, column: Column) -> Option<()> {
+        let is_new = self.column(column.metric).is_none() && column.fetched_at.len() == self.buckets();
+        is_new.then(|| self.columns.push(column))
+    }
+
+    /// How many figures of a bucket have settled, of all metrics.
+    pub(super) fn settled(&self, settle: SignedDuration) -> usize {
+        let columns = self.columns.iter();
+        let settled = columns.map(|column| {
+            let buckets = 0..self.buckets();
+            buckets
+                .filter(|bucket| column.has_settled(*bucket, self.edges[bucket + 1], settle))
+                .count()
+        });
+        settled.sum()
+    }
+
     /// An estimate from above of what it keeps in memory.
     pub(super) fn weight(&self) -> usize {
         const ALLOCATION: usize = 32;
@@ -318,7 +384,8 @@ impl Chunk {
 }
 
 impl Column {
-    fn of(metric: &'static Metric, present: u16) -> Self {
+    /// Of no bucket yet.
+    pub(super) fn of(metric: &'static Metric, present: u16) -> Self {
         Self {
             metric,
             fetched_at: Vec::new(),
@@ -343,9 +410,25 @@ impl Column {
             let kept = (0..FIELDS).filter(|place| present & 1 << place != 0);
             self.values.extend(kept.map(|place| fields[place].unwrap_or(f64::NAN)));
         }
+        self.end_bucket(fetched_at, is_sum);
+    }
+
+    /// The cells added since the last bucket are the next one's.
+    pub(super) fn end_bucket(&mut self, fetched_at: Option<Timestamp>, is_sum: bool) {
         self.fetched_at.push(fetched_at);
         self.is_sum.push(is_sum);
         self.starts.push(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Says whether all has settled, once all buckets are there.
+    pub(super) fn note_settled(&mut self, edges: &[Timestamp], settle: SignedDuration) {
+        let mut ends = edges[1..].iter().enumerate();
+        self.is_settled = ends.all(|(bucket, end)| self.has_settled(bucket, *end, settle));
+    }
+
+    /// Whether a bucket that ended then was fetched after its figures had settled.
+    pub(super) fn has_settled(&self, bucket: usize, end: Timestamp, settle: SignedDuration) -> bool {
+        self.fetched_at[bucket].is_some_and(|at| at.duration_since(end) >= settle)
     }
 
     /// When a bucket's figures were asked for.

@@ -2,7 +2,8 @@
 //!
 //! [`Reports::figures`] is the journey: `plan` says what is missing of the question's own series, and whether another
 //! series that is held answers it (`fold`); what is missing is asked for once for everybody who wants it (`gather`), and
-//! lands in chunks (`chunk`), from which the rows are made. A question that cannot be cut into buckets is asked whole,
+//! lands in chunks (`chunk`), from which the rows are made. What has settled of them is kept on disk too (`stored`), and
+//! taken from there when memory has it not. A question that cannot be cut into buckets is asked whole,
 //! and says why ([`Whole`]).
 
 mod chunk;
@@ -11,6 +12,7 @@ mod gather;
 mod inventory;
 mod key;
 mod plan;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod workbench;
@@ -42,6 +44,7 @@ pub use self::{
 };
 use super::{
     Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,
+    disk::Disk,
     flights::{Flights, Role},
     freshness::{Dated, settle_window},
     held::Key,
@@ -76,6 +79,7 @@ pub(super) struct SeriesCache {
     gathering: Gathering,
     /// How often something was dropped. What was asked for before that is not held when it comes.
     purges: RwLock<u64>,
+    disk: Disk,
 }
 
 /// A series' number, and where the chunk starts.
@@ -193,7 +197,7 @@ fn weigh(chunk: &Chunk) -> u32 {
 }
 
 impl SeriesCache {
-    pub(super) fn new(capacity_bytes: u64) -> Self {
+    pub(super) fn new(capacity_bytes: u64, disk: Disk) -> Self {
         Self {
             // A quarter for what is made of the rest.
             chunks: Cache::builder()
@@ -211,6 +215,7 @@ impl SeriesCache {
             flights: Flights::new(),
             gathering: Gathering::default(),
             purges: RwLock::default(),
+            disk,
         }
     }
 
@@ -383,6 +388,8 @@ impl Reports {
         let aggregate = &query.aggregate;
         let can_add = fold::can_add(&query.columns);
         let mut journey = Journey::default();
+        let recalled = series.recall(aggregate, query.asked_at).await;
+        journey.landed.extend(recalled);
         for _ in 0..ROUNDS {
             let wish = Wish {
                 freshness,
@@ -616,12 +623,16 @@ impl SeriesCache {
         let dropped = self.purges.read().unwrap_or_else(PoisonError::into_inner);
         let landed = chunks.iter().zip(edges).zip(rows).map(|((chunk, edges), rows)| {
             let key = (entry.id, chunk.start);
-            let chunk = if *dropped == purges {
-                self.put(key, edges, fetched, &rows, settle)
+            let held = if *dropped == purges {
+                let (held, has_settled) = self.put(key, edges, fetched, &rows, settle);
+                if has_settled {
+                    self.keep(&series, *chunk, Arc::clone(&held));
+                }
+                held
             } else {
                 Arc::new(Chunk::empty(edges).with(fetched, &rows, settle))
             };
-            (key, chunk)
+            (key, held)
         });
         Some(Landed {
             chunks: landed.collect(),
@@ -629,7 +640,58 @@ impl SeriesCache {
         })
     }
 
-    /// Adds what was fetched to what is held of a chunk; nobody else's addition is lost.
+    /// Takes from disk what memory has not of a question's own series.
+    async fn recall(&self, query: &AggregateQuery, asked_at: Timestamp) -> Vec<(ChunkKey, Arc<Chunk>)> {
+        if !self.disk.is_used() {
+            return Vec::new();
+        }
+        let series = Series::of(query).and_then(|series| {
+            let range = series.whole_buckets(query.range, asked_at)?;
+            Some((series, range))
+        });
+        let Some((series, range)) = series else {
+            return Vec::new();
+        };
+        let entry = self.entry(&series);
+        let mut chunks = series.chunks(range);
+        chunks.retain(|chunk| !self.chunks.contains_key(&(entry.id, chunk.start)));
+        if chunks.is_empty() {
+            return Vec::new();
+        }
+        let keys = chunks.iter().map(|chunk| stored::key(&series, *chunk)).collect();
+        let settle = settle_window(series.source);
+        let starts: Vec<_> = chunks.iter().map(|chunk| chunk.start).collect();
+        let read = move |index: usize, kept: &[u8]| stored::decode(kept, &series, series.edges(chunks[index]), settle);
+        let kept = self.disk.read(keys, read).await;
+        let kept = starts.into_iter().zip(kept).filter_map(|(start, kept)| {
+            let (key, kept) = ((entry.id, start), Arc::new(kept?));
+            self.chunks.entry(key).and_compute_with(|held| {
+                // Something may have been fetched meanwhile.
+                Op::Put(match held {
+                    Some(held) => Arc::new(held.value().joined(&kept, settle)),
+                    None => Arc::clone(&kept),
+                })
+            });
+            Some((key, kept))
+        });
+        kept.collect()
+    }
+
+    /// Has what has settled of a chunk kept on disk.
+    fn keep(&self, series: &Series, chunk: Range, held: Arc<Chunk>) {
+        let (series, settle) = (series.clone(), settle_window(series.source));
+        self.disk.keep(stored::key(&series, chunk), move |before| {
+            // Only part of what was kept before may be in memory.
+            let before = before.and_then(|before| stored::decode(before, &series, Arc::clone(&held.edges), settle));
+            match before {
+                Some(before) => stored::encode(&held.joined(&before, settle), settle),
+                None => stored::encode(&held, settle),
+            }
+        });
+    }
+
+    /// Adds what was fetched to what is held of a chunk, and says whether more of it has settled; nobody else's addition is
+    /// lost.
     fn put(
         &self,
         key: ChunkKey,
@@ -637,13 +699,13 @@ impl SeriesCache {
         fetched: Fetched<'_>,
         rows: &[&SliceRow],
         settle: SignedDuration,
-    ) -> Arc<Chunk> {
+    ) -> (Arc<Chunk>, bool) {
         let mut made = None;
         self.chunks.entry(key).and_compute_with(|held| {
             let held = held.map(|held| Arc::clone(held.value()));
             let held = held.unwrap_or_else(|| Arc::new(Chunk::empty(edges)));
             let chunk = Arc::new(held.with(fetched, rows, settle));
-            made = Some(Arc::clone(&chunk));
+            made = Some((Arc::clone(&chunk), chunk.settled(settle) > held.settled(settle)));
             Op::Put(chunk)
         });
         made.expect("moka calls the function once")

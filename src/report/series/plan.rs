@@ -419,7 +419,7 @@ mod tests {
         /// Nothing yet.
         fn of(parameters: &str) -> Self {
             Self {
-                cache: SeriesCache::new(1 << 30),
+                cache: SeriesCache::new(1 << 30, crate::report::Disk::default()),
                 query: asked(parameters, at(NOW)).aggregate,
             }
         }

@@ -576,7 +576,7 @@ fn history(seed: u64) -> Tried {
     let is_cramped = random.random_bool(0.1);
     let mut history = History {
         is_cramped,
-        cache: SeriesCache::new(if is_cramped { 3_000 } else { 50_000_000 }),
+        cache: SeriesCache::new(if is_cramped { 3_000 } else { 50_000_000 }, Disk::default()),
         model: Model::new(random),
         hits: 0,
         answers: 0,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Choice, Journey, SeriesCache, Standing, View, Wish, fold};
 use crate::{
     query::{AggregateQuery, NamesByLookup, Query},
-    report::{Freshness, rows},
+    report::{Disk, Freshness, rows},
     table::{Slice, SliceRow, Table},
 };
 
@@ -17,7 +17,7 @@ pub struct Workbench(SeriesCache);
 impl Workbench {
     /// With room for this much.
     pub fn new(capacity_bytes: u64) -> Self {
-        Self(SeriesCache::new(capacity_bytes))
+        Self(SeriesCache::new(capacity_bytes, Disk::default()))
     }
 
     /// Holds what a question brought.

@@ -101,24 +101,28 @@ impl Setup {
             ..Sources::default()
         })
         .expect("the settings are right");
-        let app = App::new(&settings, clock.clone()).expect("the service can be put together");
-        let (listener, address) = listen();
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let finished = tokio::spawn(app.serve(listener, stopped));
-
+        let (address, stop, finished) = serve(&settings, &clock);
         Service {
             simulator,
             clock,
             address,
             upstream,
             stop,
+            settings,
             client: client(),
             watch,
             finished,
             _tasks: tasks,
         }
     }
+}
+
+fn serve(settings: &Settings, clock: &Clock) -> (SocketAddr, CancellationToken, JoinHandle<bool>) {
+    let app = App::new(settings, clock.clone()).expect("the service can be put together");
+    let (listener, address) = listen();
+    let stop = CancellationToken::new();
+    let finished = tokio::spawn(app.serve(listener, stop.clone()));
+    (address, stop, finished)
 }
 
 /// Unique, so that it can be searched for wherever it must not be.
@@ -136,6 +140,7 @@ pub(crate) struct Service {
     pub(crate) upstream: SocketAddr,
     /// Tells the service to stop, as a signal would.
     pub(crate) stop: CancellationToken,
+    settings: Settings,
     client: reqwest::Client,
     watch: Watch,
     finished: JoinHandle<bool>,
@@ -228,6 +233,20 @@ impl Service {
     /// Waits until the service has ended; whether everything was answered.
     pub(crate) async fn finished(&mut self) -> bool {
         (&mut self.finished).await.expect("the service does not panic")
+    }
+
+    /// Stops the service in order and starts it anew before the same Genesys Cloud, which forgets who asked.
+    pub(crate) async fn restart(&mut self) {
+        self.restart_after(|| ()).await;
+    }
+
+    /// The same; something happens while it is down.
+    pub(crate) async fn restart_after(&mut self, meanwhile: impl FnOnce()) {
+        self.stop.cancel();
+        assert!(self.finished().await, "everything is answered");
+        meanwhile();
+        (self.address, self.stop, self.finished) = serve(&self.settings, &self.clock);
+        self.simulator.journal().clear();
     }
 
     /// Orders a fault of the upstream; a test in which it does not happen fails.

@@ -1,0 +1,700 @@
+//! Single conversations by UTC day: what is held is the days they started on, and a question asks only for those missing.
+//!
+//! A conversation belongs to the day it started on, which is how the upstream answers, too. [`Reports::conversations`] and
+//! [`Reports::conversation_stream`] both begin with what `plan` says of the days of their range; what is missing is read
+//! in as few sweeps as can be, as days in a row are one query, and becomes days again (`day`). Days that have settled are
+//! kept on disk too (`stored`). A sweep that breaks off makes no day.
+//!
+//! Pages for people are read in a task of its own, for everybody who waits ([`Flights`]). A stream reads by itself, hands
+//! on what comes as it comes, and holds it by the way as far as that is little.
+
+mod day;
+mod plan;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    pin::pin,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{
+    Stream, StreamExt as _, TryStreamExt as _,
+    future::join_all,
+    stream::{self, BoxStream},
+};
+use jiff::Timestamp;
+use moka::{ops::compute::Op, sync::Cache};
+use tokio::time::{Instant, timeout_at};
+
+use self::{
+    day::{Builder, Day, days_of},
+    plan::{Missing, Part, Summary, Wish},
+};
+use super::{
+    Dropped, Freshness, HeldAnswer, HeldKind, OnError, ReportError, Reports,
+    disk::Disk,
+    flights::{Flights, Landing, Role},
+};
+use crate::{
+    query::{ConversationQuery, Filter, Listing, Purge, Range, Source},
+    table::{CacheUse, Provenance},
+    upstream::{Class, ConversationPage, Errand},
+};
+
+/// How often a question is planned anew when what it waited for was not what it needed.
+const ROUNDS: usize = 4;
+
+/// How much smaller documents get when they are packed, at least.
+const PACKED_TO_A: u64 = 8;
+
+/// The days held, and what is being read.
+pub(super) struct DayCache {
+    days: Cache<DayKey, Arc<Day>>,
+    capacity_bytes: u64,
+    /// The most bytes of documents that are gathered for one question.
+    listing_bytes: u64,
+    pub(super) flights: Flights<Sweep, Arc<Landed>>,
+    disk: Disk,
+}
+
+/// Which conversations, and the midnight their day begins with.
+type DayKey = (Arc<Filter>, Timestamp);
+
+/// Days that are read for a question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Sweep {
+    filter: Arc<Filter>,
+    /// Whole days.
+    days: Range,
+    /// What is asked of them: decides what is too much.
+    asked: Range,
+}
+
+/// What a sweep brought.
+#[derive(Debug, Default)]
+pub(super) struct Landed {
+    days: Vec<Arc<Day>>,
+    calls: u32,
+}
+
+/// An answer to a [`ConversationQuery`]: of every conversation that started in the range, by start, then id, the page
+/// asked for.
+#[derive(Clone, Debug)]
+pub struct Conversations {
+    /// One JSON document each, as the upstream wrote it.
+    pub documents: Vec<Bytes>,
+    /// Conversations on all pages.
+    pub total: u64,
+    /// Where they came from.
+    pub provenance: Provenance,
+    /// How much longer it may be reused.
+    pub fresh_for: std::time::Duration,
+}
+
+/// What happened on the way to an answer.
+#[derive(Default)]
+struct Journey {
+    /// Days that were there, or came from disk or from a sweep, whether or not there is room to hold them.
+    came: HashMap<Timestamp, Arc<Day>>,
+    /// Days that were just read.
+    waited_for: HashSet<Timestamp>,
+    calls: u32,
+    has_waited: bool,
+    /// Sharing a sweep with others did not work out.
+    alone: bool,
+}
+
+/// The days of a question, all there.
+struct Found {
+    parts: Vec<Part>,
+    provenance: Provenance,
+    fresh_for: std::time::Duration,
+}
+
+impl DayCache {
+    pub(super) fn new(capacity_bytes: u64, listing_bytes: u64, disk: Disk) -> Self {
+        const BOOKKEEPING: usize = 256;
+        let weigh = |_: &DayKey, day: &Arc<Day>| (day.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
+        Self {
+            days: Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build(),
+            capacity_bytes,
+            listing_bytes,
+            flights: Flights::new(),
+            disk,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.days.weighted_size()
+    }
+
+    /// The days of a range, with the latest there is of them.
+    fn parts(&self, filter: &Arc<Filter>, range: Range, came: &HashMap<Timestamp, Arc<Day>>) -> Vec<Part> {
+        let days = days_of(range).into_iter();
+        let parts = days.map(|(day, asked)| {
+            let held = self.days.get(&(Arc::clone(filter), day.start));
+            let came = came.get(&day.start).cloned();
+            let latest = held.into_iter().chain(came).max_by_key(|day| day.fetched_at);
+            Part {
+                day,
+                asked,
+                held: latest,
+            }
+        });
+        parts.collect()
+    }
+
+    /// What is held, the latest days first.
+    pub(super) fn inventory(&self) -> Vec<HeldAnswer> {
+        self.days.run_pending_tasks();
+        let mut days: Vec<_> = self.days.iter().map(|(_, day)| day.told()).collect();
+        days.sort_by_key(|day| std::cmp::Reverse(day.range.map(|range| range.start)));
+        days
+    }
+
+    /// Drops what is meant, and lets nobody join what is under way.
+    pub(super) fn purge(&self, purge: &Purge) -> Dropped {
+        self.flights.forget();
+        let mut dropped = Dropped::default();
+        for (key, day) in &self.days {
+            if day.told().is_meant(purge) {
+                self.days.invalidate(&*key);
+                dropped.answers += 1;
+                dropped.bytes += day.told().bytes;
+            }
+        }
+        self.days.run_pending_tasks();
+        dropped
+    }
+
+    /// Holds a day, unless a later one is held, and has it kept on disk once it has settled.
+    fn hold(&self, filter: &Arc<Filter>, day: Day) -> Arc<Day> {
+        let day = Arc::new(day);
+        self.days
+            .entry((Arc::clone(filter), day.range.start))
+            .and_compute_with(|held| match held {
+                Some(held) if held.value().fetched_at > day.fetched_at => Op::Nop,
+                _ => Op::Put(Arc::clone(&day)),
+            });
+        if self.disk.is_used() && day.is_settled() {
+            let kept = Arc::clone(&day);
+            let key = stored::key(filter, day.range);
+            self.disk.keep(key, move |_| stored::encode(&kept));
+        }
+        day
+    }
+
+    /// Takes from disk what memory has not of some days.
+    async fn recall(&self, filter: &Arc<Filter>, mut days: Vec<Range>) -> Vec<Arc<Day>> {
+        if !self.disk.is_used() {
+            return Vec::new();
+        }
+        days.retain(|day| !self.days.contains_key(&(Arc::clone(filter), day.start)));
+        if days.is_empty() {
+            return Vec::new();
+        }
+        let keys = days.iter().map(|day| stored::key(filter, *day)).collect();
+        let kept = self
+            .disk
+            .read(keys, move |index, kept| stored::decode(kept, days[index]));
+        let kept = kept.await.into_iter().flatten().map(Arc::new);
+        let kept: Vec<_> = kept.collect();
+        for day in &kept {
+            let key = (Arc::clone(filter), day.range.start);
+            self.days.entry(key).or_insert_with(|| Arc::clone(day));
+        }
+        kept
+    }
+}
+
+impl Reports {
+    /// Lists conversations that started in the range, one page of them.
+    ///
+    /// Pages of one question are cut from the same days for as long as those are fresh.
+    pub async fn conversations(
+        &self,
+        query: &ConversationQuery,
+        listing: Listing,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Conversations, ReportError> {
+        let found = self.days(query, freshness, errand).await?;
+        self.0.tally.count(found.provenance.cache);
+        let days = found.parts.into_iter();
+        let days: Vec<_> = days.filter_map(|part| Some((part.held?, part.asked))).collect();
+        let limit_bytes = self.0.days.listing_bytes;
+        if days.iter().map(|(day, part)| day.bytes_in(*part)).sum::<u64>() > limit_bytes {
+            return Err(ReportError::TooLarge { limit_bytes });
+        }
+        let cut = tokio::task::spawn_blocking(move || {
+            let (total, mut documents) = day::cut(&days, |total| places(listing, total))?;
+            if listing.newest_first {
+                documents.reverse();
+            }
+            Some((total as u64, documents))
+        });
+        let Ok(Some((total, documents))) = cut.await else {
+            tracing::error!("a day that is held cannot be taken apart");
+            return Err(ReportError::Internal);
+        };
+        Ok(Conversations {
+            documents,
+            total,
+            provenance: found.provenance,
+            fresh_for: found.fresh_for,
+        })
+    }
+
+    /// All days of a range: those held as far as they are fresh, the others from the upstream.
+    async fn days(
+        &self,
+        query: &ConversationQuery,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Found, ReportError> {
+        let days = &self.0.days;
+        let filter = Arc::new(query.filter.clone());
+        let mut journey = Journey::default();
+        let all = days_of(query.range).into_iter().map(|(day, _)| day).collect();
+        let recalled = days.recall(&filter, all).await.into_iter();
+        journey.came.extend(recalled.map(|day| (day.range.start, day)));
+        for round in 1..=ROUNDS {
+            let wish = Wish {
+                freshness,
+                now: self.now(),
+            };
+            let parts = days.parts(&filter, query.range, &journey.came);
+            // What is there now may be displaced while the rest is read.
+            let there = parts
+                .iter()
+                .filter_map(|part| Some((part.day.start, part.held.clone()?)));
+            journey.came.extend(there);
+            let summary = plan::summary(&parts, &journey.waited_for, wish);
+            let missing = match (plan::missing(&parts, &journey.waited_for, wish), summary) {
+                (None, Some(summary)) => return Ok(journey.found(parts, summary, None)),
+                (Some(missing), Some(summary)) if missing.may_come_later => {
+                    let errand = self.refreshing(errand);
+                    for sweep in sweeps(&filter, query.range, &missing) {
+                        // It goes on by itself.
+                        let _ = self.join_sweep(&sweep, &errand, journey.alone);
+                    }
+                    let past = CacheUse::Revalidating(summary.left.unsigned_abs());
+                    return Ok(journey.found(parts, summary, Some(past)));
+                }
+                (Some(missing), _) => missing,
+                (None, None) => break,
+            };
+            journey.alone |= round == ROUNDS;
+            let sweeps = sweeps(&filter, query.range, &missing);
+            if let Err(failure) = self.wait_for(&sweeps, &mut journey, errand).await {
+                // Some of it may have come, and others may have brought more.
+                let parts = days.parts(&filter, query.range, &journey.came);
+                return match plan::summary(&parts, &journey.waited_for, wish) {
+                    Some(summary) if freshness.on_error == OnError::Stale => {
+                        tracing::warn!(error = %failure, "held days stand in for a failed fetch");
+                        Ok(journey.found(parts, summary, Some(CacheUse::Stale)))
+                    }
+                    _ => Err(failure),
+                };
+            }
+        }
+        tracing::error!("days that were read are not there");
+        Err(ReportError::Internal)
+    }
+
+    /// Waits for sweeps, whoever started them.
+    async fn wait_for(&self, sweeps: &[Sweep], journey: &mut Journey, errand: &Errand) -> Result<(), ReportError> {
+        let joined: Vec<_> = sweeps
+            .iter()
+            .map(|sweep| self.join_sweep(sweep, errand, journey.alone))
+            .collect();
+        let landings = joined.iter().map(|(landing, ..)| landing.clone());
+        let Ok(landed) = timeout_at(errand.deadline(), join_all(landings)).await else {
+            return Err(ReportError::Deadline);
+        };
+        let mut failure = None;
+        for (landed, (_, role, is_own)) in landed.into_iter().zip(joined) {
+            match landed {
+                Ok(landed) => {
+                    match role {
+                        Role::Leader => journey.calls += landed.calls,
+                        Role::Follower => journey.has_waited = true,
+                    }
+                    for day in &landed.days {
+                        journey.waited_for.insert(day.range.start);
+                        journey.came.insert(day.range.start, Arc::clone(day));
+                    }
+                }
+                Err(error) if is_own => failure = Some(error),
+                // What failed was not what this question asked for.
+                Err(_) => journey.alone = true,
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Joins a sweep of some of the days, or starts this one: what will land, who started it, and whether it is what was
+    /// asked for.
+    fn join_sweep(&self, sweep: &Sweep, errand: &Errand, alone: bool) -> (Landing<Arc<Landed>>, Role, bool) {
+        let flights = &self.0.days.flights;
+        let brings_some = |other: &Sweep| {
+            other.filter == sweep.filter && other.days.start < sweep.days.end && sweep.days.start < other.days.end
+        };
+        if !alone
+            && !flights.any(|other| other == sweep)
+            && let Some(landing) = flights.join_any(errand, brings_some)
+        {
+            return (landing, Role::Follower, false);
+        }
+        let read = |errand| self.clone().read_days(sweep.clone(), errand);
+        let (landing, role) = flights.join(sweep, errand, read);
+        (landing, role, true)
+    }
+
+    /// Reads days and holds each as soon as it is whole. Runs in a flight, for whoever waits and for the cache.
+    async fn read_days(self, sweep: Sweep, errand: Errand) -> Result<Arc<Landed>, ReportError> {
+        let purges = self.0.series.purges();
+        let query = ConversationQuery {
+            range: sweep.days,
+            filter: Filter::clone(&sweep.filter),
+        };
+        let mut pages = pin!(self.0.client.conversations(&query, errand.clone(), errand));
+        let mut builder = Builder::new(sweep.days);
+        let mut allowance = Allowance::new(sweep.asked, self.0.days.listing_bytes);
+        let mut landed = Landed::default();
+        let hold = |day| self.hold(&sweep.filter, day, purges);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            landed.calls += page.upstream_calls;
+            allowance.take(&page)?;
+            landed.days.extend(builder.add(&page).into_iter().map(hold));
+        }
+        landed.days.extend(builder.finish().into_iter().map(hold));
+        Ok(Arc::new(landed))
+    }
+
+    /// Holds a day, unless something was dropped since `purges` was read before it was asked for.
+    fn hold(&self, filter: &Arc<Filter>, day: Day, purges: u64) -> Arc<Day> {
+        if self.0.series.purges() == purges {
+            self.0.days.hold(filter, day)
+        } else {
+            Arc::new(day)
+        }
+    }
+
+    /// Streams the conversations that started in the range, one JSON document each: from days that are held and fresh, and
+    /// as they come in.
+    ///
+    /// An error item is the last: what was streamed until then is not the whole. Little is gathered, so the range may be
+    /// as long as the deadline allows. What cannot begin by `first_by` fails at once.
+    pub fn conversation_stream(
+        &self,
+        query: &ConversationQuery,
+        freshness: Freshness,
+        errand: &Errand,
+        whole_by: Instant,
+    ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
+        let streaming = Streaming {
+            reports: self.clone(),
+            filter: Arc::new(query.filter.clone()),
+            left: query.range,
+            freshness,
+            first: errand.on_terms(Class::Export, errand.deadline()),
+            rest: errand.on_terms(Class::Export, whole_by),
+            runs: VecDeque::new(),
+            current: None,
+        };
+        let documents = stream::try_unfold(streaming, async |mut streaming| {
+            let documents = streaming.next().await?;
+            Ok::<_, ReportError>(documents.map(|documents| (documents, streaming)))
+        });
+        documents
+            .map_ok(|documents| stream::iter(documents).map(Ok))
+            .try_flatten()
+    }
+}
+
+/// Where a stream stands.
+struct Streaming {
+    reports: Reports,
+    filter: Arc<Filter>,
+    /// Not planned yet.
+    left: Range,
+    freshness: Freshness,
+    /// For the first page, if it is the first of all.
+    first: Errand,
+    rest: Errand,
+    runs: VecDeque<Run>,
+    current: Option<BoxStream<'static, Result<Vec<Bytes>, ReportError>>>,
+}
+
+/// Days in a row that come the same way.
+enum Run {
+    Held(Arc<Day>, Range),
+    Read(Sweep),
+}
+
+impl Streaming {
+    /// Some more documents.
+    async fn next(&mut self) -> Result<Option<Vec<Bytes>>, ReportError> {
+        loop {
+            if let Some(current) = &mut self.current {
+                if let Some(documents) = current.try_next().await? {
+                    return Ok(Some(documents));
+                }
+                self.current = None;
+            } else if let Some(run) = self.runs.pop_front() {
+                let run = match run {
+                    Run::Held(day, part) => held_documents(day, part).boxed(),
+                    Run::Read(sweep) => self.read(sweep).boxed(),
+                };
+                self.current = Some(run);
+                // Whatever comes first, the rest has more time.
+                self.first = self.rest.clone();
+            } else if self.left.start < self.left.end {
+                self.plan().await;
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Decides how the next days come: all there are, unless that is too much to be taken from disk at once.
+    async fn plan(&mut self) {
+        let days = &self.reports.0.days;
+        let mut planned = self.left;
+        let mut came = HashMap::new();
+        let mut bytes = 0;
+        for (day, part) in days_of(planned) {
+            for day in days.recall(&self.filter, vec![day]).await {
+                bytes += day.weight() as u64;
+                came.insert(day.range.start, day);
+            }
+            if bytes > days.capacity_bytes {
+                planned.end = part.end;
+                break;
+            }
+        }
+        let parts = days.parts(&self.filter, planned, &came);
+        let wish = Wish {
+            freshness: self.freshness,
+            now: self.reports.now(),
+        };
+        let missing = plan::missing(&parts, &HashSet::new(), wish);
+        let mut sweeps: VecDeque<Sweep> = missing
+            .map(|missing| sweeps(&self.filter, planned, &missing))
+            .unwrap_or_default()
+            .into();
+        for part in parts {
+            match sweeps.front() {
+                Some(sweep) if sweep.days.start <= part.day.start => {
+                    if part.day.end == sweep.days.end {
+                        self.runs.extend(sweeps.pop_front().map(Run::Read));
+                    }
+                }
+                _ => self.runs.extend(part.held.map(|day| Run::Held(day, part.asked))),
+            }
+        }
+        self.left.start = planned.end;
+    }
+
+    /// The documents of days as their pages come in.
+    fn read(&self, sweep: Sweep) -> impl Stream<Item = Result<Vec<Bytes>, ReportError>> + Send + 'static {
+        let query = ConversationQuery {
+            range: sweep.days,
+            filter: Filter::clone(&sweep.filter),
+        };
+        let client = &self.reports.0.client;
+        let pages = client
+            .conversations(&query, self.first.clone(), self.rest.clone())
+            .boxed();
+        let holding = Holding {
+            reports: self.reports.clone(),
+            purges: self.reports.0.series.purges(),
+            builder: Some(Builder::new(sweep.days)),
+            came: Allowance::new(sweep.days, u64::MAX),
+            held: 0,
+            sweep,
+        };
+        stream::try_unfold((pages, holding), async |(mut pages, mut holding)| {
+            let Some(page) = pages.try_next().await? else {
+                holding.finish();
+                return Ok(None);
+            };
+            holding.take(&page);
+            let asked = holding.sweep.asked;
+            let conversations = page.conversations.into_iter();
+            let started = conversations.filter(|conversation| asked.contains(conversation.start));
+            let documents = started.map(|conversation| conversation.document).collect();
+            Ok(Some((documents, (pages, holding))))
+        })
+    }
+}
+
+/// Holds by the way what a stream reads, as long as there is room for all of it.
+struct Holding {
+    reports: Reports,
+    purges: u64,
+    sweep: Sweep,
+    builder: Option<Builder>,
+    came: Allowance,
+    /// Conversations of days that are whole.
+    held: usize,
+}
+
+impl Holding {
+    fn take(&mut self, page: &ConversationPage) {
+        // The days that are not whole yet are beside those that are held.
+        let room = self.reports.0.days.capacity_bytes / 2;
+        // Never more than there may be.
+        let _ = self.came.take(page);
+        let foreseen = self.came.bytes_foreseen(page.expected.saturating_sub(self.held)) / PACKED_TO_A;
+        let Some(builder) = &mut self.builder else { return };
+        if foreseen > room || builder.weight() as u64 > room {
+            tracing::debug!(foreseen, room, "too much to be held beside a stream");
+            self.builder = None;
+            return;
+        }
+        for day in builder.add(page) {
+            self.held += day.count();
+            self.reports.hold(&self.sweep.filter, day, self.purges);
+        }
+    }
+
+    fn finish(&mut self) {
+        for day in self.builder.take().into_iter().flat_map(Builder::finish) {
+            self.reports.hold(&self.sweep.filter, day, self.purges);
+        }
+    }
+}
+
+/// The documents of a held day, a piece at a time.
+fn held_documents(day: Arc<Day>, part: Range) -> impl Stream<Item = Result<Vec<Bytes>, ReportError>> + Send + 'static {
+    let documents = (0..day.pieces.len()).map(move |index| {
+        day.pieces[index].documents_in(part).ok_or_else(|| {
+            tracing::error!("a day that is held cannot be taken apart");
+            ReportError::Internal
+        })
+    });
+    stream::iter(documents)
+}
+
+/// What is missing of a question, to be read.
+fn sweeps(filter: &Arc<Filter>, range: Range, missing: &Missing) -> Vec<Sweep> {
+    let sweeps = missing.sweeps.iter().map(|days| Sweep {
+        filter: Arc::clone(filter),
+        days: *days,
+        asked: Range {
+            start: range.start.max(days.start),
+            end: range.end.min(days.end),
+        },
+    });
+    sweeps.collect()
+}
+
+/// The places of a page's conversations among all, which are held by start, the earliest first.
+fn places(listing: Listing, total: usize) -> std::ops::Range<usize> {
+    let size = listing.page.size as usize;
+    let skipped = (listing.page.number as usize).saturating_sub(1).saturating_mul(size);
+    let [from, until] = [skipped.min(total), skipped.saturating_add(size).min(total)];
+    if listing.newest_first {
+        total - until..total - from
+    } else {
+        from..until
+    }
+}
+
+impl Journey {
+    fn found(&self, parts: Vec<Part>, summary: Summary, used: Option<CacheUse>) -> Found {
+        let cache = match used {
+            Some(used) => used,
+            None if self.calls > 0 => CacheUse::Miss,
+            None if self.has_waited => CacheUse::Collapsed,
+            None => CacheUse::Hit,
+        };
+        Found {
+            parts,
+            provenance: Provenance {
+                as_of: summary.as_of,
+                complete: summary.complete,
+                settled_through: summary.settled_through,
+                cache,
+                upstream_calls: self.calls,
+            },
+            fresh_for: match used {
+                Some(_) => std::time::Duration::ZERO,
+                None => summary.left.try_into().unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Day {
+    /// As part of what is held.
+    fn told(&self) -> HeldAnswer {
+        let dated = self.dated(self.range);
+        HeldAnswer {
+            kind: HeldKind::Conversations,
+            source: Some(Source::Conversations),
+            range: Some(self.range),
+            state: dated.settling(),
+            fetched_at: self.fetched_at,
+            bytes: self.weight() as u64,
+        }
+    }
+}
+
+/// How much of a question has come, and how much is to be expected.
+struct Allowance {
+    asked: Range,
+    limit_bytes: u64,
+    conversations: usize,
+    bytes: u64,
+}
+
+impl Allowance {
+    fn new(asked: Range, limit_bytes: u64) -> Self {
+        Self {
+            asked,
+            limit_bytes,
+            conversations: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Counts a page. Told as soon as it can be foreseen, as every further page would be read in vain; by twice the bound,
+    /// as the foresight is rough.
+    fn take(&mut self, page: &ConversationPage) -> Result<(), ReportError> {
+        let conversations = page.conversations.iter();
+        for conversation in conversations.filter(|conversation| self.asked.contains(conversation.start)) {
+            self.conversations += 1;
+            self.bytes += conversation.document.len() as u64;
+        }
+        let foreseen = self.bytes_foreseen(page.expected);
+        if self.bytes > self.limit_bytes || foreseen > self.limit_bytes.saturating_mul(2) {
+            return Err(ReportError::TooLarge {
+                limit_bytes: self.limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// What it comes to if the conversations expected, which are those of whole UTC days, are like those that came.
+    fn bytes_foreseen(&self, expected: usize) -> u64 {
+        let whole_days = days_of(self.asked).into_iter();
+        let whole_days: f64 = whole_days.map(|(day, _)| day.duration().as_secs_f64()).sum();
+        let share = self.asked.duration().as_secs_f64() / whole_days;
+        let mean = self.bytes as f64 / self.conversations.max(1) as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rough figure; saturates"
+        )]
+        let foreseen = (mean * expected as f64 * share) as u64;
+        foreseen
+    }
+}
