@@ -15,6 +15,7 @@ use crate::{
         catalog::CatalogApi,
         conversations::ConversationsApi,
         gateway::GatewayApi,
+        jobs::Jobs,
         limits::Admission,
         live::{Feed, LiveApi},
         lookups::LookupsApi,
@@ -112,6 +113,7 @@ impl App {
             query,
             conversations,
             catalog: CatalogApi::default(),
+            jobs: Jobs::new(clock.clone(), server.stream_timeout, closing.clone()),
             live: LiveApi {
                 now: now.clone(),
                 feed: Feed::new(

@@ -95,8 +95,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Errand {
     }
 }
 
+/// How long a request may take for which nobody stays.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(pub Duration);
+
 /// Sets the request's deadline and ends what has not ended by then, waiting for admission included.
 pub async fn deadline(State(timeout): State<Duration>, mut request: Request, next: Next) -> Response {
+    let timeout = request
+        .extensions()
+        .get::<Patience>()
+        .map_or(timeout, |patience| patience.0);
     let deadline = Instant::now() + timeout;
     request.extensions_mut().insert(Deadline(deadline));
     match tokio::time::timeout_at(deadline + LAST_WORD, next.run(request)).await {

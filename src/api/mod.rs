@@ -11,6 +11,7 @@ pub mod conversations;
 pub mod format;
 pub mod front;
 pub mod gateway;
+pub mod jobs;
 pub mod limits;
 pub mod live;
 pub mod lookups;
@@ -53,6 +54,7 @@ use self::{
     catalog::CatalogApi,
     conversations::ConversationsApi,
     gateway::GatewayApi,
+    jobs::Jobs,
     limits::Admission,
     live::LiveApi,
     lookups::LookupsApi,
@@ -83,6 +85,8 @@ pub struct Parts {
     pub cache: CacheApi,
     /// The upstream's own paths.
     pub gateway: GatewayApi,
+    /// `/v1/jobs`
+    pub jobs: Jobs,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -120,7 +124,11 @@ pub fn router(parts: Parts) -> Router {
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog))
         .merge(gateway::routes().with_state(parts.gateway));
     // They last as long as somebody watches, and have places of their own.
-    let watched = live_routes().split_for_parts().0.with_state(parts.live);
+    let watched = live_routes()
+        .split_for_parts()
+        .0
+        .with_state(parts.live)
+        .merge(job_routes().split_for_parts().0.with_state(parts.jobs.clone()));
     // Asks for credentials of its own.
     let tokens = Router::new()
         .route(gateway::TOKEN, post(gateway::token::post))
@@ -138,7 +146,9 @@ pub fn router(parts: Parts) -> Router {
         .layer(CompressionLayer::new())
         .with_state(parts.service);
     let router: Router = wrap(
-        guard(guarded, watched, parts.guards).merge(tokens).merge(open),
+        guard(guarded, watched, parts.jobs, parts.guards)
+            .merge(tokens)
+            .merge(open),
         &parts.cors_origins,
     );
     // Builds every layer now; without it some are built anew for each request.
@@ -148,7 +158,7 @@ pub fn router(parts: Parts) -> Router {
 /// What stands before the routes that cost something, and before those that are watched.
 ///
 /// Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
-fn guard(routes: Router, watched: Router, guards: Guards) -> Router {
+fn guard(routes: Router, watched: Router, jobs: Jobs, guards: Guards) -> Router {
     routes
         // Innermost: the extractor that reads a body heeds it.
         .layer(DefaultBodyLimit::max(guards.max_body_bytes))
@@ -157,6 +167,8 @@ fn guard(routes: Router, watched: Router, guards: Guards) -> Router {
         .merge(watched)
         // Outside of the places, so that waiting for one counts.
         .route_layer(middleware::from_fn_with_state(guards.request_timeout, limits::deadline))
+        // Outside of what a request may take: who does not stay for the answer gives it more time.
+        .route_layer(middleware::from_fn_with_state(jobs, jobs::respond))
         // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
         // does not exist is no secret.
         .route_layer(middleware::from_fn_with_state(guards.keys, auth::authenticate))
@@ -193,6 +205,7 @@ pub fn document(shelf: &Shelf) -> Value {
     routes.merge(conversation_routes().into_openapi());
     routes.merge(now_routes().into_openapi());
     routes.merge(live_routes().into_openapi());
+    routes.merge(job_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
     routes.merge(cache_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
@@ -215,6 +228,13 @@ fn now_routes() -> OpenApiRouter<NowApi> {
 
 fn live_routes() -> OpenApiRouter<LiveApi> {
     OpenApiRouter::new().routes(routes!(live::queues))
+}
+
+fn job_routes() -> OpenApiRouter<Jobs> {
+    OpenApiRouter::new()
+        .routes(routes!(jobs::get, jobs::delete))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::result))
 }
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {
@@ -261,7 +281,7 @@ fn cors(origins: &[String]) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origin)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::list([
             header::ACCEPT,
             header::AUTHORIZATION,
@@ -269,6 +289,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
             auth::API_KEY,
+            jobs::PREFER,
             sse::LAST_EVENT_ID,
             observe::REQUEST_ID,
             // What the vendor's SDK says of itself.
@@ -278,12 +299,14 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::AGE,
             header::CONTENT_DISPOSITION,
             header::ETAG,
+            header::LOCATION,
             header::RETRY_AFTER,
             auth::RATE_LIMIT,
             auth::RATE_LIMIT_POLICY,
             conditional::CACHE_STATUS,
             conditional::DATA_AS_OF,
             conditional::DATA_COMPLETE,
+            jobs::PREFERENCE_APPLIED,
             observe::REQUEST_ID,
         ]))
         .max_age(Duration::from_hours(1))
@@ -356,8 +379,13 @@ mod tests {
             .route("/v1/panic", get(panics))
             .route("/v1/never", get(std::future::pending::<()>))
             .route("/v1/bare", get(|| async { StatusCode::IM_A_TEAPOT }));
+        let (clock, never) = (
+            crate::clock::Clock::system(),
+            tokio_util::sync::CancellationToken::new(),
+        );
+        let jobs = Jobs::new(clock, Duration::from_mins(1), never);
         wrap(
-            guard(routes, Router::new(), guards),
+            guard(routes, Router::new(), jobs, guards),
             &["https://page.example".to_owned()],
         )
     }

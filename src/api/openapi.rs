@@ -11,7 +11,7 @@ use utoipa::OpenApi;
 
 use super::{
     format::Format,
-    gateway,
+    gateway, jobs,
     problem::{FieldProblem, MEDIA_TYPE, ProblemDocument, UpstreamProblem},
 };
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
         (name = "Now", description = "Queues as they are at this moment"),
+        (name = "Jobs", description = "Answers that take longer than their caller stays"),
         (name = "Reports", description = "Queries with a name, and parameters of their own"),
         (name = "Lookups", description = "Ids and names"),
         (name = "Drop-in", description = "Genesys Cloud's own paths, for programs that speak to it"),
@@ -206,6 +207,13 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
         if path == "/v1/query" {
             parameters.push(explain_parameter());
         }
+        if method == "get" && jobs::is_question(path) {
+            parameters.extend(waiting_parameters());
+            operation["responses"]["202"] = json!({
+                "description": "The answer takes longer than the caller waits: `Location` says where it will be",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+            });
+        }
         if is_conditional(path, method) {
             parameters.push(json!({
                 "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
@@ -227,7 +235,21 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
 
 /// Whether the answer is a document that a caller may hold already: not what is another a moment later.
 fn is_conditional(path: &str, method: &str) -> bool {
-    path.starts_with("/v1/") && method == "get" && !matches!(path, CACHE | LIVE)
+    path.starts_with("/v1/") && method == "get" && !matches!(path, CACHE | LIVE) && !path.starts_with(JOBS)
+}
+
+fn waiting_parameters() -> [Value; 2] {
+    [
+        json!({
+            "name": "wait", "in": "query", "required": false,
+            "schema": {"type": "integer", "minimum": 0, "maximum": jobs::MAX_WAIT},
+            "description": "How many seconds to wait for the answer; then 202, and the same question later is answered",
+        }),
+        json!({
+            "name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "respond-async, wait=10",
+            "description": "The same as a preference (RFC 7240)",
+        }),
+    ]
 }
 
 fn definition_parameters() -> Vec<Value> {
@@ -308,11 +330,14 @@ const CACHE: &str = "/v1/cache";
 const LOOKUP: &str = "/v1/lookups/{lookup}";
 /// A stream, which is not asked for again but listened to.
 const LIVE: &str = "/v1/live/queues";
+/// Another a moment later, too.
+const JOBS: &str = "/v1/jobs/";
 
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
         "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE | CACHE => None,
+        path if path.starts_with(JOBS) => None,
         "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
@@ -375,6 +400,12 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     }
     if path == DEFINITION {
         add("404", "There is no such report");
+    }
+    if path.starts_with(JOBS) {
+        add("404", "There is no such job, or it is another caller's");
+    }
+    if path.starts_with(JOBS) && path.ends_with("/result") {
+        add("410", "What the job brought is not kept any more, or it was ended");
     }
     if path == "/health/ready" {
         add("503", "The service cannot serve now; `reasons` says why");
@@ -440,6 +471,11 @@ fn add_headers(formats: Option<&[Format]>, is_conditional: bool, is_guarded: boo
             "401" => add("WWW-Authenticate", text("How to authenticate")),
             "405" => add("Allow", text("The methods the route knows")),
             "415" => add("Accept", text("The media types read here")),
+            "202" => {
+                add("Location", text("The job"));
+                add("Retry-After", seconds("Seconds to wait before looking"));
+                add("Preference-Applied", text("The preference that was heeded"));
+            }
             "429" | "503" => add("Retry-After", seconds("Seconds to wait before asking again")),
             _ => {}
         }

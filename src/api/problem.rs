@@ -42,6 +42,8 @@ pub enum ProblemKind {
     Forbidden,
     /// No such route.
     NotFound,
+    /// There was something here, and it is not kept any more.
+    Gone,
     /// The route does not know this method.
     MethodNotAllowed,
     /// No format the caller accepts.
@@ -92,6 +94,7 @@ impl ProblemKind {
             Self::Unauthenticated => (401, "unauthenticated", "A credential is needed"),
             Self::Forbidden => (403, "forbidden", "This credential may not do that"),
             Self::NotFound => (404, "not-found", "There is nothing here"),
+            Self::Gone => (410, "gone", "What was here is not kept any more"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "This route does not know that method"),
             Self::NotAcceptable => (406, "not-acceptable", "No acceptable format exists"),
             Self::BodyTooLarge => (413, "body-too-large", "The request body is too large"),

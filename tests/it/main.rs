@@ -5,6 +5,7 @@
 
 mod support;
 
+mod asynchronous;
 mod browser;
 mod buckets;
 mod caching;
