@@ -14,7 +14,7 @@ use axum::{Router, body::Body};
 use futures_util::TryStreamExt as _;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use jiff::{Timestamp, civil::Date};
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -98,7 +98,7 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> Result<Written, RunError> {
     let format = wanted.format()?;
-    let progress = progress();
+    let progress = Progress::start();
     let written = async {
         match &wanted.output {
             Output::Standard => {
@@ -119,17 +119,46 @@ pub async fn run(
         written = written => written,
         () = stop.cancelled() => Err(RunError::Failed("stopped; nothing was written but whole files".to_owned())),
     };
-    progress.finish_and_clear();
+    progress.0.finish_and_clear();
     outcome
 }
 
-/// On a terminal what has come so far; nothing elsewhere.
-fn progress() -> ProgressBar {
-    let progress = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{spinner} {bytes} {msg} {elapsed}");
-    progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    progress.enable_steady_tick(std::time::Duration::from_millis(100));
-    progress
+/// On a terminal, how far it has come; nothing elsewhere.
+struct Progress(ProgressBar);
+
+impl Progress {
+    /// Nobody knows how much there will be.
+    fn start() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(style("{spinner} {msg} {elapsed}"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        Self(bar)
+    }
+
+    /// There will be a file for each of so many days.
+    fn by_day(&self, days: usize) {
+        self.0.set_style(style("{bar:30} {pos}/{len} days {msg} {elapsed}"));
+        self.0.set_length(days as u64);
+    }
+
+    fn begin(&self, day: &Day) {
+        self.0.set_message(day.date.to_string());
+    }
+
+    fn end_of_day(&self) {
+        self.0.inc(1);
+    }
+
+    /// So many bytes of an answer have come.
+    fn came(&self, bytes: u64) {
+        if self.0.length().is_none() {
+            self.0.set_message(HumanBytes(bytes).to_string());
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 const FORMATS: [&str; 6] = ["csv", "ndjson", "table", "xlsx", "arrow", "parquet"];
@@ -353,7 +382,7 @@ fn failed(error: &dyn std::fmt::Display) -> RunError {
     RunError::Failed(error.to_string())
 }
 
-async fn copy(answer: Response<Body>, out: &mut impl io::Write, progress: &ProgressBar) -> Result<Written, RunError> {
+async fn copy(answer: Response<Body>, out: &mut impl io::Write, progress: &Progress) -> Result<Written, RunError> {
     let field = |name: &http::HeaderName| {
         let value = answer.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)
@@ -368,13 +397,13 @@ async fn copy(answer: Response<Body>, out: &mut impl io::Write, progress: &Progr
     while let Some(piece) = pieces.try_next().await.map_err(broken)? {
         out.write_all(&piece).map_err(|error| failed(&error))?;
         written.bytes += piece.len() as u64;
-        progress.inc(piece.len() as u64);
+        progress.came(written.bytes);
     }
     out.flush().map_err(|error| failed(&error))?;
     Ok(written)
 }
 
-async fn to_file(answer: Response<Body>, path: &Path, progress: &ProgressBar) -> Result<Written, RunError> {
+async fn to_file(answer: Response<Body>, path: &Path, progress: &Progress) -> Result<Written, RunError> {
     let told = |error: &dyn std::fmt::Display| RunError::Failed(format!("{}: {error}", path.display()));
     let beside = path
         .parent()
@@ -400,7 +429,7 @@ async fn to_partitions(
     wanted: &Wanted,
     days: &[Day],
     directory: &Path,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> Result<Written, RunError> {
     // Figures all at once first, so that their days are held: one request for all of them, not one for each. What is too
     // large for that is asked for by day, and what fails is told there.
@@ -408,13 +437,15 @@ async fn to_partitions(
         let _ = ask(router, wanted, "ndjson", None).await;
     }
     let mut all = Written::default();
+    progress.by_day(days.len());
     for day in days {
-        progress.set_message(day.date.to_string());
+        progress.begin(day);
         let partition = directory.join(format!("date={}", day.date));
         std::fs::create_dir_all(&partition)
             .map_err(|error| RunError::Failed(format!("{}: {error}", partition.display())))?;
         let answer = ask(router, wanted, "parquet", Some(day)).await?;
         let written = to_file(answer, &partition.join("part-0.parquet"), progress).await?;
+        progress.end_of_day();
         all.bytes += written.bytes;
         all.files += 1;
         // Instants of the same form: the earliest is the least.

@@ -1,5 +1,5 @@
-//! `/v1/conversations`: single conversations. Pages for people, from one consistent snapshot; the whole range
-//! as a stream for machines, of the documents as they are or of rows.
+//! `/v1/conversations`: single conversations. Pages for people, from one consistent snapshot, and so are tables and
+//! workbooks; the whole range as a stream for machines, of the documents as they are or of rows.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use super::{
     page::{self, Meta, PageHead},
     params::{Delivery, JsonBody, QueryString, beside_body},
     problem::Problem,
-    rows,
+    rows::{self, EVERYTHING, Rows, TableAnswer},
 };
 use crate::{
     clock::Clock,
     config::Scope,
-    definitions::Places,
+    definitions::{Places, bind::PAGING},
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
-    report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
+    report::{Answer, Conversations, ReportError, Reports, conversation_columns, conversation_rows},
     upstream::Errand,
 };
 
@@ -49,8 +49,9 @@ pub struct ConversationsApi {
 /// List conversations by query-string parameters
 ///
 /// Exactly the conversations that *started* in the range, by start. JSON gives a page of them; NDJSON streams the
-/// same documents, all of them; CSV, Arrow and Parquet stream a row for each, with columns that never change. A
-/// stream that cannot be finished ends visibly broken.
+/// same documents, all of them; the other formats have a row for each, with columns that never change. CSV, Arrow and
+/// Parquet are streams, too, unless a page or the latest first is asked for; tables and workbooks are made of as many
+/// as can be held. A stream that cannot be finished ends visibly broken.
 #[utoipa::path(
     get,
     path = "/v1/conversations",
@@ -58,8 +59,10 @@ pub struct ConversationsApi {
     tag = "Conversations",
     responses((status = 200, description = "The conversations", content(
         (ConversationsAnswer = "application/json"),
+        (TableAnswer = "application/vnd.genesys-reports.table+json"),
         (String = "application/x-ndjson"),
         (String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         (Vec<u8> = "application/vnd.apache.arrow.stream"),
         (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
@@ -74,25 +77,21 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let parse =
         |pairs: &[(String, String)]| ConversationRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_CONVERSATIONS)
+    let (delivery, question) = Delivery::take(&query_string, &headers, Format::OF_ROWS)
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
-    caller.require(scope_of(delivery.format))?;
+    let is_paged = question.iter().any(|(name, _)| PAGING.contains(&name.as_str()));
+    caller.require(scope_of(delivery.format, is_paged))?;
     let (request, question) = parse(&question).map_err(Problem::invalid)?;
-    let asked = Asked {
-        path: PATH,
-        places: Places::default(),
-        question,
-        time_zone: request.zone(),
-        get_form: Some(query_string.pairs),
-    };
+    let asked = Asked::new(&request, question, Some(query_string.pairs));
     api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// List conversations by a JSON body
 ///
 /// Exactly the conversations that *started* in the range, by start. JSON gives a page of them; NDJSON streams the
-/// same documents, all of them; CSV, Arrow and Parquet stream a row for each, with columns that never change. A
-/// stream that cannot be finished ends visibly broken.
+/// same documents, all of them; the other formats have a row for each, with columns that never change. CSV, Arrow and
+/// Parquet are streams, too, unless a page or the latest first is asked for; tables and workbooks are made of as many
+/// as can be held. A stream that cannot be finished ends visibly broken.
 #[utoipa::path(
     post,
     path = "/v1/conversations",
@@ -101,8 +100,10 @@ pub async fn get(
     request_body(content = ConversationRequest, content_type = "application/json"),
     responses((status = 200, description = "The conversations", content(
         (ConversationsAnswer = "application/json"),
+        (TableAnswer = "application/vnd.genesys-reports.table+json"),
         (String = "application/x-ndjson"),
         (String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         (Vec<u8> = "application/vnd.apache.arrow.stream"),
         (Vec<u8> = "application/vnd.apache.parquet"),
     ))),
@@ -117,22 +118,20 @@ pub async fn post(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let parsed = ConversationRequest::from_json(&body).meaning(|request| api.parse(request));
-    let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_CONVERSATIONS, parsed)?;
-    caller.require(scope_of(delivery.format))?;
+    let (delivery, (request, question)) = beside_body(&query_string, &headers, Format::OF_ROWS, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
-    let asked = Asked {
-        path: PATH,
-        places: Places::default(),
-        question,
-        time_zone: request.zone(),
-        get_form,
-    };
+    let asked = Asked::new(&request, question, get_form);
+    caller.require(scope_of(delivery.format, asked.is_paged))?;
     api.answer(asked, delivery, &errand, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
-pub(super) fn scope_of(format: Format) -> Scope {
-    if format.is_paged() { Scope::Read } else { Scope::Export }
+pub(super) fn scope_of(format: Format, is_paged: bool) -> Scope {
+    if format.is_paged() || is_paged {
+        Scope::Read
+    } else {
+        Scope::Export
+    }
 }
 
 /// Which conversations, and which of them to show.
@@ -142,13 +141,31 @@ type Question = Named<(ConversationQuery, Listing)>;
 pub(super) struct Asked<'a> {
     /// The route, to be asked for other pages.
     pub(super) path: &'a str,
+    /// What files of it are called by, before its days.
+    pub(super) name: &'a str,
     /// Which parameter of a report stands where.
     pub(super) places: Places,
     pub(super) question: Question,
+    /// Whether the caller named a page.
+    pub(super) is_paged: bool,
     /// Where rows show their instants.
     pub(super) time_zone: Zone,
     /// The question as parameters, where that can be written.
     pub(super) get_form: Option<Vec<(String, String)>>,
+}
+
+impl Asked<'_> {
+    fn new(request: &ConversationRequest, question: Question, get_form: Option<Vec<(String, String)>>) -> Self {
+        Self {
+            path: "/v1/conversations",
+            name: "conversations",
+            places: Places::default(),
+            question,
+            is_paged: request.page.is_some() || request.page_size.is_some(),
+            time_zone: request.zone(),
+            get_form,
+        }
+    }
 }
 
 impl ConversationsApi {
@@ -166,38 +183,66 @@ impl ConversationsApi {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let ((query, listing), calls) =
+        let ((query, mut listing), calls) =
             lookups::resolve(&self.reports, asked.question, &asked.places, delivery.freshness, errand).await?;
-        if !delivery.format.is_paged() {
+        let format = delivery.format;
+        if !format.is_paged() && !asked.is_paged {
+            listing.page = EVERYTHING;
+        }
+        let [first, last] = query.range.days(&asked.time_zone);
+        let filename = format!("{}-{first}-{last}", asked.name);
+        let is_stream = matches!(format, Format::Ndjson | Format::Csv | Format::Arrow | Format::Parquet);
+        if is_stream && listing.page == EVERYTHING && !listing.newest_first {
             let whole_by = Instant::now() + self.stream_timeout;
             let documents = self
                 .reports
                 .conversation_stream(&query, delivery.freshness, errand, whole_by);
-            let [first, last] = query.range.days(&asked.time_zone);
-            let filename = format!("conversations-{first}-{last}");
-            let writer = Writer::new(delivery.format, asked.time_zone)?;
-            let mut response = streamed(documents, delivery.format, writer).await?;
-            let disposition = rows::disposition(&filename, delivery.format);
-            let disposition = disposition.map(|value| (header::CONTENT_DISPOSITION, value));
-            response.headers_mut().extend(disposition);
-            return Ok(response);
+            return streamed(documents, format, asked.time_zone, &filename).await;
         }
         let found = self.reports.conversations(&query, listing, delivery.freshness, errand);
         let mut found = found.await?;
         found.provenance.upstream_calls += calls;
-        let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
-        let representation = Representation {
-            content_type: delivery.format.content_type(),
-            body,
-            answer_bytes,
-            provenance: &found.provenance,
-            fresh_for: found.fresh_for,
-        };
-        Ok(conditional::answer(method, headers, representation, self.clock.now()))
+        let now = self.clock.now();
+        match format {
+            Format::Json => {
+                let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
+                let representation = Representation {
+                    content_type: format.content_type(),
+                    body,
+                    answer_bytes,
+                    provenance: &found.provenance,
+                    fresh_for: found.fresh_for,
+                };
+                Ok(conditional::answer(method, headers, representation, now))
+            }
+            Format::Ndjson => {
+                let documents: Vec<_> = shown(&found.documents, listing).cloned().map(Ok).collect();
+                streamed(stream::iter(documents), format, asked.time_zone, &filename).await
+            }
+            Format::Table | Format::Csv | Format::Xlsx | Format::Arrow | Format::Parquet => {
+                let documents: Vec<Bytes> = shown(&found.documents, listing).cloned().collect();
+                let zone = asked.time_zone.clone();
+                let table = aside(move || conversation_rows(&documents, &zone)).await?;
+                let rows = Rows {
+                    answer: Answer {
+                        table,
+                        total: found.documents.len() as u64,
+                        provenance: found.provenance,
+                        fresh_for: found.fresh_for,
+                    },
+                    page: listing.page,
+                    path: asked.path,
+                    question: asked.get_form.as_deref(),
+                    time_zone: asked.time_zone,
+                    formulas: None,
+                    plan: None,
+                    filename,
+                };
+                rows.respond(format, now, method, headers).await
+            }
+        }
     }
 }
-
-const PATH: &str = "/v1/conversations";
 
 /// A page of conversations, and how many of its bytes come before what says how it came about.
 pub fn json(
@@ -227,8 +272,10 @@ const AT_A_TIME: usize = 500;
 async fn streamed(
     documents: impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static,
     format: Format,
-    writer: Writer,
+    zone: Zone,
+    filename: &str,
 ) -> Result<Response, Problem> {
+    let writer = Writer::new(format, zone)?;
     let mut pieces = Box::pin(pieces(documents, writer));
     let first = pieces.next().await.transpose()?;
     let rest = pieces.inspect(log_break(tracing::Span::current()));
@@ -244,6 +291,8 @@ async fn streamed(
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    let disposition = rows::disposition(filename, format);
+    headers.extend(disposition.map(|value| (header::CONTENT_DISPOSITION, value)));
     Ok(response)
 }
 
@@ -283,7 +332,7 @@ impl Writer {
             Format::Csv => Ok(PieceWriter::csv(columns)),
             Format::Arrow => PieceWriter::arrow(&columns, zone.name()),
             Format::Parquet => PieceWriter::parquet(&columns, zone.name()),
-            // Workbooks and tables are not among the formats of conversations, pages are no stream.
+            // Workbooks, tables and pages are made whole and are no stream.
             Format::Json | Format::Table | Format::Ndjson | Format::Xlsx => return Ok(Self::Lines),
         };
         let pieces = pieces.map_err(|error| defect(&error))?;
@@ -366,8 +415,7 @@ mod tests {
     const STREAMED: [Format; 4] = [Format::Ndjson, Format::Csv, Format::Arrow, Format::Parquet];
 
     async fn answer(format: Format, documents: Vec<Result<Bytes, ReportError>>) -> Result<Response, Problem> {
-        let writer = Writer::new(format, Zone::utc())?;
-        streamed(stream::iter(documents), format, writer).await
+        streamed(stream::iter(documents), format, Zone::utc(), "conversations").await
     }
 
     fn document(id: &str) -> Bytes {

@@ -24,7 +24,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// What rows and columns can be written in, the preferred first.
+    /// What rows and columns can be written in, the preferred first; conversations, too, which are documents as `json`
+    /// and `ndjson`.
     pub const OF_ROWS: &[Self] = &[
         Self::Json,
         Self::Table,
@@ -34,8 +35,6 @@ impl Format {
         Self::Arrow,
         Self::Parquet,
     ];
-    /// What conversations can be written in, the preferred first: as the documents they are, then as rows.
-    pub const OF_CONVERSATIONS: &[Self] = &[Self::Json, Self::Ndjson, Self::Csv, Self::Arrow, Self::Parquet];
     /// What a single document is written in.
     pub const OF_ONE_DOCUMENT: &[Self] = &[Self::Json];
 
@@ -274,12 +273,12 @@ mod tests {
             HeaderValue::from_static("application/vnd.genesys-reports.table+json, */*;q=0.1"),
         )]);
         assert_eq!(
-            Format::negotiate(&headers, Format::OF_CONVERSATIONS).unwrap(),
+            Format::negotiate(&headers, Format::OF_ONE_DOCUMENT).unwrap(),
             Format::Json
         );
         let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html"))]);
-        assert!(Format::negotiate(&headers, Format::OF_CONVERSATIONS).is_err());
-        assert_eq!(Format::named("xlsx", Format::OF_CONVERSATIONS), None);
+        assert!(Format::negotiate(&headers, Format::OF_ONE_DOCUMENT).is_err());
+        assert_eq!(Format::named("xlsx", Format::OF_ONE_DOCUMENT), None);
         assert_eq!(Format::named("csv", Format::OF_ROWS), Some(Format::Csv));
     }
 

@@ -96,7 +96,7 @@ pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
     if any_report.is_some() {
         for definition in shelf.definitions.values() {
             let (path, mut operation) = report(definition, paths);
-            describe(&path, "get", Some(definition.subject.formats()), &mut operation);
+            describe(&path, "get", Some(Format::OF_ROWS), &mut operation);
             if let (Subject::Figures, Some(parameters)) = (definition.subject, operation["parameters"].as_array_mut()) {
                 parameters.push(explain_parameter());
             }
@@ -338,7 +338,6 @@ fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
         "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE | CACHE => None,
         path if path.starts_with(JOBS) => None,
-        "/v1/conversations" => Some(Format::OF_CONVERSATIONS),
         _ => Some(Format::OF_ROWS),
     }
 }

@@ -518,6 +518,7 @@ mod tests {
             (
                 UpstreamError::Rejected {
                     reason: "no".to_owned(),
+                    too_wide: false,
                     told: told(),
                 }
                 .into(),

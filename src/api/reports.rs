@@ -125,11 +125,13 @@ pub async fn get(
             api.query.answer(asked, delivery, &errand, &method, &headers).await
         }
         Bound::Conversations { time_zone, question } => {
-            caller.require(conversations::scope_of(delivery.format))?;
+            caller.require(conversations::scope_of(delivery.format, is_paged))?;
             let asked = conversations::Asked {
                 path: &path,
+                name: &definition.name,
                 places,
                 question: *question,
+                is_paged,
                 time_zone,
                 get_form: Some(query_string.pairs),
             };
@@ -247,16 +249,8 @@ impl Subject {
     /// What a caller may choose from.
     fn offered(self) -> Offered {
         match self {
-            Self::Figures => Offered::explained(self.formats()),
-            Self::Conversations | Self::Now => self.formats().into(),
-        }
-    }
-
-    /// What it can be written in.
-    pub fn formats(self) -> &'static [Format] {
-        match self {
-            Self::Figures | Self::Now => Format::OF_ROWS,
-            Self::Conversations => Format::OF_CONVERSATIONS,
+            Self::Figures => Offered::explained(Format::OF_ROWS),
+            Self::Conversations | Self::Now => Format::OF_ROWS.into(),
         }
     }
 }
@@ -422,12 +416,7 @@ impl From<&Definition> for ReportEntry {
             built_in: definition.is_built_in,
             definition_url: format!("{url}/definition"),
             url,
-            formats: definition
-                .subject
-                .formats()
-                .iter()
-                .map(|format| format.name())
-                .collect(),
+            formats: Format::OF_ROWS.iter().map(|format| format.name()).collect(),
             refresh: definition.refresh,
             parameters: definition.parameters.iter().map(ReportParameter::from).collect(),
         }

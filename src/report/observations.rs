@@ -58,7 +58,9 @@ pub(super) fn table(
         let key = (Arc::clone(&row.queue), media_type.cloned());
         let sums = rows.entry(key).or_insert_with(|| vec![None; OBSERVATIONS.len()]);
         for ((observation, sum), value) in OBSERVATIONS.iter().zip(sums).zip(&row.values) {
-            *sum = together(observation.shows, *sum, *value);
+            // Of the agents of a queue, those in a state nobody is in are not told of.
+            let nobody = (row.media_type.is_none() && observation.of == Observed::Agents).then_some(0.0);
+            *sum = together(observation.shows, *sum, value.or(nobody));
         }
     }
     let name_of = |queue: &Arc<str>| names.get(queue).unwrap_or(queue).clone();

@@ -37,6 +37,8 @@ pub enum UpstreamError {
     Rejected {
         /// Our own summary of why, fit for callers.
         reason: String,
+        /// Whether a shorter interval would be taken.
+        too_wide: bool,
         /// What the upstream said.
         told: Told,
     },

@@ -672,6 +672,7 @@ impl Failure {
             LostWhy::TooLarge => {
                 return Self::last(UpstreamError::Rejected {
                     reason: "its answer is larger than this service takes; narrow the query".to_owned(),
+                    too_wide: false,
                     told,
                 });
             }

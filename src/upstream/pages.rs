@@ -1,7 +1,8 @@
 //! Every conversation of a range, page by page, each once.
 //!
 //! The upstream answers by whole UTC days, a window of at most 31 at a time, and lets nobody page past
-//! 100 000 results: longer ranges are cut at UTC midnights, so that windows never overlap. Page 1 of a window
+//! 100 000 results: longer ranges are cut at UTC midnights, so that windows never overlap. Where it takes less than 31 days,
+//! as is told of questions without a filter, it says so, and the rest is asked for in shorter windows. Page 1 of a window
 //! says about how many pages there are; the rest are asked for together, as far as `page_concurrency` allows,
 //! and handed on in order. `totalHits` is approximate and a page may be short, so one page past the estimate is
 //! asked for too: only an empty page, or a short one at or past `totalHits`, is the last.
@@ -41,6 +42,8 @@ const PAGE_SIZE: usize = 100;
 const MOST_PAGES: usize = 100_000 / PAGE_SIZE;
 /// The longest interval the upstream takes.
 const WINDOW_DAYS: i64 = 31;
+/// The longest it is told to take of some questions.
+const SHORT_WINDOW_DAYS: i64 = 7;
 /// Days that ended longer ago are not expected to change while they are read.
 const MOVING: SignedDuration = SignedDuration::from_hours(48);
 /// A window of this many pages is worth a job, which takes a tenth of the requests, and a wait of some seconds.
@@ -66,7 +69,7 @@ pub(super) fn conversations(
         },
         rest,
         expected: 0,
-        windows: windows(query.range),
+        windows: windows(query.range, WINDOW_DAYS),
         seen: HashSet::new(),
         seen_until: None,
         sweep: None,
@@ -143,7 +146,13 @@ impl Pager {
 
     /// The first page of a window, unless the window must be cut.
     async fn open(&mut self, window: Range) -> Result<Option<ConversationPage>, UpstreamError> {
-        let first = self.source.page(window, 1).await?;
+        let first = match self.source.page(window, 1).await {
+            Err(UpstreamError::Rejected { too_wide: true, .. }) if halves(window).is_some() => {
+                self.shorten(window);
+                return Ok(None);
+            }
+            first => first?,
+        };
         self.source.errand = self.rest.clone();
         let hits = first.value.total_hits.unwrap_or(0);
         let estimate = pages_estimated(hits);
@@ -251,6 +260,19 @@ impl Pager {
             upstream_calls: self.source.sent.take(),
             fetched_at: page.sent_at,
         }
+    }
+
+    /// Cuts the window that was refused, and those that follow, to what may be taken.
+    fn shorten(&mut self, window: Range) {
+        let days = window.duration().as_secs() / DAY_SECONDS;
+        let longest = if days > SHORT_WINDOW_DAYS {
+            SHORT_WINDOW_DAYS
+        } else {
+            days / 2
+        };
+        tracing::debug!(days, longest, "the upstream takes shorter intervals only");
+        let refused = std::iter::once(window).chain(std::mem::take(&mut self.windows));
+        self.windows = refused.flat_map(|window| windows(window, longest)).collect();
     }
 
     /// What was sent after the last page for nothing new.
@@ -559,6 +581,7 @@ impl Source {
 fn too_deep(page: &Answered<DetailsPage>) -> UpstreamError {
     let hits = page.value.total_hits.unwrap_or(0).max(MOST_PAGES * PAGE_SIZE);
     UpstreamError::Rejected {
+        too_wide: false,
         reason: format!(
             "about {hits} conversations match within a day or a window that cannot be cut further, and it lets nobody \
              read past {}; narrow the filter",
@@ -578,14 +601,14 @@ fn pages_estimated(total_hits: usize) -> usize {
     total_hits.div_ceil(PAGE_SIZE)
 }
 
-/// The whole UTC days a range touches, cut into windows.
-fn windows(range: Range) -> VecDeque<Range> {
+/// The whole UTC days a range touches, cut into windows of at most so many.
+fn windows(range: Range, longest: i64) -> VecDeque<Range> {
     let first = range.start.as_second().div_euclid(DAY_SECONDS);
     let last = (range.end.as_nanosecond() - 1).div_euclid(i128::from(DAY_SECONDS) * 1_000_000_000);
     let past = i64::try_from(last).expect("a day number is small") + 1;
     (first..past)
-        .step_by(usize::try_from(WINDOW_DAYS).expect("a small number"))
-        .map(|day| days(day, past.min(day + WINDOW_DAYS)))
+        .step_by(usize::try_from(longest).expect("a small number"))
+        .map(|day| days(day, past.min(day + longest)))
         .collect()
 }
 
@@ -667,7 +690,11 @@ mod tests {
                     end: edge[1],
                 })
                 .collect();
-            assert_eq!(Vec::from(windows(range(start, end))), expected, "{start}/{end}");
+            assert_eq!(
+                Vec::from(windows(range(start, end), WINDOW_DAYS)),
+                expected,
+                "{start}/{end}"
+            );
         }
     }
 

@@ -371,6 +371,7 @@ impl Minter {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 Err(MintFailure::Permanent(UpstreamError::Rejected {
                     reason: "there is no token endpoint at the login address configured".to_owned(),
+                    too_wide: false,
                     told: told(),
                 }))
             }

@@ -1134,6 +1134,7 @@ pub(super) fn refused(reply: &Reply, endpoint: Endpoint) -> UpstreamError {
         },
         status => UpstreamError::Rejected {
             reason: reason(status, &refusal).into_owned(),
+            too_wide: status == StatusCode::BAD_REQUEST && refusal.is_of_the_interval(),
             told,
         },
     }
@@ -1194,7 +1195,7 @@ fn reason(status: StatusCode, refusal: &Refusal) -> Cow<'static, str> {
         _ if message.contains("pagination may not exceed") => {
             "there are more results than it lets anyone page through; narrow the range or the filter".into()
         }
-        _ if message.contains("interval") && (message.contains("exceed") || message.contains("days")) => {
+        _ if refusal.is_of_the_interval() => {
             "the interval is longer than it accepts for this query; narrow the range".into()
         }
         _ if code == "invalid.date" => "it does not take one of the dates".into(),
@@ -1225,6 +1226,12 @@ impl Refusal {
     /// Whatever can be made of it: HTML, an empty body or half a body say nothing.
     fn read(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// Whether it says that the interval is too long: its code for that is not known, its words are.
+    fn is_of_the_interval(&self) -> bool {
+        let message = self.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+        message.contains("interval") && (message.contains("exceed") || message.contains("days"))
     }
 }
 

@@ -4,7 +4,7 @@ use genesys_reports::simulator::faults::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    formats::{columnar, duckdb, python},
+    formats::{columnar, duckdb, python, workbook},
     support::service::{Answer, Service, Setup},
 };
 
@@ -142,6 +142,92 @@ async fn every_format_of_rows_holds_the_same() {
     assert_eq!(found, json!([[records.len(), records.len()]]));
 }
 
+/// Tables and workbooks are made of the snapshot that pages are cut from.
+#[tokio::test(start_paused = true)]
+async fn tables_and_workbooks_hold_the_same_rows() {
+    let service = Service::start().await;
+    let records = records(&service.get(&path("csv")).await);
+    let table = service.get(&path("table")).await.json();
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &table["total"]), (records.len(), &json!(records.len())));
+    let columns = table["columns"].as_array().unwrap();
+    for (row, record) in rows.iter().zip(&records) {
+        for (cell, column) in row.as_array().unwrap().iter().zip(columns) {
+            let expected = record[column["name"].as_str().unwrap()].as_str().unwrap();
+            match cell {
+                Value::Null => assert_eq!(expected, "", "{column}"),
+                Value::Number(number) => assert_eq!(number.as_f64(), expected.parse().ok(), "{column}"),
+                text => assert_eq!(text.as_str().unwrap(), expected.trim_start_matches('\''), "{column}"),
+            }
+        }
+    }
+    let xlsx = service.get(&path("xlsx")).await;
+    assert_eq!(
+        xlsx.header("content-disposition"),
+        "attachment; filename=\"conversations-2023-11-20-2023-11-26.xlsx\""
+    );
+    let read = workbook(&xlsx);
+    assert_eq!(
+        (&read["frozen"], &read["header"][0]),
+        (&json!("A2"), &json!("conversation.id"))
+    );
+    let cells = read["rows"].as_array().unwrap();
+    assert_eq!(cells.len(), rows.len());
+    for (cells, row) in cells.iter().zip(rows) {
+        assert_eq!((&cells[0][1], &cells[1][0]), (&row[0], &json!("datetime")));
+    }
+}
+
+/// A page, and an order, are kept in every format.
+#[tokio::test(start_paused = true)]
+async fn pages_and_orders_are_those_of_the_listing() {
+    let service = Service::start().await;
+    let page = |format: &str| {
+        format!("/v1/conversations?{RANGE}&format={format}&orderBy=-conversation.start&pageSize=7&page=2")
+    };
+    let json = service.get(&page("json")).await.json();
+    let ids: Vec<&Value> = json["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["conversationId"])
+        .collect();
+    assert_eq!(ids.len(), 7);
+    let table = service.get(&page("table")).await.json();
+    assert_eq!((&table["total"], &table["page"]), (&json["total"], &json!(2)));
+    let shown = |rows: &Value| {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row[0].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&table["rows"]).iter().collect::<Vec<_>>(), ids);
+    let csv = records(&service.get(&page("csv")).await);
+    assert_eq!(
+        csv.iter().map(|record| &record["conversation.id"]).collect::<Vec<_>>(),
+        ids
+    );
+    let parquet = columnar("parquet", &service.get(&page("parquet")).await);
+    assert_eq!(shown(&parquet["rows"]).iter().collect::<Vec<_>>(), ids);
+    let lines = service.get(&page("ndjson")).await.text();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|one| &one["conversationId"]).collect::<Vec<_>>(), ids);
+    let latest = service
+        .get(&format!("{}&orderBy=-conversation.start", path("csv")))
+        .await;
+    let latest: Vec<Value> = records(&latest)
+        .into_iter()
+        .map(|record| record["conversation.id"].clone())
+        .collect();
+    let mut earliest: Vec<Value> = records(&service.get(&path("csv")).await)
+        .into_iter()
+        .map(|record| record["conversation.id"].clone())
+        .collect();
+    earliest.reverse();
+    assert_eq!(latest, earliest);
+}
+
 /// Five conversations were on the pages before; whatever the format, nobody takes them for the whole.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_is_visibly_broken_in_every_format() {
@@ -192,7 +278,11 @@ async fn whole_ranges_are_for_those_who_may_take_data_away() {
         (&reader, "csv", 403),
         (&reader, "arrow", 403),
         (&reader, "parquet", 403),
+        (&reader, "xlsx", 403),
+        (&reader, "table", 403),
+        (&reader, "table&pageSize=5", 200),
         (&exporter, "parquet", 200),
+        (&exporter, "xlsx", 200),
     ] {
         let request = service.request(reqwest::Method::GET, &path(format)).bearer_auth(key);
         assert_eq!(service.send(request).await.status, status, "{format}");

@@ -245,7 +245,8 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
     }
     for (path, accept, exists) in [
         (question, "text/html", "text/csv"),
-        ("/v1/conversations?dateFrom=yesterday", XLSX, "application/x-ndjson"),
+        ("/v1/conversations?dateFrom=yesterday", "application/pdf", XLSX),
+        ("/v1/catalog", XLSX, "application/json"),
     ] {
         let request = service.request(reqwest::Method::GET, path).header("accept", accept);
         let answer = service.send(request).await;
@@ -257,11 +258,11 @@ async fn the_format_is_chosen_by_accept_and_by_parameter() {
         );
         assert!(!detail.contains(accept), "{detail}");
     }
-    let wrong = service.get("/v1/conversations?dateFrom=yesterday&format=xlsx").await;
+    let wrong = service.get("/v1/conversations?dateFrom=yesterday&format=pdf").await;
     assert_eq!(wrong.status, 422);
     assert_eq!(
         wrong.json()["errors"][0]["detail"],
-        "must be `json`, `ndjson`, `csv`, `arrow` or `parquet`"
+        "must be `json`, `table`, `ndjson`, `csv`, `xlsx`, `arrow` or `parquet`"
     );
 }
 
@@ -367,7 +368,7 @@ pub(crate) fn duckdb(question: &str, answer: &Answer) -> Value {
 }
 
 /// What openpyxl finds: the header, the rows as pairs of type and value, and how the sheet looks.
-fn workbook(answer: &Answer) -> Value {
+pub(crate) fn workbook(answer: &Answer) -> Value {
     python(
         "import io, json, sys, openpyxl\n\
          book = openpyxl.load_workbook(io.BytesIO(sys.stdin.buffer.read()))\n\

@@ -14,6 +14,7 @@ mod command_line;
 mod conditional;
 mod conformance;
 mod days;
+mod documents;
 mod examples;
 mod exports;
 mod failures;

@@ -287,6 +287,35 @@ async fn ranges_longer_than_the_upstream_takes_are_cut() {
     }
 }
 
+/// Some questions are told to be answered for a week only, those without a filter; which ones, the upstream says.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_as_too_wide_is_asked_for_by_the_week() {
+    let (from, to) = ("2023-10-05T07:00:00Z", "2023-12-01T07:00:00Z");
+    for (longest, filter, longer_than_a_week) in [(Some(7), "", 1), (Some(2), "", 1), (Some(7), "voice", 2)] {
+        let mut setup = busy(30, 75);
+        setup.simulator.switches.max_unfiltered_details_interval_days = longest;
+        let service = setup.start().await;
+        let filter = if filter.is_empty() {
+            String::new()
+        } else {
+            format!("&filter=media.type:{filter}")
+        };
+        let found = ids(&service.get(&format!("{}{filter}", lines_of(from, to))).await);
+        if filter.is_empty() {
+            assert_eq!(found, started(&service, from, to));
+        }
+        let entries = service.simulator.journal().entries();
+        let asked = entries.iter().filter(|entry| entry.path == DETAILS);
+        let intervals: BTreeSet<&str> = asked.map(|entry| entry.body["interval"].as_str().unwrap()).collect();
+        let long = intervals.iter().filter(|interval| {
+            let (start, end) = interval.split_once('/').unwrap();
+            let instant = |text: &str| text.parse::<Timestamp>().unwrap();
+            instant(end).duration_since(instant(start)) > SignedDuration::from_hours(7 * 24)
+        });
+        assert_eq!(long.count(), longer_than_a_week, "{longest:?} {filter}");
+    }
+}
+
 /// More than can be held to be paged through is refused with advice, and the advice works.
 #[tokio::test(start_paused = true)]
 async fn what_is_too_large_to_page_can_be_streamed() {

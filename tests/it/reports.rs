@@ -122,22 +122,37 @@ async fn each_built_in_report_is_the_query_it_stands_for() {
 async fn derived_columns_and_titles_come_with_the_rows() {
     let service = Service::start().await;
     let answer = service
-        .get("/v1/reports/queue-performance?from=2023-11-20&to=2023-11-22")
+        .get("/v1/reports/abandon-analysis?from=2023-11-20&to=2023-11-22&explain=formula")
         .await
         .json();
     let columns = answer["meta"]["columns"].as_array().unwrap();
     let column = |name: &str| columns.iter().find(|column| column["name"] == name).unwrap().clone();
     assert_eq!(
-        column("rate.answered"),
-        json!({"name": "rate.answered", "title": "Answered, share", "type": "number", "unit": "ratio"})
+        column("conversation.elsewhere"),
+        json!({
+            "name": "conversation.elsewhere", "title": "Neither answered nor abandoned", "type": "number", "unit": "count"
+        })
     );
     assert_eq!(column("conversation.offered")["title"], "Offered");
+    assert_eq!(column("abandon.rate")["title"], "Abandoned, share");
+    let formulas = answer["meta"]["formulas"].as_array().unwrap();
+    let formula = formulas
+        .iter()
+        .find(|formula| formula["name"] == "abandon.rate")
+        .unwrap();
+    assert_eq!(formula["formula"], "tAbandon.count / nOffered.count");
     let mut checked = 0;
     for entity in answer["entities"].as_array().unwrap() {
         let number = |name: &str| entity["conversation"][name].as_f64();
-        if let (Some(offered), Some(answered)) = (number("offered"), number("answered")) {
-            let expected = (offered > 0.0).then(|| answered / offered);
-            assert_eq!(entity["rate"]["answered"].as_f64(), expected, "{entity}");
+        if let (Some(offered), Some(answered), Some(abandoned)) =
+            (number("offered"), number("answered"), number("abandoned"))
+        {
+            assert_eq!(number("elsewhere"), Some(offered - answered - abandoned), "{entity}");
+            assert_eq!(
+                entity["abandon"]["rate"].as_f64(),
+                Some(abandoned / offered),
+                "{entity}"
+            );
             checked += 1;
         }
     }
@@ -171,7 +186,7 @@ async fn what_is_wrong_is_told_by_the_names_of_parameters_before_anything_is_ask
             "queue-performance.csv?format=json&from=x",
             json!([["/format", null], ["/from", null]]),
         ),
-        ("conversation-list.xlsx", json!([["/format", null]])),
+        ("conversation-list.pdf", json!([["/format", null]])),
         (
             "queue-performance?max_age=x&interval=P2D",
             json!([["/max_age", null], ["/interval", "P1D"]]),
