@@ -35,6 +35,7 @@ mod queries;
 mod rate_limit;
 mod reports;
 mod run;
+mod schedules;
 mod sdk;
 mod shutdown;
 mod token;
