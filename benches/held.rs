@@ -63,6 +63,7 @@ fn day(query: &AggregateQuery, range: Range, fetched_at: Timestamp) -> (Aggregat
     let slice = Slice {
         rows,
         fetched_at,
+        came_at: fetched_at,
         upstream_calls: 1,
     };
     (fetch, slice)

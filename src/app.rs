@@ -29,7 +29,7 @@ use crate::{
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
-    upstream::{self, Client},
+    upstream::{self, Client, Jitter},
     warm::Warm,
 };
 
@@ -71,7 +71,12 @@ pub enum BuildError {
 impl App {
     /// Builds every part; sends nothing, listens nowhere.
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
-        let client = client(settings, clock.clone())?;
+        Self::with_jitter(settings, clock, upstream::chance())
+    }
+
+    /// The same with a given source of jitter, the only chance there is in what the service does.
+    pub fn with_jitter(settings: &Settings, clock: Clock, jitter: Jitter) -> Result<Self, BuildError> {
+        let client = Client::with_jitter(upstream_settings(settings), clock.clone(), jitter)?;
         let (disk, disk_owner) = disk(settings).unzip();
         let report_settings = ReportSettings {
             memory_bytes: settings.cache.memory_bytes,
@@ -229,8 +234,12 @@ fn disk(settings: &Settings) -> Option<(Disk, DiskOwner)> {
 
 /// The upstream client as the settings want it.
 pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Error> {
+    Client::new(upstream_settings(settings), clock)
+}
+
+fn upstream_settings(settings: &Settings) -> upstream::Settings {
     let upstream = &settings.upstream;
-    let settings = upstream::Settings {
+    upstream::Settings {
         api_url: settings.genesys.api_url.clone(),
         token_url: settings.genesys.token_url.clone(),
         credentials: settings.genesys.credentials(),
@@ -239,8 +248,7 @@ pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Erro
         page_concurrency: upstream.page_concurrency,
         attempt_timeout: upstream.attempt_timeout,
         max_attempts: upstream.max_attempts,
-    };
-    Client::new(settings, clock)
+    }
 }
 
 async fn drain(stop: CancellationToken, draining: CancellationToken, drain: Duration, closing: CancellationToken) {

@@ -14,6 +14,8 @@ pub struct Slice {
     pub rows: Vec<SliceRow>,
     /// When the request that brought it was sent.
     pub fetched_at: Timestamp,
+    /// When it was here.
+    pub came_at: Timestamp,
     /// Requests it took, retries included.
     pub upstream_calls: u32,
 }

@@ -205,9 +205,10 @@ impl Dated {
         }
     }
 
-    /// How old it is; a clock that went backwards makes nothing younger than new.
+    /// How old it is. What is from an instant still to come was fetched before the clock was set back, and how long before
+    /// nobody knows: it counts as old as it is ahead.
     pub(super) fn age(&self, now: Timestamp) -> Duration {
-        now.duration_since(self.fetched_at).try_into().unwrap_or_default()
+        now.duration_since(self.fetched_at).unsigned_abs()
     }
 
     /// Whether its figures have settled.
@@ -340,7 +341,10 @@ mod tests {
             (failing, "2026-03-01T12:00:31Z", Verdict::Stale),
             (wish, "2026-03-01T12:05:30Z", Verdict::Stale),
             (wish, "2026-03-01T12:05:31Z", Verdict::Expired),
-            (wish, "2026-03-01T11:59:00Z", Verdict::Fresh(seconds(30))),
+            // A clock that was set back.
+            (wish, "2026-03-01T11:59:50Z", Verdict::Fresh(seconds(20))),
+            (wish, "2026-03-01T11:59:00Z", Verdict::Stale),
+            (wish, "2026-03-01T11:54:29Z", Verdict::Expired),
             (strict, "2026-03-01T12:00:02Z", Verdict::Fresh(seconds(28))),
             (strict, "2026-03-01T12:00:03Z", Verdict::Stale),
             (bounded, "2026-03-01T12:00:40Z", Verdict::Aging(seconds(10))),

@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tower_http::compression::CompressionLayer;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 use super::{
     Simulator, control,
@@ -49,7 +49,7 @@ pub(super) fn router(simulator: &Simulator) -> Router {
         .route("/oauth/authorize", get(person::page).post(person::decide))
         .fallback(nothing_here)
         .method_not_allowed_fallback(nothing_here)
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn_with_state(simulator.clone(), faults::play))
         .layer(from_fn_with_state(simulator.clone(), take_time))
         .layer(from_fn_with_state(simulator.clone(), record))
@@ -427,8 +427,12 @@ async fn record(State(simulator): State<Simulator>, request: Request, next: Next
     request.extensions_mut().insert(exchange);
     let mut response = next.run(request).await;
     let given_token = response.extensions().get::<TokenNumber>().map(|token| token.0);
+    let retry_after = response.headers().get(header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     simulator.journal().note(ticket.number, |entry| {
         entry.status = Some(response.status().as_u16());
+        entry.answered_at = Some(simulator.now());
+        entry.retry_after = retry_after;
         entry.token = given_token.or(entry.token);
     });
     add_headers(response.headers_mut(), &correlation_id, simulator.now());
@@ -455,6 +459,8 @@ fn entry(
         token: simulator.logins().recognise(&parts.headers).map(|token| token.0),
         correlation_id: correlation_id.to_owned(),
         status: None,
+        answered_at: None,
+        retry_after: None,
         fault: None,
         duration: None,
     }

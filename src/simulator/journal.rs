@@ -41,6 +41,10 @@ pub struct Entry {
     pub correlation_id: String,
     /// The status answered; `None` while nothing was.
     pub status: Option<u16>,
+    /// When that was, and so of when the answer is: its body may take longer.
+    pub answered_at: Option<Timestamp>,
+    /// `Retry-After` of the answer, as it stood there.
+    pub retry_after: Option<String>,
     /// The fault that was played on it.
     pub fault: Option<String>,
     /// From arrival until the last byte was handed to the connection, or the caller left; `None` until then.
@@ -195,6 +199,8 @@ mod tests {
             token: None,
             correlation_id: String::new(),
             status: None,
+            answered_at: None,
+            retry_after: None,
             fault: None,
             duration: None,
         }

@@ -78,6 +78,7 @@ impl Client {
         Ok(Slice {
             rows: answered.value,
             fetched_at: answered.sent_at,
+            came_at: self.now(),
             upstream_calls: sent.take(),
         })
     }
@@ -177,7 +178,7 @@ impl Client {
 
     /// Builds the HTTP clients; sends nothing.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
-        Self::with_jitter(settings, clock, Arc::new(rand::random::<f64>))
+        Self::with_jitter(settings, clock, chance())
     }
 
     /// The same with a given source of jitter, evenly spread over `[0, 1)`.
@@ -375,6 +376,11 @@ pub enum Credentials {
 
 /// A source of numbers evenly spread over `[0, 1)`.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// Jitter that nobody foresees.
+pub fn chance() -> Jitter {
+    Arc::new(rand::random::<f64>)
+}
 
 /// Queues as they were when they were asked about.
 #[derive(Clone, Debug, Default)]

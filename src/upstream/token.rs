@@ -15,10 +15,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use http::{HeaderValue, StatusCode};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Class, Credentials, Errand, Jitter, Told, UpstreamError,
@@ -102,7 +106,8 @@ struct State {
     last_replacement: Option<Instant>,
 }
 
-type Flight = watch::Receiver<Option<Result<Arc<Token>, UpstreamError>>>;
+/// Those who wait are served in the order they came.
+type Flight = Shared<BoxFuture<'static, Result<Arc<Token>, UpstreamError>>>;
 type Fingerprint = [u8; 32];
 
 /// What to do for a caller who needs a token.
@@ -147,7 +152,8 @@ impl Tokens {
                 match state.step(held, Instant::now(), || fingerprint(&(self.0.credentials)())) {
                     Step::Use(token) => return Ok(token),
                     Step::UseAndRenew(token) => {
-                        self.start_mint(&mut state);
+                        // It goes on by itself.
+                        drop(self.start_mint(&mut state));
                         return Ok(token);
                     }
                     Step::Join(flight) => flight,
@@ -208,28 +214,28 @@ impl Tokens {
     }
 
     fn start_mint(&self, state: &mut State) -> Flight {
-        let (publish, flight) = watch::channel(None);
+        let (publish, published) = oneshot::channel();
+        let died = || unavailable("asking for an access token failed inside this service", Told::default());
+        let flight = published
+            .map(move |outcome| outcome.unwrap_or_else(|_| Err(died())))
+            .boxed()
+            .shared();
         state.flight = Some(flight.clone());
         let minter = Arc::clone(&self.0);
         tokio::spawn(async move {
             let credentials = (minter.credentials)();
             let outcome = minter.mint(&credentials).await;
             let outcome = minter.settle(outcome, &credentials).await;
-            publish.send_replace(Some(outcome));
+            // Nobody may be waiting any more; the token is kept.
+            let _ = publish.send(outcome);
         });
         flight
     }
 }
 
-async fn landed(mut flight: Flight, errand: &Errand) -> Result<Arc<Token>, UpstreamError> {
-    match errand.in_time(flight.wait_for(Option::is_some)).await {
-        Some(Ok(outcome)) => outcome.clone().expect("waited for the outcome"),
-        Some(Err(_)) => Err(unavailable(
-            "asking for an access token failed inside this service",
-            Told::default(),
-        )),
-        None => Err(UpstreamError::Timeout(Told::default())),
-    }
+async fn landed(flight: Flight, errand: &Errand) -> Result<Arc<Token>, UpstreamError> {
+    let landed = errand.in_time(flight).await;
+    landed.unwrap_or_else(|| Err(UpstreamError::Timeout(Told::default())))
 }
 
 impl State {
@@ -257,7 +263,7 @@ impl State {
 
     /// The mint under way, unless its task died.
     fn flight_under_way(&self) -> Option<Flight> {
-        self.flight.clone().filter(|flight| flight.has_changed().is_ok())
+        self.flight.clone().filter(|flight| flight.peek().is_none())
     }
 
     fn shared_failure(&self, now: Instant) -> UpstreamError {

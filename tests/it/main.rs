@@ -39,6 +39,7 @@ mod rate_limit;
 mod reports;
 mod restarts;
 mod run;
+mod schedules;
 mod sdk;
 mod shutdown;
 mod token;

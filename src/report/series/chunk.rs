@@ -65,6 +65,7 @@ pub(super) struct Column {
 pub(super) struct Fetched<'a> {
     pub(super) range: Range,
     pub(super) at: Timestamp,
+    pub(super) came_at: Timestamp,
     pub(super) metrics: &'a [&'static Metric],
     /// Whether the figures were added up from others.
     pub(super) is_sum: bool,
@@ -205,7 +206,7 @@ impl Chunk {
     }
 
     /// With what a fetch brought: `rows` holds those of each bucket covered. A bucket that was fetched later already
-    /// keeps what it has.
+    /// keeps what it has; later than now is before the clock was set back.
     pub(super) fn with(&self, fetched: Fetched<'_>, rows: &[&SliceRow], settle: SignedDuration) -> Self {
         let mut groups = self.groups.clone();
         let mut places: HashMap<Group, u32> = (0..)
@@ -243,7 +244,7 @@ impl Chunk {
             }
             for bucket in 0..self.buckets() {
                 let held_at = held.and_then(|held| held.fetched_at[bucket]);
-                let is_newer = held_at.is_none_or(|held_at| held_at <= fetched.at);
+                let is_newer = held_at.is_none_or(|held_at| held_at <= fetched.at || held_at > fetched.came_at);
                 if covered.contains(&bucket) && is_newer {
                     column.push_bucket(Some(fetched.at), fetched.is_sum, cells(bucket));
                 } else {
@@ -494,9 +495,15 @@ mod tests {
     }
 
     fn fetched(chunk: &Chunk, hours: Range, when: i64, rows: &[SliceRow]) -> Chunk {
+        fetched_until(chunk, hours, (when, 100), rows)
+    }
+
+    /// Asked for at one instant, and here at another.
+    fn fetched_until(chunk: &Chunk, hours: Range, (when, came): (i64, i64), rows: &[SliceRow]) -> Chunk {
         let fetched = Fetched {
             range: hours,
             at: at(when),
+            came_at: at(came),
             metrics: &[metric("nOffered")],
             is_sum: false,
         };
@@ -550,6 +557,10 @@ mod tests {
         let late = fetched(&later, range(0, 4), 4, &[row("d", 1, 9.0)]);
         assert_eq!(held(&late), expected);
         assert!(first.generation < later.generation && later.generation < late.generation);
+        // A bucket from an instant still to come is from before the clock was set back.
+        let set_back = fetched_until(&later, range(2, 4), (4, 5), &[row("e", 2, 5.0)]);
+        let anew = [(Some(4), vec![("e".to_owned(), 5.0)]), (Some(4), vec![])];
+        assert_eq!(held(&set_back), [&expected[..2], &anew].concat());
     }
 
     #[test]

@@ -575,6 +575,7 @@ impl SeriesCache {
                 let of_member = Slice {
                     rows: fold::rows(&series, &lens, &parts, member)?,
                     fetched_at: slice.fetched_at,
+                    came_at: slice.came_at,
                     upstream_calls: 0,
                 };
                 brought.extend(self.land(member, &of_member, lens.adds, purges)?.chunks);
@@ -616,6 +617,7 @@ impl SeriesCache {
         let fetched = Fetched {
             range: fetch.range,
             at: slice.fetched_at,
+            came_at: slice.came_at,
             metrics: &fetch.metrics,
             is_sum,
         };

@@ -194,7 +194,7 @@ pub(super) fn dated(series: &Series, range: Range, fetched_at: Timestamp) -> Dat
 
 fn state(dated: Dated, wish: Wish) -> State {
     match dated.judge(wish.freshness, wish.now) {
-        _ if dated.fetched_at >= wish.came => State::Fresh,
+        _ if (wish.came..=wish.now).contains(&dated.fetched_at) => State::Fresh,
         Verdict::Fresh(left) if left < dated.lifetime() / 2 => State::Ripe,
         Verdict::Fresh(_) => State::Fresh,
         Verdict::Aging(_) => State::Aging,
@@ -452,6 +452,7 @@ mod tests {
             let slice = Slice {
                 rows: (0..rows).map(row).collect(),
                 fetched_at: at(when),
+                came_at: at(when),
                 upstream_calls: 1,
             };
             self.cache.land(&fetch, &slice, false, self.cache.purges()).unwrap();

@@ -141,6 +141,7 @@ impl Model {
         Slice {
             rows: self.answer(query),
             fetched_at: self.now,
+            came_at: self.now,
             upstream_calls: 1,
         }
     }

@@ -280,6 +280,7 @@ impl Organisation {
                     metric: emission.metric.word(),
                     value: emission.value,
                     emitted_at: timestamp(emission.at),
+                    visible_at: timestamp(emission.at),
                     conversation_id: told.id.to_string(),
                     about: About::WrapUp,
                     place: (Arc::clone(&day), conversation, survey.session),
@@ -304,6 +305,7 @@ impl Organisation {
                         metric: emission.metric.word(),
                         value: emission.value,
                         emitted_at: timestamp(emission.at),
+                        visible_at: timestamp(part.visible_at(emission)),
                         conversation_id: told.id.to_string(),
                         about: emission.metric.about(),
                         place: (Arc::clone(&day), conversation, session),
@@ -443,6 +445,8 @@ pub struct Event {
     pub value: i64,
     /// When it was emitted: what an aggregate's interval is about.
     pub emitted_at: Timestamp,
+    /// Since when it can be seen.
+    pub visible_at: Timestamp,
     /// The conversation it belongs to.
     pub conversation_id: String,
     about: About,

@@ -427,7 +427,7 @@ fn hide(document: &mut Value, pointer: &str) {
 
 /// With room for a crowd: a connection beyond the backlog is tried again after a second of real time, during which
 /// paused time runs away.
-fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("sockets can be had");
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     socket.bind(loopback).expect("a loopback port is free");

@@ -17,6 +17,7 @@ pub(crate) struct Watch {
     everything: Buffer,
     errors: Buffer,
     expected_errors: Vec<String>,
+    tolerated_errors: Vec<String>,
     secrets: Vec<String>,
     _subscriber: DefaultGuard,
 }
@@ -38,6 +39,7 @@ impl Watch {
             everything,
             errors,
             expected_errors: Vec::new(),
+            tolerated_errors: Vec::new(),
             secrets: Vec::new(),
             _subscriber: tracing::subscriber::set_default(subscriber),
         }
@@ -46,6 +48,11 @@ impl Watch {
     /// There will be error lines that contain `text`, at least one; they are no failure.
     pub(crate) fn expect_error(&mut self, text: &str) {
         self.expected_errors.push(text.to_owned());
+    }
+
+    /// There may be error lines that contain `text`.
+    pub(crate) fn tolerate_error(&mut self, text: &str) {
+        self.tolerated_errors.push(text.to_owned());
     }
 
     /// No log line may contain `secret`.
@@ -60,7 +67,8 @@ impl Watch {
 
     fn complaints(&self) -> Vec<String> {
         let (log, errors) = (self.everything.text(), self.errors.text());
-        let is_expected = |line: &str| self.expected_errors.iter().any(|expected| line.contains(expected));
+        let known = || self.expected_errors.iter().chain(&self.tolerated_errors);
+        let is_expected = |line: &str| known().any(|expected| line.contains(expected));
         let unexpected = errors
             .lines()
             .filter(|line| !is_expected(line))
