@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,12 +15,13 @@ use crate::{
         catalog::CatalogApi,
         conversations::ConversationsApi,
         gateway::GatewayApi,
-        limits::Admission,
+        limits::{Admission, Bodies},
         live::{Feed, LiveApi},
         lookups::LookupsApi,
         now::NowApi,
         query::QueryApi,
         reports::ReportsApi,
+        serve::{Doors, Stop},
         service::ServiceApi,
     },
     clock::Clock,
@@ -31,9 +32,6 @@ use crate::{
     upstream::{self, Client},
     warm::Warm,
 };
-
-/// How long what is being answered may go on once nothing more is accepted; then it is cut off.
-const GRACE: Duration = Duration::from_secs(25);
 
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -46,9 +44,10 @@ pub struct App {
     router: Router,
     reports: Reports,
     warm: Warm,
+    doors: Doors,
     drain: Duration,
-    draining: CancellationToken,
-    closing: CancellationToken,
+    grace: Duration,
+    stop: Stop,
     metrics: PrometheusHandle,
 }
 
@@ -74,7 +73,7 @@ impl App {
             refresh_timeout: settings.server.request_timeout,
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
-        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
+        let stop = Stop::default();
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
         let library = settings.reports.library.clone();
@@ -112,7 +111,7 @@ impl App {
                     reports.clone(),
                     server.live_interval,
                     server.live_listeners,
-                    closing.clone(),
+                    stop.closing.clone(),
                 ),
             },
             now,
@@ -132,7 +131,7 @@ impl App {
             service: ServiceApi {
                 client,
                 reports: reports.clone(),
-                draining: draining.clone(),
+                draining: stop.draining.clone(),
                 metrics: metrics.clone(),
                 document: api::openapi::Served::new(library, clock.clone()),
             },
@@ -140,7 +139,7 @@ impl App {
                 keys: Keys::new(&settings.auth, clock),
                 request_timeout: server.request_timeout,
                 admission: Admission::new(server.max_concurrency, server.queue),
-                max_body_bytes: server.max_body_bytes,
+                bodies: Bodies::new(server.max_body_bytes),
             },
             cors_origins: server.cors_origins.clone(),
         });
@@ -148,9 +147,13 @@ impl App {
             router,
             reports,
             warm,
+            doors: Doors {
+                max_connections: server.max_connections,
+                identity: server.identity.clone(),
+            },
             drain: server.drain,
-            draining,
-            closing,
+            grace: server.grace,
+            stop,
             metrics,
         })
     }
@@ -164,23 +167,21 @@ impl App {
     ///
     /// The order of the end: readiness says no, so that balancers look elsewhere; for the drain time requests are
     /// still accepted and answered, with `Connection: close`; then nothing more is accepted, those who watch are told
-    /// to come back elsewhere, and what is under way is finished; what is not finished within the grace is cut off,
-    /// visibly. Returns whether nothing was.
+    /// to come back elsewhere, and what is under way is finished; what is not finished within the grace, counted from
+    /// the beginning, is cut off, visibly. Returns whether nothing was.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> bool {
         let mut background = JoinSet::new();
         background.spawn(keep_metrics_up(self.metrics));
-        let (warm, draining) = (self.warm, self.draining.clone());
+        let (warm, draining) = (self.warm, self.stop.draining.clone());
         // Nothing is kept for readers who are sent elsewhere.
         background.spawn(async move {
             draining.run_until_cancelled(warm.run()).await;
         });
-        background.spawn(drain(stop, self.draining.clone(), self.drain, self.closing.clone()));
-        let stop = api::serve::Stop {
-            draining: self.draining,
-            closing: self.closing,
-            grace: GRACE,
-        };
-        let finished = api::serve::serve(listener, self.router, stop).await;
+        if let Some(identity) = self.doors.identity.clone() {
+            background.spawn(identity.keep_current());
+        }
+        background.spawn(end(stop, self.stop.clone(), self.drain, self.grace));
+        let finished = api::serve::serve(listener, self.router, self.doors, self.stop).await;
         // Nobody is left to wait for what is still being fetched.
         self.reports.stop();
         background.shutdown().await;
@@ -188,7 +189,7 @@ impl App {
             tracing::info!("stopped; everything was answered");
         } else {
             tracing::error!(
-                grace_s = GRACE.as_secs(),
+                grace_s = self.grace.as_secs(),
                 "stopped; requests still under way were cut off"
             );
         }
@@ -212,15 +213,20 @@ pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Erro
     Client::new(settings, clock)
 }
 
-async fn drain(stop: CancellationToken, draining: CancellationToken, drain: Duration, closing: CancellationToken) {
-    stop.cancelled().await;
+/// Takes the service from one stage of its end to the next.
+async fn end(signal: CancellationToken, stop: Stop, drain: Duration, grace: Duration) {
+    signal.cancelled().await;
+    let began = Instant::now();
     tracing::info!(
         drain_s = drain.as_secs(),
+        grace_s = grace.as_secs(),
         "stopping: readiness says no, requests are still answered"
     );
-    draining.cancel();
-    tokio::time::sleep(drain).await;
-    closing.cancel();
+    stop.draining.cancel();
+    tokio::time::sleep_until(began + drain).await;
+    stop.closing.cancel();
+    tokio::time::sleep_until(began + grace).await;
+    stop.cutting.cancel();
 }
 
 async fn keep_metrics_up(metrics: PrometheusHandle) {

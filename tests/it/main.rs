@@ -12,6 +12,7 @@ mod catalogue;
 mod command_line;
 mod conditional;
 mod conformance;
+mod connections;
 mod examples;
 mod exports;
 mod failures;
