@@ -58,6 +58,9 @@ pub mod upstream;
 pub mod query;
 pub mod table;
 
+// Work that others should not have to wait for.
+pub mod aside;
+
 // Known to all: calendar time as a value; names of logs and metrics; settings, read once; the certificate they name.
 pub mod clock;
 pub mod config;

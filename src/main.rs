@@ -581,7 +581,14 @@ fn raise_open_files(max_connections: usize) {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    /// Threads for work put aside (`aside`), by processor, and at least. By default there are hundreds, for what waits;
+    /// ours computes, and more at a time would only be in each other's way.
+    const ASIDE: (usize, usize) = (2, 4);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads((ASIDE.0 * processors).max(ASIDE.1))
+        .enable_all()
+        .build();
     runtime.map_err(|error| failed("cannot start", &error))
 }
 
