@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,12 +16,13 @@ use crate::{
         conversations::ConversationsApi,
         gateway::GatewayApi,
         jobs::Jobs,
-        limits::Admission,
+        limits::{Admission, Bodies},
         live::{Feed, LiveApi},
         lookups::LookupsApi,
         now::NowApi,
         query::QueryApi,
         reports::ReportsApi,
+        serve::{Doors, Stop},
         service::ServiceApi,
     },
     clock::Clock,
@@ -33,10 +34,7 @@ use crate::{
     warm::Warm,
 };
 
-/// How long what is being answered may go on once nothing more is accepted; then it is cut off.
-const GRACE: Duration = Duration::from_secs(25);
-
-/// How long what has settled may still be written to disk after that.
+/// How long what has settled may still be written to disk after the last request.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
@@ -51,9 +49,10 @@ pub struct App {
     reports: Reports,
     warm: Warm,
     disk_owner: Option<DiskOwner>,
+    doors: Doors,
     drain: Duration,
-    draining: CancellationToken,
-    closing: CancellationToken,
+    grace: Duration,
+    stop: Stop,
     metrics: PrometheusHandle,
 }
 
@@ -86,7 +85,7 @@ impl App {
             disk: disk.unwrap_or_default(),
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
-        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
+        let stop = Stop::default();
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
         let library = settings.reports.library.clone();
@@ -118,14 +117,14 @@ impl App {
             query,
             conversations,
             catalog: CatalogApi::default(),
-            jobs: Jobs::new(clock.clone(), server.stream_timeout, closing.clone()),
+            jobs: Jobs::new(clock.clone(), server.stream_timeout, stop.closing.clone()),
             live: LiveApi {
                 now: now.clone(),
                 feed: Feed::new(
                     reports.clone(),
                     server.live_interval,
                     server.live_listeners,
-                    closing.clone(),
+                    stop.closing.clone(),
                 ),
             },
             now,
@@ -145,7 +144,7 @@ impl App {
             service: ServiceApi {
                 client,
                 reports: reports.clone(),
-                draining: draining.clone(),
+                draining: stop.draining.clone(),
                 metrics: metrics.clone(),
                 document: api::openapi::Served::new(library, clock.clone()),
             },
@@ -153,7 +152,7 @@ impl App {
                 keys: Keys::new(&settings.auth, clock),
                 request_timeout: server.request_timeout,
                 admission: Admission::new(server.max_concurrency, server.queue),
-                max_body_bytes: server.max_body_bytes,
+                bodies: Bodies::new(server.max_body_bytes),
             },
             cors_origins: server.cors_origins.clone(),
         });
@@ -162,9 +161,13 @@ impl App {
             reports,
             warm,
             disk_owner,
+            doors: Doors {
+                max_connections: server.max_connections,
+                identity: server.identity.clone(),
+            },
             drain: server.drain,
-            draining,
-            closing,
+            grace: server.grace,
+            stop,
             metrics,
         })
     }
@@ -178,25 +181,23 @@ impl App {
     ///
     /// The order of the end: readiness says no, so that balancers look elsewhere; for the drain time requests are
     /// still accepted and answered, with `Connection: close`; then nothing more is accepted, those who watch are told
-    /// to come back elsewhere, and what is under way is finished; what is not finished within the grace is cut off,
-    /// visibly. Returns whether nothing was.
+    /// to come back elsewhere, and what is under way is finished; what is not finished within the grace, counted from
+    /// the beginning, is cut off, visibly. Returns whether nothing was.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> bool {
         let mut background = JoinSet::new();
         background.spawn(keep_metrics_up(self.metrics));
-        let (warm, draining) = (self.warm, self.draining.clone());
+        let (warm, draining) = (self.warm, self.stop.draining.clone());
         // Nothing is kept for readers who are sent elsewhere.
         background.spawn(async move {
             draining.run_until_cancelled(warm.run()).await;
         });
-        background.spawn(drain(stop, self.draining.clone(), self.drain, self.closing.clone()));
-        let stop = api::serve::Stop {
-            draining: self.draining,
-            closing: self.closing,
-            grace: GRACE,
-        };
+        if let Some(identity) = self.doors.identity.clone() {
+            background.spawn(identity.keep_current());
+        }
+        background.spawn(end(stop, self.stop.clone(), self.drain, self.grace));
         let written = CancellationToken::new();
         let disk = self.disk_owner.map(|owner| tokio::spawn(owner.run(written.clone())));
-        let finished = api::serve::serve(listener, self.router, stop).await;
+        let finished = api::serve::serve(listener, self.router, self.doors, self.stop).await;
         // Nobody is left to wait for what is still being fetched.
         self.reports.stop();
         written.cancel();
@@ -210,7 +211,7 @@ impl App {
             tracing::info!("stopped; everything was answered");
         } else {
             tracing::error!(
-                grace_s = GRACE.as_secs(),
+                grace_s = self.grace.as_secs(),
                 "stopped; requests still under way were cut off"
             );
         }
@@ -251,15 +252,20 @@ fn upstream_settings(settings: &Settings) -> upstream::Settings {
     }
 }
 
-async fn drain(stop: CancellationToken, draining: CancellationToken, drain: Duration, closing: CancellationToken) {
-    stop.cancelled().await;
+/// Takes the service from one stage of its end to the next.
+async fn end(signal: CancellationToken, stop: Stop, drain: Duration, grace: Duration) {
+    signal.cancelled().await;
+    let began = Instant::now();
     tracing::info!(
         drain_s = drain.as_secs(),
+        grace_s = grace.as_secs(),
         "stopping: readiness says no, requests are still answered"
     );
-    draining.cancel();
-    tokio::time::sleep(drain).await;
-    closing.cancel();
+    stop.draining.cancel();
+    tokio::time::sleep_until(began + drain).await;
+    stop.closing.cancel();
+    tokio::time::sleep_until(began + grace).await;
+    stop.cutting.cancel();
 }
 
 async fn keep_metrics_up(metrics: PrometheusHandle) {

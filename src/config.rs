@@ -27,6 +27,7 @@ use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
     telemetry::LogFormat,
+    tls::{self, Identity},
     upstream::{
         self,
         login::{Kept, Login},
@@ -62,6 +63,8 @@ pub struct ServerSettings {
     pub request_timeout: Duration,
     /// From a streaming request's head to its last byte.
     pub stream_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
     /// Requests worked on at once.
     pub max_concurrency: usize,
     /// Requests that may wait for one of those places; one more is refused at once.
@@ -70,6 +73,10 @@ pub struct ServerSettings {
     pub max_body_bytes: usize,
     /// How long to go on accepting after a stop signal, while readiness already says no.
     pub drain: Duration,
+    /// From a stop signal to the end at the latest, whatever is still under way.
+    pub grace: Duration,
+    /// The certificate shown to callers; without one, plain HTTP is spoken.
+    pub identity: Option<Identity>,
     /// Origins whose pages may read answers in a browser; `*` is any.
     pub cors_origins: Vec<String>,
     /// Streams of live figures at once.
@@ -248,11 +255,11 @@ impl Settings {
     }
 }
 
-/// Where `serve` listens, for a health check that needs nothing else to be right.
-pub fn listen_address(sources: &Sources) -> Result<SocketAddr, Problems> {
+/// How `serve` is reached, for a health check that needs nothing else to be right.
+pub fn server_settings(sources: &Sources) -> Result<ServerSettings, Problems> {
     let mut reader = Reader::new(sources);
     let server = ServerSettings::read(&mut reader);
-    reader.finish(server.listen)
+    reader.finish(server)
 }
 
 /// The process's own environment; names and values that are not UTF-8 cannot be settings.
@@ -273,17 +280,63 @@ impl ServerSettings {
                 );
             }
         }
+        let drain = reader.seconds("server.drain_s", 5, 0..=300);
+        let grace = reader.seconds("server.grace_s", 25, 1..=3600);
+        if grace <= drain {
+            reader.problem(
+                "server.grace_s",
+                format!(
+                    "{} s leave nothing to finish requests after server.drain_s of {} s",
+                    grace.as_secs(),
+                    drain.as_secs()
+                ),
+            );
+        }
         Self {
             listen: reader.value("server.listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
             request_timeout: reader.seconds("server.request_timeout_s", 30, 1..=600),
             stream_timeout: reader.seconds("server.stream_timeout_s", 900, 1..=86_400),
+            max_connections: reader.number("server.max_connections", 10_000, 64..=1_000_000),
             max_concurrency: reader.number("server.max_concurrency", 512, 1..=100_000),
             queue: reader.number("server.queue", 256, 0..=100_000),
             max_body_bytes: reader.number("server.max_body_bytes", 64 << 10, 1024..=(16 << 20)),
-            drain: reader.seconds("server.drain_s", 5, 0..=300),
+            drain,
+            grace,
+            identity: Self::read_identity(reader),
             cors_origins,
             live_listeners: reader.number("server.live_listeners", 2_000, 0..=100_000),
             live_interval: reader.seconds("server.live_interval_s", 5, 5..=300),
+        }
+    }
+
+    fn read_identity(reader: &mut Reader) -> Option<Identity> {
+        const CERTIFICATE: &str = "server.tls_cert";
+        const KEY: &str = "server.tls_key";
+        let certificate = reader.optional::<PathBuf>(CERTIFICATE);
+        let key = reader.optional::<PathBuf>(KEY);
+        match (certificate, key) {
+            (None, None) => None,
+            (Some(_), None) => {
+                reader.problem(CERTIFICATE, format!("needs {KEY} beside it"));
+                None
+            }
+            (None, Some(_)) => {
+                reader.problem(KEY, format!("needs {CERTIFICATE} beside it"));
+                None
+            }
+            (Some(certificate), Some(key)) => match Identity::open(certificate.clone(), key.clone()) {
+                Ok(identity) => Some(identity),
+                Err(problems) => {
+                    for problem in problems {
+                        let (name, path) = match problem.file {
+                            tls::File::Certificate => (CERTIFICATE, &certificate),
+                            tls::File::Key => (KEY, &key),
+                        };
+                        reader.problem(name, format!("{}: {}", path.display(), problem.detail));
+                    }
+                    None
+                }
+            },
         }
     }
 }
@@ -984,10 +1037,12 @@ mod tests {
             ("REPORTS_SERVER__LISTEN", "[::1]:9"),
             ("REPORTS_SERVER__REQUEST_TIMEOUT_S", "11"),
             ("REPORTS_SERVER__STREAM_TIMEOUT_S", "12"),
+            ("REPORTS_SERVER__MAX_CONNECTIONS", "130"),
             ("REPORTS_SERVER__MAX_CONCURRENCY", "13"),
             ("REPORTS_SERVER__QUEUE", "14"),
             ("REPORTS_SERVER__MAX_BODY_BYTES", "15000"),
             ("REPORTS_SERVER__DRAIN_S", "16"),
+            ("REPORTS_SERVER__GRACE_S", "17"),
             (
                 "REPORTS_SERVER__CORS_ORIGINS",
                 "[\"https://a.example\", \"http://b.example:81\"]",
@@ -1020,7 +1075,8 @@ mod tests {
         assert_eq!(server.stream_timeout.as_secs(), 12);
         assert_eq!((server.max_concurrency, server.queue), (13, 14));
         assert_eq!(server.max_body_bytes, 15_000);
-        assert_eq!(server.drain.as_secs(), 16);
+        assert_eq!(server.max_connections, 130);
+        assert_eq!((server.drain.as_secs(), server.grace.as_secs()), (16, 17));
         assert_eq!(server.cors_origins, ["https://a.example", "http://b.example:81"]);
         assert_eq!((server.live_listeners, server.live_interval.as_secs()), (17, 18));
         let upstream = &settings.upstream;
@@ -1195,6 +1251,46 @@ mod tests {
     }
 
     #[test]
+    fn tls_takes_a_certificate_and_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(path("cert"), made.cert.pem()).unwrap();
+        std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+        let load = |cert: &str, key: &str| {
+            let pairs = [("REPORTS_SERVER__TLS_CERT", cert), ("REPORTS_SERVER__TLS_KEY", key)];
+            let given: Vec<_> = pairs.into_iter().filter(|(_, path)| !path.is_empty()).collect();
+            Settings::load(&sources(&given)).map(|settings| settings.server.identity.is_some())
+        };
+        let (cert, key, missing) = (path("cert"), path("key"), path("missing"));
+        assert_eq!(load("", ""), Ok(false));
+        assert_eq!(load(&cert, &key), Ok(true));
+        for (cert, key, expected) in [
+            (
+                cert.as_str(),
+                "",
+                &["server.tls_cert (environment): needs server.tls_key beside it"][..],
+            ),
+            (
+                "",
+                &key,
+                &["server.tls_key (environment): needs server.tls_cert beside it"],
+            ),
+            (
+                &missing,
+                &cert,
+                &["server.tls_cert (environment): ", "server.tls_key (environment): "],
+            ),
+        ] {
+            let found = load(cert, key).unwrap_err().0;
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(expected), "{found}");
+            }
+        }
+    }
+
+    #[test]
     fn a_secret_file_is_read_again_when_it_changes() {
         let path = std::env::temp_dir().join(format!("genesys-reports-{}.secret", uuid::Uuid::new_v4()));
         std::fs::write(&path, "one\n").unwrap();
@@ -1291,6 +1387,6 @@ mod tests {
             environment: [("REPORTS_SERVER__LISTEN".to_owned(), "0.0.0.0:81".to_owned())].into(),
             ..Sources::default()
         };
-        assert_eq!(listen_address(&only_listen).unwrap().port(), 81);
+        assert_eq!(server_settings(&only_listen).unwrap().listen.port(), 81);
     }
 }

@@ -58,10 +58,14 @@ pub mod upstream;
 pub mod query;
 pub mod table;
 
-// Known to all: calendar time as a value; names of logs and metrics; settings, read once.
+// Work that others should not have to wait for.
+pub mod aside;
+
+// Known to all: calendar time as a value; names of logs and metrics; settings, read once; the certificate they name.
 pub mod clock;
 pub mod config;
 pub mod telemetry;
+pub mod tls;
 
 // A believable Genesys Cloud for demos and tests. Shares nothing with `upstream`.
 pub mod simulator;

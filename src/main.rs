@@ -178,7 +178,12 @@ enum Failure {
 fn main() -> ExitCode {
     // A wrong command line ends here, with exit code 2.
     let cli = Cli::parse();
-    let outcome = runtime().and_then(|runtime| runtime.block_on(execute(cli.command)));
+    let outcome = runtime().and_then(|runtime| {
+        let outcome = runtime.block_on(execute(cli.command));
+        // What was cut off may still be at work on a thread aside, and nobody waits for it.
+        runtime.shutdown_background();
+        outcome
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(why)) => {
@@ -222,23 +227,30 @@ async fn serve(sources: Sources) -> Result<(), Failure> {
     let app = App::new(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
     // Before anybody is told that it serves: whoever knows may also stop it.
     let stop = stop_on_signal()?;
-    let listener = listen(settings.server.listen).await?;
-    tracing::info!(listen = %settings.server.listen, "serving");
+    raise_open_files(settings.server.max_connections);
+    let listener = listen(settings.server.listen)?;
+    let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
+    tracing::info!(listen = %address, tls = settings.server.identity.is_some(), "serving");
     run_to_its_end(app, listener, stop).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), Failure> {
     let stop = stop_on_signal()?;
-    let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    let listener = listen(address).await?;
+    let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listener = listen(address)?;
     let local = |listener: &TcpListener| listener.local_addr().map_err(|error| failed("no address", &error));
     let simulator_url = format!("http://{}", local(&upstream)?);
-    let service_url = format!("http://{}", local(&listener)?);
     let clock = Clock::system();
     let mut options = Options::new(clock.clone());
     // A demo may run for days; nobody reads back further than this.
     options.journal_bound = Some(1000);
     let settings = Settings::load(&demo_sources(address, &simulator_url, &options))?;
+    let scheme = if settings.server.identity.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let service_url = format!("{scheme}://{}", local(&listener)?);
     telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
 
     let ended = CancellationToken::new();
@@ -301,7 +313,7 @@ async fn run_once(options: RunOptions) -> Result<(), Failure> {
     let stop = stop_on_signal()?;
     let clock = Clock::system();
     let (sources, simulated) = if options.demo {
-        let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let upstream = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = upstream.local_addr().map_err(|error| failed("no address", &error))?;
         let simulated = Options::new(clock.clone());
         let sources = demo_sources(address, &format!("http://{address}"), &simulated);
@@ -383,7 +395,7 @@ async fn simulate(wanted: Simulate) -> Result<(), Failure> {
         options.faults = faults(path)?;
     }
     let stop = stop_on_signal()?;
-    let listener = listen(wanted.listen).await?;
+    let listener = listen(wanted.listen)?;
     let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
     print(&format!(
         "simulated Genesys Cloud; this points `serve` and `check` at it:\n\n\
@@ -451,7 +463,7 @@ async fn log_in(options: LoginOptions) -> Result<(), Failure> {
         ended.map_err(|error| failed("cannot log out", &error))?;
         return print("logged out\n");
     }
-    let listener = listen(SocketAddr::from(([127, 0, 0, 1], options.port))).await?;
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], options.port)))?;
     let address = listener.local_addr().map_err(|error| failed("no address", &error))?;
     let begun = login.begin(&format!("http://{address}{}", login::CALLBACK));
     print(&format!(
@@ -469,7 +481,8 @@ async fn log_in(options: LoginOptions) -> Result<(), Failure> {
 
 async fn healthcheck(sources: &Sources) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(3);
-    let mut address = config::listen_address(sources)?;
+    let server = config::server_settings(sources)?;
+    let mut address = server.listen;
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() {
             [127, 0, 0, 1].into()
@@ -478,9 +491,15 @@ async fn healthcheck(sources: &Sources) -> Result<(), Failure> {
         };
         address.set_ip(loopback);
     }
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let scheme = if server.identity.is_some() { "https" } else { "http" };
+    // The certificate names the service as its callers know it, not this address, and nothing is told to whoever
+    // answers here.
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true);
+    let client = client.timeout(PATIENCE).build();
     let client = client.map_err(|error| failed("cannot ask", &error))?;
-    let answer = client.get(format!("http://{address}/health/live")).send().await;
+    let answer = client.get(format!("{scheme}://{address}/health/live")).send().await;
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(Failure::Failed(format!("{address} answers {}", answer.status()))),
@@ -536,13 +555,43 @@ fn stop_on_signal() -> Result<CancellationToken, Failure> {
     Ok(stop)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| failed(&format!("cannot listen on {address}"), &error))
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    api::serve::listen(address).map_err(|error| failed(&format!("cannot listen on {address}"), &error))
+}
+
+/// Lets the process open as many files as its hard limit allows: what is set softly is meant for programs of another
+/// age, and a connection is a file.
+fn raise_open_files(max_connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    /// For all that is no caller's connection.
+    const OTHERS: u64 = 256;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+    let allowed = getrlimit(Resource::Nofile).current;
+    if allowed.is_some_and(|allowed| allowed < max_connections as u64 + OTHERS) {
+        tracing::warn!(
+            allowed,
+            max_connections,
+            "fewer open files are allowed than connections may be open"
+        );
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    /// Threads for work put aside (`aside`), by processor, and at least. By default there are hundreds, for what waits;
+    /// ours computes, and more at a time would only be in each other's way.
+    const ASIDE: (usize, usize) = (2, 4);
+    /// Tasks between two looks at the sockets. By default 61, and in an overload each may take a millisecond.
+    const TASKS_BETWEEN_LOOKS: u32 = 11;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads((ASIDE.0 * processors).max(ASIDE.1))
+        .event_interval(TASKS_BETWEEN_LOOKS)
+        .enable_all()
+        .build();
     runtime.map_err(|error| failed("cannot start", &error))
 }
 

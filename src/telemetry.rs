@@ -11,11 +11,11 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 
 /// Seconds from a request's head to its answer's head; labels `method`, `route`, `status`.
 pub const HTTP_REQUEST_DURATION: &str = "http_server_request_duration_seconds";
-/// Requests being worked on.
+/// Requests being worked on, streams to their last byte.
 pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_server_requests_in_flight";
 /// Requests refused because every place and the queue were taken.
 pub const HTTP_REQUESTS_SHED: &str = "http_server_requests_shed_total";
-/// Requests whose caller left, or that a shutdown cut off, before their answer; label `route`.
+/// Requests whose caller left, or that a shutdown cut off, before the end of their answer; label `route`.
 pub const HTTP_REQUESTS_ABANDONED: &str = "http_server_requests_abandoned_total";
 /// Streams of live figures.
 pub const LIVE_LISTENERS: &str = "genesys_reports_live_listeners";

@@ -24,6 +24,7 @@ use super::{
     rows::{self, EVERYTHING, Rows, TableAnswer},
 };
 use crate::{
+    aside::aside,
     clock::Clock,
     config::Scope,
     definitions::{Places, bind::PAGING},
@@ -343,7 +344,7 @@ impl Writer {
         match self {
             Self::Lines => Ok((lines(&documents), self)),
             Self::Rows(mut pieces, zone) => {
-                aside(move || {
+                written_aside(move || {
                     let rows = conversation_rows(&documents, &zone)?;
                     let piece = pieces.write(rows).map_err(|error| defect(&error))?;
                     Ok((piece.into(), Self::Rows(pieces, zone)))
@@ -357,18 +358,17 @@ impl Writer {
         match self {
             Self::Lines => Ok(Bytes::new()),
             Self::Rows(pieces, _) => {
-                aside(move || pieces.finish().map(Bytes::from).map_err(|error| defect(&error))).await
+                written_aside(move || pieces.finish().map(Bytes::from).map_err(|error| defect(&error))).await
             }
         }
     }
 }
 
 /// Where nobody else has to wait for it.
-async fn aside<T: Send + 'static>(
+async fn written_aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
 ) -> Result<T, ReportError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(defect(&error)))
+    aside(work).await.unwrap_or_else(|error| Err(defect(&error)))
 }
 
 fn defect(error: &impl std::error::Error) -> ReportError {

@@ -1,11 +1,11 @@
-//! How much a caller may send and how long it may wait: size limits, admission, the deadline.
+//! How much a caller may send, how long it may take to, and how long it may wait: size limits, admission, the deadline.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::{Body, Bytes, HttpBody as _},
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Uri, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -113,6 +113,90 @@ pub async fn deadline(State(timeout): State<Duration>, mut request: Request, nex
     }
 }
 
+/// Marks a request on a connection that is one too many. Of those, probes are answered and the rest is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
+
+/// Refuses what came in on a connection beyond those that are served.
+pub async fn crowd(request: Request, next: Next) -> Response {
+    if request.extensions().get::<Crowded>().is_some() {
+        return shed("there are too many connections").into_response();
+    }
+    next.run(request).await
+}
+
+/// How long a request's body may take to come in, from its head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of bodies that are coming in or being worked on, all requests together.
+const BODIES_BYTES: usize = 64 << 20;
+
+/// What callers may send as bodies. One for the whole service; every clone shares the room.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    max_bytes: usize,
+    room: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// Each up to `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            room: Arc::new(Semaphore::new(BODIES_BYTES)),
+        }
+    }
+
+    async fn receive(&self, mut body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+        let too_large = || Problem::new(ProblemKind::BodyTooLarge);
+        if body.size_hint().lower() > self.max_bytes as u64 {
+            return Err(too_large());
+        }
+        let mut held = self.take_room(0)?;
+        let mut received = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let broke_off = |_| Problem::new(ProblemKind::Malformed).detail("the body broke off");
+            let Ok(piece) = frame.map_err(broke_off)?.into_data() else {
+                continue;
+            };
+            if received.len() + piece.len() > self.max_bytes {
+                return Err(too_large());
+            }
+            held.merge(self.take_room(piece.len())?);
+            received.extend_from_slice(&piece);
+        }
+        Ok((received.into(), held))
+    }
+
+    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let full = |_| shed("no more can be taken in at once");
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(full)
+    }
+}
+
+/// Takes in a request's body, so that who sends it slowly takes no place meanwhile, and not for long.
+pub async fn body(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIMEOUT, bodies.receive(body)).await {
+        Ok(Ok((received, _held))) => next.run(Request::from_parts(parts, received.into())).await,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_elapsed) => {
+            let mut response = Problem::new(ProblemKind::BodyTooSlow)
+                .detail(format!("it has to come in within {} s", BODY_TIMEOUT.as_secs()))
+                .into_response();
+            // Where a connection is one request's at a time, what still comes of the body cannot be told from the next.
+            if parts.version <= Version::HTTP_11 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            response
+        }
+    }
+}
+
 /// The places of the service: so many requests are worked on, so many more may wait, the next is refused.
 ///
 /// One for the whole service; every clone shares the places.
@@ -145,6 +229,7 @@ impl Admission {
     }
 }
 
+/// Not logged beyond the access log: in an overload that would cost more than refusing does. The metrics count them.
 fn shed(why: &'static str) -> Problem {
     metrics::counter!(telemetry::HTTP_REQUESTS_SHED).increment(1);
     Problem::new(ProblemKind::Overloaded).detail(why).retry_after(COME_BACK)
@@ -179,7 +264,7 @@ pub async fn admit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     #[test]
     fn heads_are_refused_just_past_their_limits() {

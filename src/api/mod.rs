@@ -55,7 +55,7 @@ use self::{
     conversations::ConversationsApi,
     gateway::GatewayApi,
     jobs::Jobs,
-    limits::Admission,
+    limits::{Admission, Bodies},
     live::LiveApi,
     lookups::LookupsApi,
     now::NowApi,
@@ -103,8 +103,8 @@ pub struct Guards {
     pub request_timeout: Duration,
     /// The places of the service.
     pub admission: Admission,
-    /// The largest request body.
-    pub max_body_bytes: usize,
+    /// What may be sent as a body.
+    pub bodies: Bodies,
 }
 
 /// Every route behind every layer, ready to serve.
@@ -132,7 +132,11 @@ pub fn router(parts: Parts) -> Router {
     // Asks for credentials of its own.
     let tokens = Router::new()
         .route(gateway::TOKEN, post(gateway::token::post))
-        .layer(DefaultBodyLimit::max(gateway::token::MAX_BODY_BYTES))
+        .route_layer(middleware::from_fn_with_state(
+            Bodies::new(gateway::token::MAX_BODY_BYTES),
+            limits::body,
+        ))
+        .route_layer(middleware::from_fn(limits::crowd))
         .with_state(parts.guards.keys.clone());
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
@@ -160,10 +164,12 @@ pub fn router(parts: Parts) -> Router {
 /// Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
 fn guard(routes: Router, watched: Router, jobs: Jobs, guards: Guards) -> Router {
     routes
-        // Innermost: the extractor that reads a body heeds it.
-        .layer(DefaultBodyLimit::max(guards.max_body_bytes))
+        // Innermost: the extractors of a body need no limit of their own, it has been taken in below.
+        .layer(DefaultBodyLimit::disable())
         // The places are taken last, when nothing else can refuse any more; refused at once when the queue is full.
         .route_layer(middleware::from_fn_with_state(guards.admission, limits::admit))
+        // Outside of the places, so that a body that comes slowly takes none.
+        .route_layer(middleware::from_fn_with_state(guards.bodies, limits::body))
         .merge(watched)
         // Outside of the places, so that waiting for one counts.
         .route_layer(middleware::from_fn_with_state(guards.request_timeout, limits::deadline))
@@ -172,6 +178,8 @@ fn guard(routes: Router, watched: Router, jobs: Jobs, guards: Guards) -> Router 
         // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
         // does not exist is no secret.
         .route_layer(middleware::from_fn_with_state(guards.keys, auth::authenticate))
+        // Outside of all that costs anything. Routes that stand open answer on crowded connections too.
+        .route_layer(middleware::from_fn(limits::crowd))
         // Outside of all that looks at these fields, so that refusals carry it too.
         .route_layer(middleware::map_response(vary))
 }
@@ -368,7 +376,7 @@ mod tests {
             ),
             request_timeout: Duration::from_secs(30),
             admission: Admission::new(places, 0),
-            max_body_bytes: 1024,
+            bodies: Bodies::new(1024),
         };
         let routes = Router::new()
             .route("/v1/ok", get(|| async { "answer" }))

@@ -1,16 +1,23 @@
 //! What is seen of a request from outside: its id, its log line, its figures.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
+    body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::Response,
 };
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::sse;
 use crate::telemetry;
 
 /// Carries a request's id both ways.
@@ -77,7 +84,18 @@ pub async fn measure(request: Request, next: Next) -> Response {
     metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).increment(1);
     let response = next.run(request).await;
     observed.answered(&response);
-    response
+    // Those who watch leave when they like; nothing is lost with them.
+    let is_watched = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == sse::MEDIA_TYPE);
+    if response.body().size_hint().exact().is_some() || is_watched {
+        return response;
+    }
+    // A stream is worked on until its last byte.
+    observed.answered = false;
+    let span = tracing::Span::current();
+    response.map(|body| Body::new(Streamed { body, observed, span }))
 }
 
 /// A request being worked on. Dropped before its answer, it says so: the caller left, or a shutdown cut it off.
@@ -86,6 +104,47 @@ struct Observed {
     route: Arc<str>,
     since: Instant,
     answered: bool,
+}
+
+/// An answer that is made while it is sent, after the request's span has closed: the span comes along.
+struct Streamed {
+    body: Body,
+    observed: Observed,
+    span: tracing::Span,
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        // Whoever makes the stream says why it broke off.
+        if let Poll::Ready(None | Some(Err(_))) = frame {
+            self.observed.answered = true;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.observed.answered |= self.body.is_end_stream();
+        if !self.observed.answered {
+            self.span.in_scope(|| self.observed.abandoned());
+        }
+    }
 }
 
 impl Observed {
@@ -107,17 +166,22 @@ impl Observed {
             tracing::info!(status, duration_ms = milliseconds, "request answered");
         }
     }
+
+    fn abandoned(&mut self) {
+        self.answered = true;
+        metrics::counter!(telemetry::HTTP_REQUESTS_ABANDONED, "route" => Arc::clone(&self.route)).increment(1);
+        tracing::warn!(
+            route = self.route.as_ref(),
+            "request ended before its answer: its caller left, or a shutdown cut it off"
+        );
+    }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
         metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).decrement(1);
         if !self.answered {
-            metrics::counter!(telemetry::HTTP_REQUESTS_ABANDONED, "route" => Arc::clone(&self.route)).increment(1);
-            tracing::warn!(
-                route = self.route.as_ref(),
-                "request ended before its answer: its caller left, or a shutdown cut it off"
-            );
+            self.abandoned();
         }
     }
 }

@@ -431,6 +431,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     add("504", "The answer was not ready in time");
     if method == "post" {
         add("400", "The body is not JSON, or nests too deeply");
+        add("408", "The body did not come in time");
         add("413", "The body is too large");
         add("415", "The body is not `application/json`");
     }

@@ -48,6 +48,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// No format the caller accepts.
     NotAcceptable,
+    /// The body did not come in time.
+    BodyTooSlow,
     /// The body is too large.
     BodyTooLarge,
     /// The URI is too long.
@@ -97,6 +99,7 @@ impl ProblemKind {
             Self::Gone => (410, "gone", "What was here is not kept any more"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "This route does not know that method"),
             Self::NotAcceptable => (406, "not-acceptable", "No acceptable format exists"),
+            Self::BodyTooSlow => (408, "body-too-slow", "The request body did not come in time"),
             Self::BodyTooLarge => (413, "body-too-large", "The request body is too large"),
             Self::UriTooLong => (414, "uri-too-long", "The URI is too long"),
             Self::UnsupportedMediaType => (
@@ -455,8 +458,9 @@ fn log(problem: &Problem) {
         kind, detail, upstream, ..
     } = &*problem.0;
     let (_, slug, title) = kind.describe();
-    // Probes ask every few seconds; why the service is not ready was logged when it came about.
-    if !kind.status().is_server_error() || *kind == ProblemKind::NotReady {
+    // Probes ask every few seconds; why the service is not ready was logged when it came about. Refusals are to cost
+    // as little as can be, and are counted.
+    if !kind.status().is_server_error() || matches!(kind, ProblemKind::NotReady | ProblemKind::Overloaded) {
         return;
     }
     let told = upstream.clone().unwrap_or_default();

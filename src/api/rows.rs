@@ -17,6 +17,7 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 use crate::{
+    aside::aside,
     encode,
     query::{Page, Zone},
     report::Answer,
@@ -78,22 +79,28 @@ impl Rows<'_> {
     /// The body, and how many of its bytes come before what says how it came about.
     async fn encode(mut self, format: Format) -> Result<(Bytes, usize), Problem> {
         let (formulas, plan) = (self.formulas.take(), self.plan.take());
-        let (table, provenance) = (&self.answer.table, &self.answer.provenance);
-        let meta = || Meta {
+        let (head, provenance) = (self.head(), &self.answer.provenance);
+        let meta = Meta {
             formulas,
             plan,
             ..provenance.into()
         };
+        let table = self.answer.table;
         match format {
-            Format::Json => Ok(page::document(&self.head(), meta(), Some(&table.columns), |body| {
-                encode::json::write_entities(table, body);
-            })),
-            Format::Table => Ok(page::table_document(&self.head(), meta(), table)),
-            Format::Ndjson => Ok(written(|body| encode::ndjson::write_lines(table, body))),
-            Format::Csv => Ok(written(|body| encode::csv::write_records(table, body))),
-            Format::Xlsx => workbook(self.answer.table, &self.answer.provenance).await,
+            Format::Json => {
+                written(table, move |table| {
+                    page::document(&head, meta, Some(&table.columns), |body| {
+                        encode::json::write_entities(table, body);
+                    })
+                })
+                .await
+            }
+            Format::Table => written(table, move |table| page::table_document(&head, meta, table)).await,
+            Format::Ndjson => written(table, |table| all_of(|body| encode::ndjson::write_lines(table, body))).await,
+            Format::Csv => written(table, |table| all_of(|body| encode::csv::write_records(table, body))).await,
+            Format::Xlsx => workbook(table, provenance).await,
             Format::Arrow => {
-                let (about, table) = (about(provenance), self.answer.table);
+                let about = about(provenance);
                 made_aside(move || {
                     let mut body = Vec::new();
                     encode::arrow::write_stream(&table, self.time_zone.name(), about, &mut body).map(|()| body)
@@ -101,7 +108,7 @@ impl Rows<'_> {
                 .await
             }
             Format::Parquet => {
-                let (about, table) = (about(provenance), self.answer.table);
+                let about = about(provenance);
                 made_aside(move || encode::parquet::file(&table, self.time_zone.name(), about)).await
             }
         }
@@ -116,7 +123,20 @@ impl Rows<'_> {
     }
 }
 
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+/// So many rows are written while others wait; with more, a thread aside has them.
+const A_FEW_ROWS: usize = 500;
+
+async fn written(
+    table: Table,
+    write: impl FnOnce(&Table) -> (Bytes, usize) + Send + 'static,
+) -> Result<(Bytes, usize), Problem> {
+    if table.rows.len() <= A_FEW_ROWS {
+        return Ok(write(&table));
+    }
+    aside(move || write(&table)).await.map_err(|error| defect(&error))
+}
+
+fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
     let mut body = Vec::new();
     write(&mut body);
     let answer_bytes = body.len();
@@ -139,7 +159,7 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize
 async fn made_aside<E: std::error::Error + Send + 'static>(
     make: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
 ) -> Result<(Bytes, usize), Problem> {
-    match tokio::task::spawn_blocking(make).await {
+    match aside(make).await {
         Ok(Ok(bytes)) => {
             let answer_bytes = bytes.len();
             Ok((bytes.into(), answer_bytes))

@@ -14,6 +14,9 @@ use super::{format, problem::Problem};
 /// How long a stream may be silent: a line that means nothing keeps what stands between from closing it.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// What a stream of events is called.
+pub const MEDIA_TYPE: &str = "text/event-stream";
+
 /// A line that means nothing.
 pub const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
@@ -57,7 +60,7 @@ pub fn require(headers: &HeaderMap) -> Result<(), Problem> {
 pub fn response(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     response.headers_mut().extend([
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // Asks nginx not to gather what should be read at once.
         (

@@ -1,7 +1,14 @@
 //! Whole ranges of conversations as rows: the same in every format, read back by other people's software.
 
+use std::time::Duration;
+
 use genesys_reports::simulator::faults::{Effect, Fault};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
 
 use crate::{
     formats::{columnar, duckdb, python, workbook},
@@ -252,6 +259,47 @@ async fn a_stream_that_breaks_is_visibly_broken_in_every_format() {
         assert!(!received.is_empty(), "{format}");
         // A Parquet file begins with the four bytes it ends with.
         assert!(!received[4..].ends_with(b"PAR1"), "{format}: a footer");
+    }
+}
+
+/// On the wire: the end that the framing calls for is missing, and what came before came as soon as it was there.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_after_a_thousand_rows_has_no_end_and_began_with_the_first_page() {
+    for format in ["ndjson", "csv"] {
+        let mut setup = Setup::new();
+        setup.simulator.conversations_per_day = 1500;
+        setup.simulator.days = 2;
+        let service = setup.start().await;
+        assert_eq!(service.get("/v1/lookups/queues").await.status, 200, "there is a token");
+        let latency = Duration::from_secs(2);
+        service.simulator.set_latency(latency);
+        service.fault(
+            Fault::new(Effect::status(503))
+                .on_path("/api/v2/analytics/conversations/details/query")
+                .on_body("/paging/pageNumber", 12),
+        );
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let request = format!(
+            "GET /v1/conversations?dateFrom=2023-11-30&dateTo=2023-12-01&format={format} HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let start = Instant::now();
+        let mut received = vec![0; 64 << 10];
+        let first = stream.read(&mut received).await.unwrap();
+        assert!(
+            start.elapsed() < latency + Duration::from_millis(200),
+            "{:?}",
+            start.elapsed()
+        );
+        received.truncate(first);
+        let _ = stream.read_to_end(&mut received).await;
+        let received = String::from_utf8_lossy(&received);
+        let rows = match format {
+            "csv" => received.lines().filter(|line| line.matches(',').count() > 10).count() - 1,
+            _ => received.matches("\"conversationId\":").count(),
+        };
+        assert!(rows >= 1000, "{format}: {rows} rows");
+        assert!(!received.ends_with("0\r\n\r\n"), "{format}: it looks like the whole");
     }
 }
 

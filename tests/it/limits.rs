@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Method;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
-use crate::support::service::{Service, Setup};
+use crate::support::service::Setup;
 
 /// One of thirty questions that share nothing.
 fn question(day: usize) -> String {
@@ -84,72 +84,82 @@ async fn a_caller_who_leaves_gives_the_place_back() {
     let service = setup.start().await;
     service.simulator.set_latency(Duration::from_secs(10));
     let impatient = service
-        .request(reqwest::Method::GET, &question(1))
+        .request(Method::GET, &question(1))
         .timeout(Duration::from_secs(2));
     assert!(impatient.send().await.unwrap_err().is_timeout());
     assert_eq!(service.get(&question(2)).await.status, 200);
 }
 
+/// However many routes, connections and versions of HTTP they come by: the layers of one service count in one place.
 #[tokio::test(start_paused = true)]
-async fn slow_heads_and_silent_connections_are_closed() {
-    let service = Service::start().await;
-    for (name, first, drop) in [
-        ("silent", "", ""),
-        ("stops in the head", "GET /health/live HTTP/1.1\r\nhost:", ""),
-        (
-            "a byte at a time",
-            "GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: ",
-            "x",
+async fn the_places_are_shared_by_all_routes_and_connections() {
+    let setup = Setup::new()
+        .set("REPORTS_SERVER__MAX_CONCURRENCY", "3")
+        .set("REPORTS_SERVER__QUEUE", "2");
+    let service = setup.start().await;
+    // The login, and the names that are asked for by and by, are not what is counted here.
+    assert_eq!(service.get("/v1/lookups/queues").await.status, 200);
+    service.simulator.set_latency(Duration::from_secs(4));
+    let multiplexed = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let url = |path: &str| format!("http://{}{path}", service.address);
+    let body = r#"{"dateFrom":"2023-11-02","dateTo":"2023-11-03","select":["conversation.count"]}"#;
+    let requests = [
+        service.request(Method::GET, &question(4)),
+        service
+            .request(Method::POST, "/v1/query")
+            .header("content-type", "application/json")
+            .body(body),
+        service.request(Method::GET, "/v1/conversations?dateFrom=2023-11-05&dateTo=2023-11-06"),
+        service.request(
+            Method::GET,
+            "/v1/conversations?dateFrom=2023-11-07&dateTo=2023-11-08&format=ndjson",
         ),
-    ] {
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
-        let start = Instant::now();
-        stream.write_all(first.as_bytes()).await.unwrap();
-        let mut received = Vec::new();
-        let mut buffer = [0; 1024];
-        loop {
-            tokio::select! {
-                read = stream.read(&mut buffer) => match read {
-                    Ok(count @ 1..) => received.extend_from_slice(&buffer[..count]),
-                    _ => break,
-                },
-                () = sleep(Duration::from_secs(3)) => { let _ = stream.write_all(drop.as_bytes()).await; }
-            }
+        service.request(Method::GET, "/v1/now/queues"),
+        service.request(Method::GET, "/v1/lookups/skills"),
+        service.request(
+            Method::GET,
+            "/v1/reports/queue-performance?from=2023-11-09&to=2023-11-10",
+        ),
+        multiplexed.get(url(&question(10))),
+        multiplexed.get(url(&question(11))),
+        multiplexed.get(url("/v1/lookups/divisions")),
+    ];
+    let mut asked = JoinSet::new();
+    for request in requests {
+        asked.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    let mut statuses = asked.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [vec![200; 5], vec![503; 5]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_given_up_and_takes_no_place_meanwhile() {
+    let setup = Setup::new()
+        .set("REPORTS_SERVER__MAX_CONCURRENCY", "1")
+        .set("REPORTS_SERVER__QUEUE", "0");
+    let service = Arc::new(setup.start().await);
+    let slow = tokio::spawn({
+        let service = Arc::clone(&service);
+        async move {
+            let head = "POST /v1/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                        content-length: 100\r\n\r\n{";
+            let start = Instant::now();
+            let answer = service.send_raw(head).await;
+            (
+                answer.status.as_u16(),
+                answer.problem(),
+                answer.header("connection").to_owned(),
+                start.elapsed().as_secs(),
+            )
         }
-        let took = start.elapsed().as_secs();
-        assert!((10..=12).contains(&took), "{name}: closed after {took} s");
-        let received = String::from_utf8_lossy(&received);
-        assert!(
-            received.is_empty() || received.starts_with("HTTP/1.1 408"),
-            "{name}: {received}"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_body_has_the_requests_deadline() {
-    let service = Service::start().await;
-    let head = "POST /v1/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
-    let start = Instant::now();
-    let answer = service.send_raw(head).await;
-    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (504, "deadline"));
-    let took = start.elapsed().as_secs();
-    assert!((30..=41).contains(&took), "closed after {took} s");
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_connections_that_say_nothing_keep_nobody_out() {
-    let service = Service::start().await;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(TcpStream::connect(service.address).await.unwrap());
-    }
+    });
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(service.get(&question(1)).await.status, 200);
-    service.pass(11).await;
-    let metrics = service.get("/metrics").await.text();
-    let open = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("http_server_connections "));
-    let open: f64 = open.expect("it is counted").parse().unwrap();
-    assert!(open < 10.0, "{open} connections are open");
+    let expected = (408, "body-too-slow".to_owned(), "close".to_owned(), 10);
+    assert_eq!(slow.await.unwrap(), expected);
 }

@@ -13,6 +13,7 @@ mod catalogue;
 mod command_line;
 mod conditional;
 mod conformance;
+mod connections;
 mod days;
 mod documents;
 mod examples;

@@ -87,7 +87,9 @@ fn upstreams(problem: &Problem, is_known: bool, request_id: &str) -> (StatusCode
         | ProblemKind::UpstreamPermission
         | ProblemKind::UpstreamRejected
         | ProblemKind::UpstreamUnavailable => ("service.unavailable", problem.sentence().to_owned()),
-        ProblemKind::Deadline | ProblemKind::UpstreamTimeout => ("request.timeout", problem.sentence().to_owned()),
+        ProblemKind::BodyTooSlow | ProblemKind::Deadline | ProblemKind::UpstreamTimeout => {
+            ("request.timeout", problem.sentence().to_owned())
+        }
         ProblemKind::Internal => ("internal.server.error", problem.sentence().to_owned()),
     };
     let correlation_id = problem.told().and_then(|told| told.correlation_id.as_deref());
