@@ -21,6 +21,7 @@ use crate::{
         lookups::LookupsApi,
         now::NowApi,
         query::QueryApi,
+        quota::QuotaApi,
         reports::ReportsApi,
         serve::{Doors, Stop},
         service::ServiceApi,
@@ -30,7 +31,7 @@ use crate::{
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
-    upstream::{self, Client, Jitter},
+    upstream::{self, Class, Client, Errand, Jitter},
     warm::Warm,
 };
 
@@ -39,6 +40,13 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long the organisation's limit is taken to be what it was.
+const LIMIT_KNOWN_FOR: Duration = Duration::from_hours(24);
+/// How long to leave it at that when it cannot be had.
+const LIMIT_PAUSE: Duration = Duration::from_mins(10);
+/// How long it may take to be told.
+const LIMIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The most bytes of one conversation listing that is paged through; beyond it, streams are for.
 const LISTING_BYTES: u64 = 64 << 20;
@@ -50,6 +58,8 @@ pub struct App {
     warm: Warm,
     disk_owner: Option<DiskOwner>,
     doors: Doors,
+    /// Whom to ask how often the upstream may be asked, where no setting says so.
+    limit_from: Option<Client>,
     drain: Duration,
     grace: Duration,
     stop: Stop,
@@ -141,8 +151,12 @@ impl App {
                 reports: reports.clone(),
                 clock: clock.clone(),
             },
+            quota: QuotaApi {
+                client: client.clone(),
+                reports: reports.clone(),
+            },
             service: ServiceApi {
-                client,
+                client: client.clone(),
                 reports: reports.clone(),
                 draining: stop.draining.clone(),
                 metrics: metrics.clone(),
@@ -165,6 +179,7 @@ impl App {
                 max_connections: server.max_connections,
                 identity: server.identity.clone(),
             },
+            limit_from: settings.upstream.requests_per_minute.is_none().then_some(client),
             drain: server.drain,
             grace: server.grace,
             stop,
@@ -193,6 +208,9 @@ impl App {
         });
         if let Some(identity) = self.doors.identity.clone() {
             background.spawn(identity.keep_current());
+        }
+        if let Some(client) = self.limit_from {
+            background.spawn(keep_limit_known(client));
         }
         background.spawn(end(stop, self.stop.clone(), self.drain, self.grace));
         let written = CancellationToken::new();
@@ -249,6 +267,7 @@ fn upstream_settings(settings: &Settings) -> upstream::Settings {
         page_concurrency: upstream.page_concurrency,
         attempt_timeout: upstream.attempt_timeout,
         max_attempts: upstream.max_attempts,
+        memory_bytes: upstream.memory_bytes,
     }
 }
 
@@ -266,6 +285,21 @@ async fn end(signal: CancellationToken, stop: Stop, drain: Duration, grace: Dura
     stop.closing.cancel();
     tokio::time::sleep_until(began + grace).await;
     stop.cutting.cancel();
+}
+
+/// Asks for the organisation's limit at the start and now and then, as it can be raised.
+async fn keep_limit_known(client: Client) {
+    loop {
+        let errand = Errand::of_the_service(Class::Refresh, Instant::now() + LIMIT_TIMEOUT);
+        let pause = match client.learn_limit(&errand).await {
+            Ok(()) => LIMIT_KNOWN_FOR,
+            Err(error) => {
+                tracing::info!(%error, "the organisation's limit is not known");
+                LIMIT_PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 async fn keep_metrics_up(metrics: PrometheusHandle) {

@@ -217,17 +217,16 @@ impl ConversationsApi {
                 Ok(conditional::answer(method, headers, representation, now))
             }
             Format::Ndjson => {
-                let documents: Vec<_> = shown(&found.documents, listing).cloned().map(Ok).collect();
+                let documents: Vec<_> = found.documents.iter().cloned().map(Ok).collect();
                 streamed(stream::iter(documents), format, asked.time_zone, &filename).await
             }
             Format::Table | Format::Csv | Format::Xlsx | Format::Arrow | Format::Parquet => {
-                let documents: Vec<Bytes> = shown(&found.documents, listing).cloned().collect();
-                let zone = asked.time_zone.clone();
-                let table = aside(move || conversation_rows(&documents, &zone)).await?;
+                let (documents, zone) = (found.documents, asked.time_zone.clone());
+                let table = written_aside(move || conversation_rows(&documents, &zone)).await?;
                 let rows = Rows {
                     answer: Answer {
                         table,
-                        total: found.documents.len() as u64,
+                        total: found.total,
                         provenance: found.provenance,
                         fresh_for: found.fresh_for,
                     },

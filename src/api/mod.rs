@@ -22,6 +22,7 @@ pub mod page;
 pub mod params;
 pub mod problem;
 pub mod query;
+pub mod quota;
 pub mod reports;
 pub mod rows;
 pub mod serve;
@@ -61,6 +62,7 @@ use self::{
     now::NowApi,
     problem::{Problem, ProblemKind},
     query::QueryApi,
+    quota::QuotaApi,
     reports::ReportsApi,
     service::ServiceApi,
 };
@@ -87,6 +89,8 @@ pub struct Parts {
     pub gateway: GatewayApi,
     /// `/v1/jobs`
     pub jobs: Jobs,
+    /// `/v1/quota`
+    pub quota: QuotaApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -120,6 +124,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
         .merge(cache_routes().split_for_parts().0.with_state(parts.cache))
+        .merge(quota_routes().split_for_parts().0.with_state(parts.quota))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog))
         .merge(gateway::routes().with_state(parts.gateway));
@@ -218,6 +223,7 @@ pub fn document(shelf: &Shelf) -> Value {
     routes.merge(cache_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
+    routes.merge(quota_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
     openapi::document(routes, shelf)
 }
@@ -258,6 +264,10 @@ fn report_routes() -> OpenApiRouter<ReportsApi> {
         .routes(routes!(reports::list))
         .routes(routes!(reports::get))
         .routes(routes!(reports::definition))
+}
+
+fn quota_routes() -> OpenApiRouter<QuotaApi> {
+    OpenApiRouter::new().routes(routes!(quota::get))
 }
 
 fn catalog_routes() -> OpenApiRouter<CatalogApi> {
@@ -387,10 +397,7 @@ mod tests {
             .route("/v1/panic", get(panics))
             .route("/v1/never", get(std::future::pending::<()>))
             .route("/v1/bare", get(|| async { StatusCode::IM_A_TEAPOT }));
-        let (clock, never) = (
-            crate::clock::Clock::system(),
-            tokio_util::sync::CancellationToken::new(),
-        );
+        let (clock, never) = (Clock::system(), tokio_util::sync::CancellationToken::new());
         let jobs = Jobs::new(clock, Duration::from_mins(1), never);
         wrap(
             guard(routes, Router::new(), jobs, guards),

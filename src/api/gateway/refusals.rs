@@ -67,7 +67,7 @@ fn upstreams(problem: &Problem, is_known: bool, request_id: &str) -> (StatusCode
             "No authentication bearer token specified in authorization header.".to_owned(),
         ),
         ProblemKind::Forbidden => ("not.authorized", problem.sentence().to_owned()),
-        ProblemKind::NotFound => ("not.found", "The requested resource was not found.".to_owned()),
+        ProblemKind::NotFound | ProblemKind::Gone => ("not.found", "The requested resource was not found.".to_owned()),
         ProblemKind::MethodNotAllowed => ("method.not.allowed", problem.sentence().to_owned()),
         ProblemKind::BodyTooLarge
         | ProblemKind::UriTooLong
@@ -140,7 +140,12 @@ mod tests {
             document: document.map(Into::into),
         };
         let reason = "no".to_owned();
-        UpstreamError::Rejected { reason, told }.into()
+        UpstreamError::Rejected {
+            reason,
+            too_wide: false,
+            told,
+        }
+        .into()
     }
 
     #[test]

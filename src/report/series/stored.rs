@@ -249,6 +249,7 @@ mod tests {
             let brought = Fetched {
                 range,
                 at: day().end + SignedDuration::from_hours(*hours),
+                came_at: day().end + SignedDuration::from_hours(*hours),
                 metrics: &[metrics[index % 3]],
                 is_sum: index % 5 == 4,
             };
