@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         lookups::LookupsApi,
         now::NowApi,
         query::QueryApi,
+        quota::QuotaApi,
         reports::ReportsApi,
         service::ServiceApi,
     },
@@ -28,7 +29,7 @@ use crate::{
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
-    upstream::{self, Client},
+    upstream::{self, Class, Client, Errand},
     warm::Warm,
 };
 
@@ -41,6 +42,13 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long the organisation's limit is taken to be what it was.
+const LIMIT_KNOWN_FOR: Duration = Duration::from_hours(24);
+/// How long to leave it at that when it cannot be had.
+const LIMIT_PAUSE: Duration = Duration::from_mins(10);
+/// How long it may take to be told.
+const LIMIT_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// The most bytes of one conversation listing that is paged through; beyond it, streams are for.
 const LISTING_BYTES: u64 = 64 << 20;
 
@@ -50,6 +58,8 @@ pub struct App {
     reports: Reports,
     warm: Warm,
     disk_owner: Option<DiskOwner>,
+    /// Whom to ask how often the upstream may be asked, where no setting says so.
+    limit_from: Option<Client>,
     drain: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
@@ -135,8 +145,12 @@ impl App {
                 reports: reports.clone(),
                 clock: clock.clone(),
             },
+            quota: QuotaApi {
+                client: client.clone(),
+                reports: reports.clone(),
+            },
             service: ServiceApi {
-                client,
+                client: client.clone(),
                 reports: reports.clone(),
                 draining: draining.clone(),
                 metrics: metrics.clone(),
@@ -155,6 +169,7 @@ impl App {
             reports,
             warm,
             disk_owner,
+            limit_from: settings.upstream.requests_per_minute.is_none().then_some(client),
             drain: server.drain,
             draining,
             closing,
@@ -182,6 +197,9 @@ impl App {
             draining.run_until_cancelled(warm.run()).await;
         });
         background.spawn(drain(stop, self.draining.clone(), self.drain, self.closing.clone()));
+        if let Some(client) = self.limit_from {
+            background.spawn(keep_limit_known(client));
+        }
         let stop = api::serve::Stop {
             draining: self.draining,
             closing: self.closing,
@@ -237,6 +255,7 @@ pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Erro
         page_concurrency: upstream.page_concurrency,
         attempt_timeout: upstream.attempt_timeout,
         max_attempts: upstream.max_attempts,
+        memory_bytes: upstream.memory_bytes,
     };
     Client::new(settings, clock)
 }
@@ -250,6 +269,21 @@ async fn drain(stop: CancellationToken, draining: CancellationToken, drain: Dura
     draining.cancel();
     tokio::time::sleep(drain).await;
     closing.cancel();
+}
+
+/// Asks for the organisation's limit at the start and now and then, as it can be raised.
+async fn keep_limit_known(client: Client) {
+    loop {
+        let errand = Errand::of_the_service(Class::Refresh, Instant::now() + LIMIT_TIMEOUT);
+        let pause = match client.learn_limit(&errand).await {
+            Ok(()) => LIMIT_KNOWN_FOR,
+            Err(error) => {
+                tracing::info!(%error, "the organisation's limit is not known");
+                LIMIT_PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 async fn keep_metrics_up(metrics: PrometheusHandle) {

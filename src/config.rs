@@ -115,8 +115,8 @@ enum GrantName {
 /// `[upstream]`
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
-    /// Requests a minute, all endpoints together.
-    pub requests_per_minute: u32,
+    /// Requests a minute, all endpoints together; `None` is what the organisation is allowed.
+    pub requests_per_minute: Option<u32>,
     /// Requests in flight.
     pub concurrency: usize,
     /// Pages of one query in flight.
@@ -125,6 +125,8 @@ pub struct UpstreamSettings {
     pub attempt_timeout: Duration,
     /// Attempts of one request, the first included.
     pub max_attempts: u32,
+    /// Bytes of upstream answers being read or not yet passed on.
+    pub memory_bytes: u64,
 }
 
 /// `[cache]`
@@ -409,11 +411,12 @@ impl GenesysSettings {
 impl UpstreamSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
-            requests_per_minute: reader.number("upstream.requests_per_minute", 300, 1..=100_000),
+            requests_per_minute: reader.optional_number("upstream.requests_per_minute", 1..=100_000),
             concurrency: reader.number("upstream.concurrency", 32, 1..=1000),
             page_concurrency: reader.number("upstream.page_concurrency", 10, 1..=100),
             attempt_timeout: reader.seconds("upstream.attempt_timeout_s", 15, 1..=300),
             max_attempts: reader.number("upstream.max_attempts", 3, 1..=10),
+            memory_bytes: reader.number("upstream.memory_bytes", 256 << 20, 8 << 20..=1 << 40),
         }
     }
 }
@@ -650,13 +653,26 @@ impl Reader {
         T: DeserializeOwned + PartialOrd + fmt::Display + Copy,
     {
         let number = self.value(name, default);
-        if !allowed.contains(&number) {
+        self.check(name, &number, &allowed);
+        number
+    }
+
+    fn optional_number<T>(&mut self, name: &'static str, allowed: RangeInclusive<T>) -> Option<T>
+    where
+        T: DeserializeOwned + PartialOrd + fmt::Display + Copy,
+    {
+        let number = self.optional(name)?;
+        self.check(name, &number, &allowed);
+        Some(number)
+    }
+
+    fn check<T: PartialOrd + fmt::Display>(&mut self, name: &'static str, number: &T, allowed: &RangeInclusive<T>) {
+        if !allowed.contains(number) {
             self.problem(
                 name,
                 format!("{number} is not between {} and {}", allowed.start(), allowed.end()),
             );
         }
-        number
     }
 
     fn seconds(&mut self, name: &'static str, default: u64, allowed: RangeInclusive<u64>) -> Duration {
@@ -999,6 +1015,7 @@ mod tests {
             ("REPORTS_UPSTREAM__PAGE_CONCURRENCY", "23"),
             ("REPORTS_UPSTREAM__ATTEMPT_TIMEOUT_S", "24"),
             ("REPORTS_UPSTREAM__MAX_ATTEMPTS", "5"),
+            ("REPORTS_UPSTREAM__MEMORY_BYTES", "25000000"),
             ("REPORTS_CACHE__MEMORY_BYTES", "31000000"),
             ("REPORTS_CACHE__DISK_PATH", "/var/lib/reports"),
             ("REPORTS_CACHE__DISK_BYTES", "32000000"),
@@ -1024,8 +1041,9 @@ mod tests {
         assert_eq!(server.cors_origins, ["https://a.example", "http://b.example:81"]);
         assert_eq!((server.live_listeners, server.live_interval.as_secs()), (17, 18));
         let upstream = &settings.upstream;
-        assert_eq!((upstream.requests_per_minute, upstream.concurrency), (21, 22));
+        assert_eq!((upstream.requests_per_minute, upstream.concurrency), (Some(21), 22));
         assert_eq!((upstream.page_concurrency, upstream.max_attempts), (23, 5));
+        assert_eq!(upstream.memory_bytes, 25_000_000);
         assert_eq!(upstream.attempt_timeout.as_secs(), 24);
         let cache = &settings.cache;
         assert_eq!((cache.memory_bytes, cache.disk_bytes), (31_000_000, 32_000_000));

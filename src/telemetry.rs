@@ -36,7 +36,15 @@ pub const DISK_WRITES_SKIPPED: &str = "genesys_reports_disk_writes_skipped_total
 pub const FETCHES_UNDER_WAY: &str = "genesys_reports_fetches_under_way";
 /// Requests that could be sent upstream right now, by our own count.
 pub const UPSTREAM_BUDGET_LEFT: &str = "genesys_reports_upstream_budget_left";
-/// 1 while the upstream is left alone after repeated failures, else 0.
+/// Requests a minute may hold now.
+pub const UPSTREAM_BUDGET_LIMIT: &str = "genesys_reports_upstream_budget_limit";
+/// Requests that wait for their turn, by `class`.
+pub const UPSTREAM_WAITING: &str = "genesys_reports_upstream_waiting";
+/// Requests in flight.
+pub const UPSTREAM_IN_FLIGHT: &str = "genesys_reports_upstream_in_flight";
+/// Seconds the upstream asked us to stay away from now; 0 when it did not.
+pub const UPSTREAM_GATE_CLOSED: &str = "genesys_reports_upstream_gate_closed_seconds";
+/// 1 while a host of the upstream (label `host`: `api`, `login`) is left alone after repeated failures, else 0.
 pub const UPSTREAM_LEFT_ALONE: &str = "genesys_reports_upstream_left_alone";
 
 /// The upper edges of the duration histogram, in seconds (OpenTelemetry's for HTTP servers).

@@ -215,8 +215,8 @@ struct CacheWhole {
     bytes: u64,
 }
 
-/// `figures` that cannot be cut into buckets, `conversations`, `names`, queues as they are `now`, or what was `passed` on
-/// in Genesys Cloud's own words.
+/// `figures` that cannot be cut into buckets, `conversations`, `names`, queues as they are `now`, what was `passed` on in
+/// Genesys Cloud's own words, or what it recorded of its `limits`.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum CacheKind {
@@ -225,6 +225,7 @@ enum CacheKind {
     Names,
     Now,
     Passed,
+    Limits,
 }
 
 /// What was dropped.
@@ -311,6 +312,7 @@ impl From<&HeldAnswer> for CacheWhole {
                 HeldKind::Names => CacheKind::Names,
                 HeldKind::Now => CacheKind::Now,
                 HeldKind::Passed => CacheKind::Passed,
+                HeldKind::Limits => CacheKind::Limits,
             },
             source: held.source.map(Source::name),
             range: held.range.map(|range| range.to_string()),

@@ -21,6 +21,7 @@ pub mod page;
 pub mod params;
 pub mod problem;
 pub mod query;
+pub mod quota;
 pub mod reports;
 pub mod rows;
 pub mod serve;
@@ -59,6 +60,7 @@ use self::{
     now::NowApi,
     problem::{Problem, ProblemKind},
     query::QueryApi,
+    quota::QuotaApi,
     reports::ReportsApi,
     service::ServiceApi,
 };
@@ -83,6 +85,8 @@ pub struct Parts {
     pub cache: CacheApi,
     /// The upstream's own paths.
     pub gateway: GatewayApi,
+    /// `/v1/quota`
+    pub quota: QuotaApi,
     /// Health, metrics, documents.
     pub service: ServiceApi,
     /// What stands before the routes that cost something.
@@ -116,6 +120,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
         .merge(cache_routes().split_for_parts().0.with_state(parts.cache))
+        .merge(quota_routes().split_for_parts().0.with_state(parts.quota))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
         .merge(catalog_routes().split_for_parts().0.with_state(parts.catalog))
         .merge(gateway::routes().with_state(parts.gateway));
@@ -197,6 +202,7 @@ pub fn document(shelf: &Shelf) -> Value {
     routes.merge(cache_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
+    routes.merge(quota_routes().into_openapi());
     routes.merge(service_routes().into_openapi());
     openapi::document(routes, shelf)
 }
@@ -230,6 +236,10 @@ fn report_routes() -> OpenApiRouter<ReportsApi> {
         .routes(routes!(reports::list))
         .routes(routes!(reports::get))
         .routes(routes!(reports::definition))
+}
+
+fn quota_routes() -> OpenApiRouter<QuotaApi> {
+    OpenApiRouter::new().routes(routes!(quota::get))
 }
 
 fn catalog_routes() -> OpenApiRouter<CatalogApi> {

@@ -386,6 +386,7 @@ impl From<UpstreamError> for Problem {
             UpstreamError::CircuitOpen { retry_after } => {
                 Self::new(ProblemKind::UpstreamCircuitOpen).retry_after(retry_after)
             }
+            UpstreamError::Memory => Self::new(ProblemKind::Overloaded).retry_after(Duration::from_secs(1)),
             UpstreamError::Unavailable { told, .. } => Self::upstream(ProblemKind::UpstreamUnavailable, &told),
             UpstreamError::Timeout(told) => Self::upstream(ProblemKind::UpstreamTimeout, &told),
         }
@@ -552,6 +553,7 @@ mod tests {
                 "upstream-unavailable",
                 None,
             ),
+            (UpstreamError::Memory.into(), 503, "overloaded", Some("1")),
             (UpstreamError::Timeout(told()).into(), 504, "upstream-timeout", None),
             (ReportError::Deadline, 504, "deadline", None),
             (ReportError::TooLarge { limit_bytes: 1 }, 422, "answer-too-large", None),

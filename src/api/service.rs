@@ -99,8 +99,16 @@ fn readiness(is_draining: bool, upstream: &upstream::Health) -> (bool, Vec<Strin
         BreakerState::Open { .. } => Some("Genesys Cloud has been failing and is being left alone"),
         BreakerState::Probing => Some("Genesys Cloud has been failing and is being tried again"),
     };
+    let login = match upstream.login_breaker {
+        BreakerState::Closed => None,
+        BreakerState::Open { .. } => Some("the login service has been failing and is being left alone"),
+        BreakerState::Probing => Some("the login service has been failing and is being tried again"),
+    };
     let stopping = is_draining.then_some("the service is stopping");
-    let reasons = [stopping, token, breaker].into_iter().flatten().map(str::to_owned);
+    let reasons = [stopping, token, breaker, login]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned);
     (can_ask && !is_draining, reasons.collect())
 }
 
@@ -125,11 +133,20 @@ impl ServiceApi {
     fn gauge(&self) {
         let load = self.reports.load();
         let upstream = self.client.health();
-        let is_left_alone = matches!(upstream.breaker, BreakerState::Open { .. });
+        let quota = self.client.quota();
         metrics::gauge!(telemetry::HELD_BYTES).set(load.held_bytes as f64);
         metrics::gauge!(telemetry::FETCHES_UNDER_WAY).set(load.fetches_under_way as f64);
-        metrics::gauge!(telemetry::UPSTREAM_BUDGET_LEFT).set(upstream.budget_left as f64);
-        metrics::gauge!(telemetry::UPSTREAM_LEFT_ALONE).set(f64::from(u8::from(is_left_alone)));
+        metrics::gauge!(telemetry::UPSTREAM_BUDGET_LEFT).set(quota.left as f64);
+        metrics::gauge!(telemetry::UPSTREAM_BUDGET_LIMIT).set(quota.limit as f64);
+        metrics::gauge!(telemetry::UPSTREAM_IN_FLIGHT).set(quota.in_flight as f64);
+        metrics::gauge!(telemetry::UPSTREAM_GATE_CLOSED).set(quota.gate_closed_for.as_secs_f64());
+        for class in quota.classes {
+            metrics::gauge!(telemetry::UPSTREAM_WAITING, "class" => class.class.name()).set(class.usage.waiting as f64);
+        }
+        for (host, breaker) in [("api", upstream.breaker), ("login", upstream.login_breaker)] {
+            let is_left_alone = matches!(breaker, BreakerState::Open { .. });
+            metrics::gauge!(telemetry::UPSTREAM_LEFT_ALONE, "host" => host).set(f64::from(u8::from(is_left_alone)));
+        }
     }
 }
 
@@ -221,8 +238,7 @@ mod tests {
             let health = upstream::Health {
                 token,
                 breaker,
-                budget_left: 1,
-                gate_closed_for: Duration::ZERO,
+                login_breaker: BreakerState::Closed,
             };
             let (is_ready, why) = readiness(draining, &health);
             assert_eq!((is_ready, why.len()), (ready, reasons), "{health:?} {why:?}");

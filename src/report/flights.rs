@@ -94,7 +94,7 @@ where
             }
             // Nobody may be waiting any more; the fetch itself has kept what it brought.
             let _ = publish.send(outcome);
-            if let Some(lingers) = lingers {
+            if let Some(lingers) = lingers.filter(|lingers| !lingers.is_zero()) {
                 tokio::time::sleep(lingers).await;
             }
             let mut under_way = table.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@
 //! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more |
 //! | ended longer ago | settled | as long as it is held; readers may keep it for 30 days | |
 //! | none: queues as they are now | | 5 s | 1 min more |
+//! | none: how close the organisation came to its limits | | 1 min | 1 h more |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
 //!
 //! Just past its freshness, by half of its lifetime and at most a minute, an answer is still given to those who named no
@@ -62,6 +63,8 @@ const STALE_OPEN: Duration = Duration::from_mins(5);
 const STALE_CLOSED: Duration = Duration::from_hours(24);
 const NAMES_FOR: Duration = Duration::from_hours(1);
 const NOW_FOR: Duration = Duration::from_secs(5);
+const LIMIT_HISTORY_FOR: Duration = Duration::from_mins(1);
+const STALE_LIMIT_HISTORY: Duration = Duration::from_hours(1);
 const STALE_NOW: Duration = Duration::from_mins(1);
 const STALE_NAMES: Duration = Duration::from_hours(7 * 24);
 
@@ -98,6 +101,8 @@ pub(super) enum Covers {
     Names,
     /// How things are at the moment they are asked for.
     Now,
+    /// How close the organisation came to its limits.
+    LimitHistory,
 }
 
 /// Whether a held answer may be given, and for how long.
@@ -142,6 +147,7 @@ enum State {
     Settled,
     Names,
     Now,
+    LimitHistory,
 }
 
 impl Dated {
@@ -167,6 +173,7 @@ impl Dated {
             State::Warm(_) | State::Settled => STALE_CLOSED,
             State::Names => STALE_NAMES,
             State::Now => STALE_NOW,
+            State::LimitHistory => STALE_LIMIT_HISTORY,
         };
         if age <= lifetime + wish.max_stale.map_or(bound, |asked| asked.min(bound)) {
             Verdict::Stale
@@ -193,13 +200,14 @@ impl Dated {
             State::Settled => SETTLED_FOR,
             State::Names => NAMES_FOR,
             State::Now => NOW_FOR,
+            State::LimitHistory => LIMIT_HISTORY_FOR,
         }
     }
 
     /// How far its figures were from settling when it was fetched.
     pub(super) fn settling(&self) -> Settling {
         match self.state() {
-            State::Open | State::Now => Settling::Open,
+            State::Open | State::Now | State::LimitHistory => Settling::Open,
             State::Warm(_) => Settling::Warm,
             State::Settled | State::Names => Settling::Settled,
         }
@@ -213,7 +221,10 @@ impl Dated {
     /// Whether its figures have settled.
     pub(super) fn complete(&self) -> bool {
         // Names and observations have nothing that settles: they are whole when they are there.
-        matches!(self.state(), State::Settled | State::Names | State::Now)
+        matches!(
+            self.state(),
+            State::Settled | State::Names | State::Now | State::LimitHistory
+        )
     }
 
     /// The instant up to which its figures no longer change, within its range.
@@ -223,7 +234,7 @@ impl Dated {
             Covers::Aggregates(source, range) => {
                 (self.fetched_at - settle_window(source)).clamp(range.start, range.end)
             }
-            Covers::Names | Covers::Now => self.fetched_at,
+            Covers::Names | Covers::Now | Covers::LimitHistory => self.fetched_at,
         }
     }
 
@@ -233,6 +244,7 @@ impl Dated {
             Covers::Aggregates(source, range) => (range, false, settle_window(source)),
             Covers::Names => return State::Names,
             Covers::Now => return State::Now,
+            Covers::LimitHistory => return State::LimitHistory,
         };
         let since_end = self.fetched_at.duration_since(range.end);
         match Duration::try_from(since_end) {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     query::{About, AggregateQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup},
     table::SliceRow,
-    upstream::ObservedRow,
+    upstream::{LimitUse, ObservedRow},
 };
 
 /// What was asked of the upstream, canonically; nothing of how a caller wants to see it.
@@ -27,6 +27,8 @@ pub(super) enum Key {
     QueuesNow(BTreeSet<Arc<str>>),
     /// A question in the upstream's own words.
     Passed(PassedQuestion),
+    /// How close the organisation came to its limits.
+    LimitHistory,
 }
 
 /// What one fetch brought.
@@ -44,6 +46,7 @@ pub(super) enum Payload {
     Observed(Vec<ObservedRow>),
     /// As the upstream wrote it.
     Passed(Bytes),
+    LimitHistory(Arc<[LimitUse]>),
 }
 
 /// The answers held. moka bounds their bytes; it never expires one.
@@ -124,6 +127,8 @@ pub enum HeldKind {
     Now,
     /// What the upstream answers to a question in its own words.
     Passed,
+    /// How close the organisation came to its limits.
+    Limits,
 }
 
 impl HeldAnswer {
@@ -140,10 +145,11 @@ impl HeldAnswer {
                 };
                 (HeldKind::Passed, source)
             }
+            Key::LimitHistory => (HeldKind::Limits, None),
         };
         let range = match held.dated.covers {
             Covers::Figures { range, .. } | Covers::Aggregates(_, range) => Some(range),
-            Covers::Names | Covers::Now => None,
+            Covers::Names | Covers::Now | Covers::LimitHistory => None,
         };
         Self {
             kind,
@@ -170,7 +176,7 @@ impl Key {
     fn weight(&self) -> u64 {
         match self {
             Self::Passed(question) => (question.target.len() + question.body.as_ref().map_or(0, Bytes::len)) as u64,
-            Self::Aggregates(_) | Self::Names(_) | Self::QueuesNow(_) => 0,
+            Self::Aggregates(_) | Self::Names(_) | Self::QueuesNow(_) | Self::LimitHistory => 0,
         }
     }
 }
@@ -187,6 +193,7 @@ impl Held {
                 .iter()
                 .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))
                 .sum(),
+            Payload::LimitHistory(uses) => uses.len() * (size_of::<LimitUse>() + 128),
             Payload::Observed(rows) => {
                 let each = |row: &ObservedRow| size_of::<ObservedRow>() + row.queue.len() + size_of_val(&*row.values);
                 rows.iter().map(each).sum()

@@ -40,7 +40,7 @@ use crate::{
         NowQuery, Page, PassedQuestion, Query, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
-    upstream::{Class, Client, Errand, UpstreamError},
+    upstream::{Class, Client, Errand, LimitUse, UpstreamError},
 };
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
@@ -190,7 +190,14 @@ impl ReportError {
         match self {
             // What is not there may come to be: a conversation is found by its id only some time after it began.
             Self::Upstream(UpstreamError::Rejected { told, .. }) if told.status == Some(404) => Duration::from_secs(2),
-            Self::TooLarge { .. } | Self::Upstream(UpstreamError::Rejected { .. }) => Duration::from_mins(1),
+            Self::TooLarge { .. }
+            | Self::Upstream(UpstreamError::Rejected { .. } | UpstreamError::Permission { .. }) => {
+                Duration::from_mins(1)
+            }
+            // Told here and at no cost, for the moment and the errand it was asked in.
+            Self::Upstream(
+                UpstreamError::Budget { .. } | UpstreamError::CircuitOpen { .. } | UpstreamError::Memory,
+            ) => Duration::ZERO,
             Self::TooManyRows { .. }
             | Self::TooManyCalls { .. }
             | Self::Upstream(_)
@@ -435,6 +442,17 @@ impl Reports {
         })
     }
 
+    /// How close the organisation came to its limits in the last hour, by its own account.
+    pub async fn limit_history(&self, errand: &Errand) -> Result<Arc<[LimitUse]>, ReportError> {
+        let given = self.give(&Key::LimitHistory, Freshness::default(), errand).await?;
+        match &given.held.payload {
+            Payload::LimitHistory(uses) => Ok(Arc::clone(uses)),
+            Payload::Slice(_) | Payload::Listing(_) | Payload::Observed(_) | Payload::Names(_) | Payload::Passed(_) => {
+                Err(ReportError::Internal)
+            }
+        }
+    }
+
     /// Whole listings of names, and what they cost upstream. A name may be old, so a bound on age is passed over.
     pub async fn names_by_lookup(
         &self,
@@ -570,6 +588,7 @@ impl Reports {
             Key::Names(lookup) => self.fetch_names(*lookup, &errand).await,
             Key::QueuesNow(queues) => self.fetch_observations(queues, &errand).await,
             Key::Passed(question) => self.fetch_passed(question, &errand).await,
+            Key::LimitHistory => self.fetch_limit_history(&errand).await,
         };
         let held = Arc::new(fetched?);
         self.0.held.insert(key.clone(), Arc::clone(&held)).await;
@@ -601,6 +620,19 @@ impl Reports {
             },
             upstream_calls: names.upstream_calls,
             payload: Payload::Names(Arc::new(names.by_id)),
+        })
+    }
+
+    async fn fetch_limit_history(&self, errand: &Errand) -> Result<Held, ReportError> {
+        let fetched_at = self.now();
+        let uses = self.0.client.limit_history(errand).await?;
+        Ok(Held {
+            dated: Dated {
+                fetched_at,
+                covers: Covers::LimitHistory,
+            },
+            upstream_calls: 1,
+            payload: Payload::LimitHistory(uses.into()),
         })
     }
 
@@ -720,7 +752,9 @@ impl Given {
     fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
         match &self.held.payload {
             Payload::Names(names) => Ok(names),
-            Payload::Slice(_) | Payload::Observed(_) | Payload::Passed(_) => Err(ReportError::Internal),
+            Payload::Slice(_) | Payload::Observed(_) | Payload::Passed(_) | Payload::LimitHistory(_) => {
+                Err(ReportError::Internal)
+            }
         }
     }
 

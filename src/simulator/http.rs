@@ -30,7 +30,7 @@ use super::{
     faults, jobs,
     journal::{Entry, Journal, Ticket},
     login::{self, TokenNumber},
-    organisation::{Listing, Organisation, Switches},
+    organisation::{Listing, Organisation, Switches, rate_limits},
     person, published,
     refusal::Refusal,
     strict,
@@ -134,11 +134,6 @@ static ENDPOINTS: &[Endpoint] = &[
     ),
     endpoint(
         "POST",
-        "/api/v2/analytics/ratelimits/aggregates/query",
-        family_aggregates,
-    ),
-    endpoint(
-        "POST",
         "/api/v2/analytics/resolutions/aggregates/query",
         family_aggregates,
     ),
@@ -157,6 +152,7 @@ static ENDPOINTS: &[Endpoint] = &[
         "/api/v2/analytics/transcripts/aggregates/query",
         family_aggregates,
     ),
+    endpoint("POST", "/api/v2/analytics/ratelimits/aggregates/query", rate_limits),
     endpoint("GET", "/api/v2/routing/queues", |call| listing(call, Listing::Queues)),
     endpoint("GET", "/api/v2/users", |call| listing(call, Listing::Users)),
     endpoint("GET", "/api/v2/routing/wrapupcodes", |call| {
@@ -353,6 +349,12 @@ fn limits(call: &Call<'_>) -> Result<Answer, PlatformError> {
     let rate = rate_limit_entity(call.simulator.rate_limit().per_minute);
     let bytes = json!({ "key": "request.bytes.max", "namespace": "platform.api", "value": MAX_BODY_BYTES });
     Ok(Answer::Json(json!({ "entities": [rate, bytes] })))
+}
+
+fn rate_limits(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    let limit = call.simulator.rate_limit();
+    let answer = rate_limits::answer(&call.body, &rate_limit_entity(limit.per_minute), &limit.recorded())?;
+    Ok(Answer::Json(answer))
 }
 
 const ORGANISATION_ID: &str = "5a0c1d9e-6f3b-4c55-9a4e-0c6a1f2b7d10";

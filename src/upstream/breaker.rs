@@ -1,4 +1,4 @@
-//! The circuit breaker.
+//! The circuit breaker. There is one for the API and one for the login service, each a host of its own.
 //!
 //! After [`FAILURES`] failures in a row, whoever asks is refused at once. When the backoff has passed, one
 //! request is let through as a probe; if it succeeds, all are let through again, and if it fails, the backoff
@@ -16,12 +16,17 @@ use tokio::time::Instant;
 const FAILURES: u32 = 5;
 /// The first pause, and the one returned to after a success.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between probes.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The longest pause between probes of the API.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Stands before every request. Cheap to clone; all clones are the same breaker.
 #[derive(Clone, Debug)]
-pub(super) struct Breaker(Arc<Mutex<Circuit>>);
+pub(super) struct Breaker {
+    /// Of what, for the log.
+    host: &'static str,
+    longest_pause: Duration,
+    circuit: Arc<Mutex<Circuit>>,
+}
 
 /// Whether requests are let through, for readiness and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +50,12 @@ enum Circuit {
 }
 
 impl Breaker {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Circuit::Closed { failures: 0 })))
+    pub(super) fn new(host: &'static str, longest_pause: Duration) -> Self {
+        Self {
+            host,
+            longest_pause,
+            circuit: Arc::new(Mutex::new(Circuit::Closed { failures: 0 })),
+        }
     }
 
     /// Whether a request would be let through now; takes nothing. The error is the time until a probe is due.
@@ -90,7 +99,7 @@ impl Breaker {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Circuit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +120,7 @@ impl Admission {
             Circuit::Closed { .. } => *circuit = Circuit::Closed { failures: 0 },
             Circuit::Probing { .. } if probe.is_some() => {
                 *circuit = Circuit::Closed { failures: 0 };
-                tracing::info!("upstream is back: circuit closed");
+                tracing::info!(host = self.breaker.host, "upstream is back: circuit closed");
             }
             // Sent before the circuit opened: only the probe may close it.
             Circuit::Open { .. } | Circuit::Probing { .. } => {}
@@ -128,7 +137,7 @@ impl Admission {
                 return;
             }
             Circuit::Closed { .. } => SHORTEST_PAUSE,
-            Circuit::Probing { pause } if probe.is_some() => LONGEST_PAUSE.min(pause * 2),
+            Circuit::Probing { pause } if probe.is_some() => self.breaker.longest_pause.min(pause * 2),
             // Sent before the circuit opened: already known.
             Circuit::Open { .. } | Circuit::Probing { .. } => return,
         };
@@ -136,7 +145,11 @@ impl Admission {
             probe_at: Instant::now() + pause,
             pause,
         };
-        tracing::warn!(pause_ms = pause.as_millis(), "upstream keeps failing: circuit open");
+        tracing::warn!(
+            host = self.breaker.host,
+            pause_ms = pause.as_millis(),
+            "upstream keeps failing: circuit open"
+        );
     }
 }
 
@@ -168,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn five_failures_in_a_row_open_it_and_a_success_starts_the_count_again() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new("API", LONGEST_PAUSE);
         fail(&breaker, 4);
         breaker.admit().unwrap().succeeded();
         fail(&breaker, 4);
@@ -179,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_probe_at_a_time_with_pauses_doubling_to_a_minute() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new("API", LONGEST_PAUSE);
         fail(&breaker, 5);
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             let pause = Duration::from_secs(pause);
@@ -205,7 +218,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_leaves_gives_its_place_to_the_next() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new("API", LONGEST_PAUSE);
         fail(&breaker, 5);
         advance(Duration::from_secs(1)).await;
         drop(breaker.admit().unwrap());
@@ -215,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_sent_before_it_opened_change_nothing() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new("API", LONGEST_PAUSE);
         let (early_success, early_failure) = (breaker.admit().unwrap(), breaker.admit().unwrap());
         fail(&breaker, 5);
         early_success.succeeded();

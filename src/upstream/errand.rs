@@ -123,6 +123,11 @@ impl Errand {
         errand.join(self);
     }
 
+    /// Tells of changes of terms from now on.
+    pub(super) fn changes(&self) -> Changes {
+        Changes(self.0.terms.subscribe())
+    }
+
     /// What comes of the future before the deadline, wherever that moves meanwhile.
     pub(super) async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
@@ -133,6 +138,18 @@ impl Errand {
                 Err(_) if self.deadline() > deadline => {}
                 Err(_) => return None,
             }
+        }
+    }
+}
+
+/// Tells when the terms of an errand have changed.
+pub(super) struct Changes(watch::Receiver<Terms>);
+
+impl Changes {
+    pub(super) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody is left to change them.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -163,9 +180,11 @@ mod tests {
     async fn whoever_joins_may_hurry_and_prolong_but_never_the_contrary() {
         let now = Instant::now();
         let errand = Errand::new("first", Class::Refresh, now + 10 * SECOND);
+        let mut changes = errand.changes();
         errand.join(&Errand::new("second", Class::Export, now + 5 * SECOND));
         assert_eq!((errand.class(), errand.deadline()), (Class::Refresh, now + 10 * SECOND));
         errand.join(&Errand::new("third", Class::Interactive, now + 20 * SECOND));
+        changes.next().await;
         assert_eq!(
             (errand.class(), errand.deadline()),
             (Class::Interactive, now + 20 * SECOND)

@@ -54,6 +54,9 @@ pub enum UpstreamError {
         /// When the next probe is due.
         retry_after: Duration,
     },
+    /// There is no room for another answer: too much is being fetched at once. Come back in a moment.
+    #[error("there is no room for the answer: too much is being fetched at once")]
+    Memory,
     /// The upstream is unreachable, fails (5xx) or answers nonsense, after every retry allowed.
     #[error("Genesys Cloud is unavailable: {reason}")]
     Unavailable {
@@ -79,7 +82,7 @@ impl UpstreamError {
             | Self::Budget { told, .. }
             | Self::Unavailable { told, .. }
             | Self::Timeout(told) => Some(told),
-            Self::CircuitOpen { .. } => None,
+            Self::CircuitOpen { .. } | Self::Memory => None,
         }
     }
 
@@ -87,6 +90,8 @@ impl UpstreamError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Budget { retry_after, .. } | Self::CircuitOpen { retry_after } => Some(*retry_after),
+            // About as long as an answer takes to be passed on.
+            Self::Memory => Some(Duration::from_secs(1)),
             Self::Credentials(_)
             | Self::Permission { .. }
             | Self::Rejected { .. }

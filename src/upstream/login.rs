@@ -18,9 +18,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
-use super::{Class, Errand, Told, UpstreamError, send, wire};
+use super::{Told, UpstreamError, memory::Room, send, wire};
 use crate::clock::Clock;
 
 /// One exchange with the login service, from connecting to the last byte.
@@ -72,7 +71,7 @@ impl Login {
         let form = wire::code_form(&self.client_id, &begun.redirect_uri, code, verifier);
         let http = send::http_client(&self.token_url, 1).map_err(LoginError::client)?;
         let request = http.post(&self.token_url).form(&form);
-        let reply = send::send(request, ATTEMPT_TIMEOUT, &errand()).await;
+        let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart()).await;
         let reply = reply.map_err(|_| LoginError::Unreachable)?;
         if !reply.status.is_success() {
             return Err(LoginError::Refused(wire::told_by_login(&reply)));
@@ -97,7 +96,7 @@ impl Login {
     async fn end(&self, mut granted: Granted, now: Timestamp) -> Result<(), LoginError> {
         let http = send::http_client(&self.token_url, 1).map_err(LoginError::client)?;
         let ask = async |request| {
-            let reply = send::send(request, ATTEMPT_TIMEOUT, &errand()).await;
+            let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart()).await;
             reply.map_err(|_| LoginError::Unreachable)
         };
         if granted.expires_at <= now {
@@ -175,11 +174,6 @@ impl From<LoginError> for UpstreamError {
             told: Told::default(),
         }
     }
-}
-
-/// A person waits for it, and nobody else.
-fn errand() -> Errand {
-    Errand::of_the_service(Class::Interactive, Instant::now() + ATTEMPT_TIMEOUT)
 }
 
 /// Files and their locks make their thread wait.

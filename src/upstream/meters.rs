@@ -8,5 +8,7 @@ pub const REQUEST_DURATION: &str = "genesys_reports_upstream_request_duration_se
 pub const RETRIES: &str = "genesys_reports_upstream_retries_total";
 /// Access tokens asked for, by `outcome`.
 pub const TOKEN_MINTS: &str = "genesys_reports_upstream_token_mints_total";
-/// Seconds waited for a turn to send.
+/// Requests of the budget spent, by `class`.
+pub const SPENT: &str = "genesys_reports_upstream_spent_total";
+/// Seconds waited for a turn to send, by `class`.
 pub const BUDGET_WAIT: &str = "genesys_reports_upstream_budget_wait_seconds";

@@ -11,6 +11,7 @@ mod errand;
 pub mod error;
 mod jobs;
 pub mod login;
+mod memory;
 pub mod meters;
 mod names;
 mod pages;
@@ -23,6 +24,7 @@ mod token;
 mod wire;
 
 pub use breaker::BreakerState;
+pub use budget::{ClassQuota, LimitSource, Quota, Use};
 pub use errand::{Class, Errand};
 pub use error::{Told, UpstreamError};
 pub(crate) use send::ANSWER_BYTES;
@@ -51,14 +53,15 @@ use tracing::Instrument;
 use self::{
     breaker::Breaker,
     budget::Budget,
+    memory::Memory,
     retry::{Tries, Trouble, Verdict},
     send::{Lost, LostWhy, Reply},
     token::Tokens,
-    wire::{Call, Endpoint, Nonsense},
+    wire::{Call, Endpoint, Nonsense, Spent},
 };
 use crate::{
     clock::Clock,
-    query::{AggregateQuery, ConversationQuery, PassedQuestion, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, PassedQuestion, Range, catalogue::Lookup},
     table::Slice,
 };
 
@@ -170,9 +173,37 @@ impl Client {
         Health {
             token: self.0.tokens.state(),
             breaker: self.0.breaker.state(),
-            budget_left: self.0.budget.left(),
-            gate_closed_for: self.0.budget.gate_closed_for(),
+            login_breaker: self.0.tokens.breaker(),
         }
+    }
+
+    /// What is left of the request budget, and who spends it; asks nobody.
+    pub fn quota(&self) -> Quota {
+        self.0.budget.quota()
+    }
+
+    /// Asks how close the organisation came to its limits in the last hour.
+    pub async fn limit_history(&self, errand: &Errand) -> Result<Vec<LimitUse>, UpstreamError> {
+        let call = wire::rate_limit_aggregates(self.now());
+        let answered = self
+            .start(call, errand, &Sent::default(), |body| {
+                wire::read_rate_limit_aggregates(body)
+            })
+            .await?;
+        Ok(answered.value)
+    }
+
+    /// Asks how many requests a minute the organisation is allowed, where no setting says so.
+    pub async fn learn_limit(&self, errand: &Errand) -> Result<(), UpstreamError> {
+        let call = wire::limits();
+        let answered = self
+            .start(call, errand, &Sent::default(), |body| wire::read_limits(body))
+            .await?;
+        if let Some(requests_per_minute) = answered.value {
+            tracing::info!(requests_per_minute, "the organisation's limit");
+            self.0.budget.learn(requests_per_minute);
+        }
+        Ok(())
     }
 
     /// Builds the HTTP clients; sends nothing.
@@ -195,8 +226,12 @@ impl Client {
                 clock.clone(),
                 Arc::clone(&jitter),
             ),
-            budget: Budget::new(settings.requests_per_minute, settings.concurrency),
-            breaker: Breaker::new(),
+            budget: match settings.requests_per_minute {
+                Some(setting) => Budget::new(setting, LimitSource::Setting, settings.concurrency),
+                None => Budget::new(REQUESTS_PER_MINUTE, LimitSource::Default, settings.concurrency),
+            },
+            breaker: Breaker::new("API", breaker::LONGEST_PAUSE),
+            memory: Memory::new(settings.memory_bytes),
             retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
             page_concurrency: settings.page_concurrency.max(1),
             attempt_timeout: settings.attempt_timeout,
@@ -280,7 +315,11 @@ impl Client {
     /// 2. the token, so that nobody takes a turn without one;
     /// 3. the budget, which may take a while;
     /// 4. the token and the breaker once more, as they may have changed meanwhile;
-    /// 5. only now is a request of the budget spent, at the instant it is sent.
+    /// 5. room for the answer;
+    /// 6. only now is a request of the budget spent, at the instant it is sent.
+    ///
+    /// No request is sent after the errand's deadline. One that was sent is let finish: it is paid for, and what it brings
+    /// is held for whoever asks next.
     async fn attempt<T>(
         &self,
         call: &Call,
@@ -292,15 +331,21 @@ impl Client {
         let inner = &*self.0;
         inner.breaker.check().map_err(Failure::circuit_open)?;
         inner.tokens.current(errand).await.map_err(Failure::no_token)?;
-        let turn = inner.budget.turn(errand).await.map_err(Failure::last)?;
-        let token = inner.tokens.current(errand).await.map_err(Failure::no_token)?;
-        let admission = inner.breaker.admit().map_err(Failure::circuit_open)?;
-        let in_flight = turn.spend();
+        let (token, admission, room, in_flight) = loop {
+            let turn = inner.budget.turn(errand).await.map_err(Failure::last)?;
+            let token = inner.tokens.current(errand).await.map_err(Failure::no_token)?;
+            let admission = inner.breaker.admit().map_err(Failure::circuit_open)?;
+            let room = inner.memory.room(errand).await.map_err(Failure::last)?;
+            // Else the gate has closed meanwhile.
+            if let Some(in_flight) = turn.spend() {
+                break (token, admission, room, in_flight);
+            }
+        };
 
         sent.add_one();
         let sent_at = self.now();
         let started = Instant::now();
-        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, errand).await;
+        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, room).await;
         drop(in_flight);
         let endpoint = call.endpoint.label();
         metrics::histogram!(meters::REQUEST_DURATION, "endpoint" => endpoint).record(started.elapsed());
@@ -316,7 +361,12 @@ impl Client {
         metrics::counter!(meters::REQUESTS, "endpoint" => endpoint, "outcome" => label).increment(1);
         match &outcome {
             Ok(_) => admission.succeeded(),
-            Err(failure) => failure.tell(admission),
+            Err(failure) => {
+                failure.tell(admission);
+                if let Some(Spent::Quota(named)) = failure.spent {
+                    inner.budget.refused(started, named);
+                }
+            }
         }
         outcome.map(|value| Answered { value, sent_at })
     }
@@ -343,12 +393,14 @@ pub struct Settings {
     pub token_url: String,
     /// OAuth client id and secret.
     pub credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
-    /// Requests a minute, all endpoints together.
-    pub requests_per_minute: u32,
+    /// Requests a minute, all endpoints together; `None` is what the organisation is allowed.
+    pub requests_per_minute: Option<u32>,
     /// Requests in flight.
     pub concurrency: usize,
     /// Pages of one query in flight.
     pub page_concurrency: usize,
+    /// Bytes of answers being read or not yet passed on, all fetches together.
+    pub memory_bytes: u64,
     /// One attempt, from connecting to the last byte.
     pub attempt_timeout: Duration,
     /// Attempts of one request, the first included.
@@ -410,6 +462,23 @@ pub struct Passed {
     pub fetched_at: Timestamp,
     /// Requests it took, retries included.
     pub upstream_calls: u32,
+}
+
+/// How close the organisation came to a limit, by the upstream's own account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitUse {
+    /// When.
+    pub interval: Range,
+    /// What the limit belongs to, such as `platform.api`.
+    pub namespace: Option<String>,
+    /// Its name, such as `client.credentials.token.rate.per.minute`.
+    pub limit: Option<String>,
+    /// What it allows.
+    pub allowed: Option<f64>,
+    /// The highest use recorded.
+    pub highest: Option<f64>,
+    /// How often it was recorded.
+    pub records: Option<f64>,
 }
 
 /// A page's worth of conversations not seen before in the same query.
@@ -479,11 +548,13 @@ pub struct Health {
     pub token: TokenState,
     /// Whether requests are let through.
     pub breaker: BreakerState,
-    /// Requests that could be sent right now, by our own count.
-    pub budget_left: usize,
-    /// How much longer the upstream asked us to stay away; zero when it did not.
-    pub gate_closed_for: Duration,
+    /// Whether the login service is asked for tokens.
+    pub login_breaker: BreakerState,
 }
+
+/// What the vendor documents for a token of client credentials, and what is assumed until the organisation's own figure
+/// is known.
+const REQUESTS_PER_MINUTE: u32 = 300;
 
 /// How long a request counts towards the retries it allows.
 const RETRY_WINDOW: Duration = Duration::from_secs(10);
@@ -498,6 +569,7 @@ struct Inner {
     tokens: Tokens,
     budget: Budget,
     breaker: Breaker,
+    memory: Memory,
     retry_budget: TpsBudget,
     page_concurrency: usize,
     attempt_timeout: Duration,
@@ -570,6 +642,8 @@ impl<T> Future for Asking<T> {
 struct Failure {
     trouble: Trouble,
     error: UpstreamError,
+    /// Where it was a 429: for what.
+    spent: Option<Spent>,
 }
 
 impl Failure {
@@ -577,6 +651,7 @@ impl Failure {
         Self {
             trouble: Trouble::Final,
             error,
+            spent: None,
         }
     }
 
@@ -592,9 +667,14 @@ impl Failure {
             UpstreamError::Credentials(_)
             | UpstreamError::Permission { .. }
             | UpstreamError::Rejected { .. }
+            | UpstreamError::Memory
             | UpstreamError::CircuitOpen { .. } => Trouble::Final,
         };
-        Self { trouble, error }
+        Self {
+            trouble,
+            error,
+            spent: None,
+        }
     }
 
     fn nonsense(reply: &Reply, nonsense: Nonsense) -> Self {
@@ -609,6 +689,7 @@ impl Failure {
                 },
                 source: Some(Arc::new(nonsense)),
             },
+            spent: None,
         }
     }
 
@@ -649,7 +730,12 @@ impl Failure {
                 unavailable("it answers with a status that makes no sense here"),
             ),
         };
-        Self { trouble, error }
+        let is_throttled = matches!(trouble, Trouble::Throttled(_));
+        Self {
+            trouble,
+            error,
+            spent: is_throttled.then(|| wire::spent(&reply.body)),
+        }
     }
 
     fn lost(lost: Lost, tries: Tries) -> Self {
@@ -666,9 +752,10 @@ impl Failure {
                 return Self {
                     trouble: Trouble::Unavailable(None),
                     error: UpstreamError::Timeout(told),
+                    spent: None,
                 };
             }
-            LostWhy::OutOfTime => return Self::last(UpstreamError::Timeout(told)),
+            LostWhy::NoRoom => return Self::last(UpstreamError::Memory),
             LostWhy::TooLarge => {
                 return Self::last(UpstreamError::Rejected {
                     reason: "its answer is larger than this service takes; narrow the query".to_owned(),
@@ -683,24 +770,25 @@ impl Failure {
                 told,
                 source: lost.source.map(|source| source as _),
             },
+            spent: None,
         }
     }
 
     /// The label of metrics.
     fn label(&self) -> &'static str {
         match (self.trouble, &self.error) {
-            (Trouble::Final, UpstreamError::Timeout(_)) => "out_of_time",
+            (Trouble::Final, UpstreamError::Memory) => "no_room",
             (trouble, _) => trouble.label(),
         }
     }
 
-    /// Tells the breaker what this says about the upstream: a refusal is an answer; a caller out of time and an idle
-    /// connection that closed say nothing.
+    /// Tells the breaker what this says about the upstream: a refusal is an answer; an idle connection that closed says
+    /// nothing.
     fn tell(&self, admission: breaker::Admission) {
-        match (&self.trouble, &self.error) {
-            (Trouble::Unavailable(_) | Trouble::Broken, _) => admission.failed(),
-            (Trouble::Stale | Trouble::NoToken, _) | (Trouble::Final, UpstreamError::Timeout(_)) => drop(admission),
-            (Trouble::Throttled(_) | Trouble::TokenRefused(_) | Trouble::Final, _) => admission.succeeded(),
+        match &self.trouble {
+            Trouble::Unavailable(_) | Trouble::Broken => admission.failed(),
+            Trouble::Stale | Trouble::NoToken => drop(admission),
+            Trouble::Throttled(_) | Trouble::TokenRefused(_) | Trouble::Final => admission.succeeded(),
         }
     }
 }

@@ -75,7 +75,11 @@ pub(super) fn conversations(
         job: None,
     };
     stream::try_unfold(pager, async |mut pager| {
-        Ok(pager.next().await?.map(|page| (page, pager)))
+        // What comes too late for the whole is of no use to anybody.
+        let rest = pager.rest.clone();
+        let page = rest.in_time(pager.next()).await;
+        let page = page.unwrap_or_else(|| Err(UpstreamError::Timeout(Told::default())))?;
+        Ok(page.map(|page| (page, pager)))
     })
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER};
 use tokio::time::timeout;
 
-use super::Errand;
+use super::memory::Room;
 
 /// The most bytes of one answer. A page of a hundred conversations is about one or two million bytes.
 pub(crate) const ANSWER_BYTES: usize = 64 << 20;
@@ -25,17 +25,15 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 static CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
 
-/// Sends a request and reads the whole reply before the errand's deadline and within the attempt timeout.
+/// Sends a request and reads the whole reply within the attempt timeout, into the room that is there.
 pub(super) async fn send(
     request: reqwest::RequestBuilder,
     attempt_timeout: Duration,
-    errand: &Errand,
+    room: Room,
 ) -> Result<Reply, Lost> {
-    match errand.in_time(timeout(attempt_timeout, exchange(request))).await {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(_)) => Err(Lost::from(LostWhy::TooSlow)),
-        None => Err(Lost::from(LostWhy::OutOfTime)),
-    }
+    timeout(attempt_timeout, exchange(request, room))
+        .await
+        .unwrap_or_else(|_| Err(Lost::from(LostWhy::TooSlow)))
 }
 
 /// A whole reply.
@@ -69,8 +67,8 @@ pub(super) enum LostWhy {
     Cut,
     /// The attempt took too long.
     TooSlow,
-    /// The caller's deadline came first.
-    OutOfTime,
+    /// There is no room for the rest of the answer.
+    NoRoom,
     /// The answer is larger than [`ANSWER_BYTES`].
     TooLarge,
 }
@@ -105,7 +103,7 @@ fn is_loopback(url: &str) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, Lost> {
+async fn exchange(request: reqwest::RequestBuilder, room: Room) -> Result<Reply, Lost> {
     let mut response = request.send().await.map_err(unanswered)?;
     let status = response.status();
     let header = |headers: &HeaderMap, name: &HeaderName| {
@@ -117,7 +115,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, Lost> {
     let correlation_id = header(response.headers(), &CORRELATION_ID).and_then(|id| super::wire::repeatable(&id));
     let retry_after = header(response.headers(), &RETRY_AFTER);
     let body = if status.is_success() {
-        read_body(&mut response).await.map_err(|lost| Lost {
+        read_body(&mut response, room).await.map_err(|lost| Lost {
             correlation_id: correlation_id.clone(),
             ..lost
         })?
@@ -132,15 +130,18 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, Lost> {
     })
 }
 
-async fn read_body(response: &mut reqwest::Response) -> Result<Bytes, Lost> {
+async fn read_body(response: &mut reqwest::Response, mut room: Room) -> Result<Bytes, Lost> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(cut)? {
         if body.len() + chunk.len() > ANSWER_BYTES {
             return Err(Lost::from(LostWhy::TooLarge));
         }
+        if !room.grow_to(body.len() + chunk.len()) {
+            return Err(Lost::from(LostWhy::NoRoom));
+        }
         body.extend_from_slice(&chunk);
     }
-    Ok(Bytes::from(body))
+    Ok(room.hold(body))
 }
 
 /// The start of a refusal; its status says enough when the rest is missing.

@@ -143,11 +143,12 @@ impl Stub {
                 client_id: "id".to_owned(),
                 client_secret: SECRET.to_owned().into(),
             }),
-            requests_per_minute: 100_000,
+            requests_per_minute: Some(100_000),
             concurrency: 1_000,
             page_concurrency: 8,
             attempt_timeout: Duration::from_secs(20),
             max_attempts: 3,
+            memory_bytes: 256 << 20,
         }
     }
 
@@ -291,6 +292,54 @@ async fn a_token_is_renewed_behind_the_back_of_its_users_and_serves_while_that_f
             .all(|pair| pair[1] - pair[0] >= Duration::from_secs(10))
     );
     assert!(matches!(client.health().token, TokenState::Valid(life) if life > Duration::from_secs(3500)));
+}
+
+/// Fifty of them, each renewing when its own dice say so, and nobody waiting for it.
+#[tokio::test(start_paused = true)]
+async fn replicas_started_together_do_not_renew_together() {
+    use rand::{RngExt, SeedableRng};
+    let stub = Stub::start(
+        |_| ok(&json!({"access_token": "t", "token_type": "bearer", "expires_in": 3600})).after(ms(900)),
+        |_| empty(),
+    )
+    .await;
+    let replicas: Vec<Client> = (0..50)
+        .map(|seed| {
+            let dice = Mutex::new(rand_pcg::Pcg64::seed_from_u64(seed));
+            let jitter: Jitter = Arc::new(move || dice.lock().unwrap().random());
+            Client::with_jitter(stub.settings(), Clock::starting_at(NOW.parse().unwrap()), jitter).unwrap()
+        })
+        .collect();
+    assert!(
+        join_all(replicas.iter().map(|replica| ask(replica, 30)))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let granted = Instant::now();
+    sleep(Duration::from_secs(3_295)).await;
+    for second in 0..250 {
+        let asked = Instant::now();
+        let every_other = replicas.iter().skip(second % 2).step_by(2);
+        assert!(
+            join_all(every_other.map(|replica| ask(replica, 30)))
+                .await
+                .iter()
+                .all(Result::is_ok)
+        );
+        assert!(asked.elapsed() < ms(100), "delayed by a renewal");
+        tokio::time::sleep_until(asked + ms(1_000)).await;
+    }
+    let renewals: Vec<u64> = stub.mints.lock().unwrap()[50..]
+        .iter()
+        .map(|at| (*at - granted).as_secs())
+        .collect();
+    assert_eq!(renewals.len(), 50);
+    for second in 0..=3_600 {
+        let within = renewals.iter().filter(|at| **at == second).count();
+        let is_due = (3_299..=3_542).contains(&second);
+        assert!(within <= 5 && (within == 0 || is_due), "{within} in second {second}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -517,7 +566,7 @@ async fn a_429_that_asks_for_more_than_there_is_time_for_is_told_at_once() {
     }
     assert!(asked.elapsed() < ms(10));
     assert_eq!(
-        (stub.calls(), client.health().gate_closed_for.as_secs_f64().ceil()),
+        (stub.calls(), client.quota().gate_closed_for.as_secs_f64().ceil()),
         (1, 42.0)
     );
     sleep(ms(42_000)).await;
@@ -535,7 +584,7 @@ async fn no_minute_sees_more_requests_than_the_limit_retries_included() {
     })
     .await;
     let client = client(Settings {
-        requests_per_minute: 100,
+        requests_per_minute: Some(100),
         concurrency: 20,
         ..stub.settings()
     });
@@ -578,6 +627,62 @@ async fn an_outage_is_met_with_few_retries_and_then_with_an_open_circuit() {
     assert!(open > 5_900, "{open} refused at once");
     assert!((stub.calls() as f64) < 20.0 * minutes, "{} calls", stub.calls());
     assert!(matches!(client.health().breaker, BreakerState::Open { .. }));
+}
+
+/// Four of five attempts fail, so that the circuit stays closed and only the budget of retries holds them back.
+#[tokio::test(start_paused = true)]
+async fn retries_stay_within_a_fifth_of_the_requests_and_ten_a_second() {
+    let stub = Stub::granting(|asked| {
+        if asked.before % 5 == 4 {
+            empty()
+        } else {
+            answer(503, "")
+        }
+    })
+    .await;
+    let client = stub.client();
+    ask(&client, 30).await.ok();
+    let (before, seconds, each_second) = (stub.calls(), 20, 100);
+    for _ in 0..seconds * each_second {
+        let client = client.clone();
+        tokio::spawn(async move { ask(&client, 30).await });
+        sleep(ms(10)).await;
+    }
+    sleep(ms(10_000)).await;
+    let (requests, attempts) = (seconds * each_second, stub.calls() - before);
+    assert_eq!(client.health().breaker, BreakerState::Closed);
+    let most = requests + requests / 5 + 10 * (seconds + 10);
+    assert!(
+        (requests + requests / 10..=most).contains(&attempts),
+        "{attempts} attempts"
+    );
+}
+
+/// A batch that fails together does not come back together.
+#[tokio::test(start_paused = true)]
+async fn retries_are_spread() {
+    let stub = Stub::granting(|asked| {
+        if asked.before % 2 == 0 && asked.before < 100 {
+            answer(503, "")
+        } else {
+            empty()
+        }
+    })
+    .await;
+    let client = stub.client();
+    let asked = Instant::now();
+    join_all((0..100).map(|_| ask(&client, 30))).await;
+    let calls = stub.api.lock().unwrap().clone();
+    let retries: Vec<u128> = calls[100..].iter().map(|at| (*at - asked).as_millis()).collect();
+    assert!(retries.len() >= 10, "{}", retries.len());
+    for at in &retries {
+        let together = retries.iter().filter(|other| *other == at).count();
+        assert!(
+            together * 5 <= retries.len().max(20),
+            "{together} of {} at {at} ms",
+            retries.len()
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -645,7 +750,8 @@ async fn nothing_is_sent_after_the_deadline() {
         matches!(error, UpstreamError::Timeout(_) | UpstreamError::Unavailable { .. }),
         "{error:?}"
     );
-    assert!(Instant::now() <= deadline + ms(5));
+    // What was sent before is let finish.
+    assert!(Instant::now() <= deadline + ms(1_305));
     let calls = stub.calls();
     sleep(ms(10_000)).await;
     assert_eq!(stub.calls(), calls);
@@ -654,6 +760,139 @@ async fn nothing_is_sent_after_the_deadline() {
         client.aggregates(&aggregate_query(), &within(0)).await,
         Err(UpstreamError::Timeout(_))
     ));
+}
+
+/// The answer comes after the caller has left; it is paid for, so it is not thrown away.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_before_the_deadline_is_let_finish() {
+    let stub = Stub::granting(|_| empty().after(ms(5_000))).await;
+    let client = stub.client();
+    let asked = Instant::now();
+    assert_eq!(ask(&client, 1).await.unwrap().upstream_calls, 1);
+    assert_eq!(asked.elapsed().as_secs(), 5);
+}
+
+/// Somebody with more time joins while it is tried again.
+#[tokio::test(start_paused = true)]
+async fn whoever_joins_an_errand_prolongs_it() {
+    let stub = Stub::granting(|asked| {
+        let failing = if asked.before < 2 { answer(503, "") } else { empty() };
+        failing.after(ms(800))
+    })
+    .await;
+    let client = stub.client();
+    let errand = within(1);
+    let later = async {
+        sleep(ms(500)).await;
+        errand.join(&within(30));
+    };
+    let query = aggregate_query();
+    let (answered, ()) = tokio::join!(client.aggregates(&query, &errand), later);
+    assert_eq!(answered.unwrap().upstream_calls, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_names_the_quota_lowers_it_and_one_that_names_another_limit_does_not() {
+    let limit =
+        |key: &str, value: u32| json!({"limit": {"key": key, "namespace": "platform.api", "value": value}}).to_string();
+    for (body, allowed, in_force) in [
+        (limit("client.credentials.token.rate.per.minute", 180), 180, 90),
+        (limit("client.credentials.token.rate.per.minute", 600), 300, 150),
+        (limit("details.jobs.rate.per.second", 1), 300, 300),
+        (String::new(), 300, 150),
+    ] {
+        let refusal = body.clone();
+        let stub = Stub::granting(move |asked| {
+            if asked.before == 0 {
+                answer(429, &refusal).with("Retry-After", "1")
+            } else {
+                empty()
+            }
+        })
+        .await;
+        let client = client(Settings {
+            requests_per_minute: None,
+            ..stub.settings()
+        });
+        ask(&client, 30).await.unwrap();
+        let quota = client.quota();
+        assert_eq!((quota.allowed, quota.limit), (allowed, in_force), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_organisations_own_limit_is_learned() {
+    let stub = Stub::granting(|_| {
+        ok(&json!({"entities": [
+            {"key": "request.bytes.max", "namespace": "platform.api", "value": 512_000},
+            {"key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": 450},
+        ]}))
+    })
+    .await;
+    let client = client(Settings {
+        requests_per_minute: None,
+        ..stub.settings()
+    });
+    let quota = client.quota();
+    assert_eq!((quota.allowed, quota.source), (300, LimitSource::Default));
+    client.learn_limit(&within(30)).await.unwrap();
+    let quota = client.quota();
+    assert_eq!(
+        (quota.allowed, quota.limit, quota.source),
+        (450, 450, LimitSource::Organisation)
+    );
+}
+
+/// The login service is another host, with a circuit of its own.
+#[tokio::test(start_paused = true)]
+async fn a_login_service_that_keeps_failing_is_left_alone_with_pauses_up_to_ten_seconds() {
+    let stub = Stub::start(|_| answer(503, ""), |_| empty()).await;
+    let client = stub.client();
+    let started = Instant::now();
+    let mut refused = 0;
+    while started.elapsed() < Duration::from_mins(10) {
+        let asked = Instant::now();
+        match ask(&client, 5).await {
+            Err(UpstreamError::CircuitOpen { retry_after }) => {
+                assert!(retry_after <= Duration::from_secs(10));
+                refused += u32::from(asked.elapsed() < ms(5));
+            }
+            Err(_) => {}
+            Ok(_) => panic!("answered"),
+        }
+        sleep(ms(500)).await;
+    }
+    assert!(refused > 1_000, "{refused} refused at once");
+    // Five, then after 1, 2, 4, 8 and every 10 seconds.
+    assert!((50..=75).contains(&stub.mints()), "{} mints", stub.mints());
+    let health = client.health();
+    assert!(matches!(health.login_breaker, BreakerState::Open { .. }));
+    assert_eq!((health.breaker, stub.calls()), (BreakerState::Closed, 0));
+}
+
+/// However large the answers and however many at once, they take no more room than there is; who has no place is told.
+#[tokio::test(start_paused = true)]
+async fn answers_take_no_more_room_than_there_is() {
+    let padding = " ".repeat(5 << 20);
+    let stub = Stub::granting(move |_| {
+        let mut large = empty();
+        large.body = format!("{padding}{}", large.body);
+        large.after(ms(100))
+    })
+    .await;
+    let client = client(Settings {
+        memory_bytes: 8 << 20,
+        ..stub.settings()
+    });
+    let answers = join_all((0..40).map(|_| ask(&client, 30))).await;
+    let told = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(UpstreamError::Memory)))
+        .count();
+    let served = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(told + served, 40);
+    assert!(served >= 10 && told > 0, "{served} served");
+    ask(&client, 30).await.unwrap();
 }
 
 // ---- faults of the connection
@@ -790,7 +1029,7 @@ async fn an_unreachable_upstream_is_unavailable() {
 async fn a_stalled_reader_holds_up_nobody() {
     let stub = Stub::granting(|_| empty().after(ms(100))).await;
     let client = client(Settings {
-        requests_per_minute: 1,
+        requests_per_minute: Some(1),
         concurrency: 1,
         ..stub.settings()
     });

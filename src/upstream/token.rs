@@ -21,15 +21,17 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Class, Credentials, Errand, Jitter, Told, UpstreamError,
+    Breaker, BreakerState, Credentials, Errand, Jitter, Told, UpstreamError,
     login::{self, Kept, LoginError},
+    memory::Room,
     meters, retry, send,
     send::Lost,
     wire,
 };
 use crate::clock::Clock;
 
-/// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves.
+/// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves;
+/// the longest that a login service which keeps failing is left alone, since a token runs out meanwhile.
 const FLOOR: Duration = Duration::from_secs(10);
 /// After a failed mint with no token left; callers in between share its error.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -82,6 +84,8 @@ struct Minter {
     jitter: Jitter,
     held: moka::future::Cache<(), Arc<Token>>,
     state: Mutex<State>,
+    /// Of the login service; that of the API is another.
+    breaker: Breaker,
 }
 
 /// Where minting stands. Tokens are in moka; this knows their generations and ages.
@@ -135,7 +139,13 @@ impl Tokens {
             jitter,
             held: moka::future::Cache::builder().build(),
             state: Mutex::default(),
+            breaker: Breaker::new("login service", FLOOR),
         }))
+    }
+
+    /// Whether the login service is asked.
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.0.breaker.state()
     }
 
     /// A token that is good as far as we know.
@@ -261,11 +271,13 @@ impl State {
     }
 
     fn shared_failure(&self, now: Instant) -> UpstreamError {
+        let retry_after = self.not_before.unwrap_or(now).saturating_duration_since(now);
         match &self.failure {
             Some(UpstreamError::Budget { told, .. }) => UpstreamError::Budget {
-                retry_after: self.not_before.unwrap_or(now).saturating_duration_since(now),
+                retry_after,
                 told: told.clone(),
             },
+            Some(UpstreamError::CircuitOpen { .. }) => UpstreamError::CircuitOpen { retry_after },
             Some(failure) => failure.clone(),
             None => unavailable("the login service gave no usable access token", Told::default()),
         }
@@ -278,12 +290,15 @@ enum MintFailure {
     Permanent(UpstreamError),
     /// 429: not before this much time has passed.
     Throttled(Duration, Told),
+    /// It has failed repeatedly, and is not asked for this long.
+    LeftAlone(Duration),
     Passing(UpstreamError),
 }
 
 impl Minter {
-    /// Asks the login service for a token, once.
+    /// Asks the login service for a token, once, unless it has been failing.
     async fn mint(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
+        let admission = self.breaker.admit().map_err(MintFailure::LeftAlone)?;
         let outcome = match credentials {
             Credentials::Client {
                 client_id,
@@ -295,14 +310,18 @@ impl Minter {
             }
             Credentials::Login { client_id, kept } => self.renew(client_id, kept).await,
         };
+        match &outcome {
+            Err(MintFailure::Passing(_)) => admission.failed(),
+            Ok(_) | Err(MintFailure::Permanent(_) | MintFailure::Throttled(..) | MintFailure::LeftAlone(_)) => {
+                admission.succeeded();
+            }
+        }
         metrics::counter!(meters::TOKEN_MINTS, "outcome" => label(&outcome)).increment(1);
         outcome
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<wire::Grant, MintFailure> {
-        // For everybody: no caller's deadline ends it.
-        let errand = Errand::of_the_service(Class::Interactive, Instant::now() + 2 * self.attempt_timeout);
-        match send::send(request, self.attempt_timeout, &errand).await {
+        match send::send(request, self.attempt_timeout, Room::apart()).await {
             Ok(reply) => self.read(&reply),
             Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
         }
@@ -433,6 +452,9 @@ impl Minter {
                 );
                 self.settle_failure(UpstreamError::Budget { retry_after, told }, retry_after, None)
             }
+            MintFailure::LeftAlone(retry_after) => {
+                self.settle_failure(UpstreamError::CircuitOpen { retry_after }, retry_after, None)
+            }
             MintFailure::Passing(error) => self.settle_failure(error, PAUSE_AFTER_FAILURE, None),
         }
     }
@@ -493,10 +515,11 @@ fn not_logged_in(error: LoginError) -> MintFailure {
 
 fn mint_lost(lost: Lost) -> UpstreamError {
     match lost.why {
-        send::LostWhy::TooSlow | send::LostWhy::OutOfTime => UpstreamError::Timeout(Told::default()),
+        send::LostWhy::TooSlow => UpstreamError::Timeout(Told::default()),
         send::LostWhy::NotConnected
         | send::LostWhy::ClosedUnanswered
         | send::LostWhy::Cut
+        | send::LostWhy::NoRoom
         | send::LostWhy::TooLarge => UpstreamError::Unavailable {
             reason: "the login service could not be reached".to_owned(),
             told: Told::default(),
@@ -518,7 +541,7 @@ fn label(outcome: &Result<wire::Grant, MintFailure>) -> &'static str {
         Ok(_) => "granted",
         Err(MintFailure::Permanent(_)) => "refused",
         Err(MintFailure::Throttled(..)) => "throttled",
-        Err(MintFailure::Passing(_)) => "failed",
+        Err(MintFailure::Passing(_) | MintFailure::LeftAlone(_)) => "failed",
     }
 }
 

@@ -17,7 +17,7 @@ use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Conversation, ObservedRow, Told, UpstreamError, send::Reply};
+use super::{Conversation, LimitUse, ObservedRow, Told, UpstreamError, send::Reply};
 use crate::{
     query::{
         About, AggregateQuery, Filter, Granularity, Metric, PassedQuestion, Range, Source,
@@ -48,6 +48,7 @@ pub(super) enum Endpoint {
     Listing(Lookup),
     /// What is passed on as it is, by its path template.
     Passed(&'static str),
+    Limits,
 }
 
 /// An answer that does not say what an answer must. The words are ours: nothing of the answer is repeated.
@@ -112,6 +113,7 @@ impl Endpoint {
             Self::Listing(Lookup::Languages) => "languages",
             Self::Listing(Lookup::Flows) => "flows",
             Self::Passed(template) => template,
+            Self::Limits => "limits",
         }
     }
 
@@ -143,7 +145,7 @@ impl Endpoint {
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
             Self::Listing(Lookup::Skills) => "routing:skill:view",
             Self::Listing(Lookup::Flows) => "architect:flow:view",
-            Self::Listing(Lookup::Users | Lookup::Divisions | Lookup::Languages) | Self::Passed(_) => "",
+            Self::Listing(Lookup::Users | Lookup::Divisions | Lookup::Languages) | Self::Limits | Self::Passed(_) => "",
         }
     }
 
@@ -154,7 +156,7 @@ impl Endpoint {
             Self::Aggregates(source) => matches!(source, Source::Conversations | Source::Users),
             Self::Listing(lookup) => lookup != Lookup::Flows,
             Self::Details | Self::QueueObservations => true,
-            Self::DetailsJobs | Self::Passed(_) => false,
+            Self::DetailsJobs | Self::Limits | Self::Passed(_) => false,
         }
     }
 
@@ -190,6 +192,7 @@ impl Endpoint {
             Self::Listing(Lookup::Languages) => "/api/v2/routing/languages",
             Self::Listing(Lookup::Flows) => "/api/v2/flows",
             Self::Passed(template) => template,
+            Self::Limits => "/api/v2/organizations/limits/namespaces/platform.api",
         }
     }
 }
@@ -272,6 +275,7 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
             path: template.to_owned(),
             body: None,
         },
+        Endpoint::Limits => limits(),
     }
 }
 
@@ -324,16 +328,19 @@ pub(super) fn read_aggregates(body: &[u8], query: &AggregateQuery) -> Result<Vec
     Ok(rows)
 }
 
-fn read_bucket(text: &str, range: Range) -> Result<Range, Nonsense> {
+fn read_interval(text: &str) -> Result<Range, Nonsense> {
     let instants = text
         .split_once('/')
         .and_then(|(start, end)| Some((start.parse::<Timestamp>().ok()?, end.parse::<Timestamp>().ok()?)));
-    let Some((start, end)) = instants else {
-        return Err(Nonsense("a bucket's interval is not two instants".to_owned()));
-    };
+    let (start, end) = instants.ok_or_else(|| Nonsense("a bucket's interval is not two instants".to_owned()))?;
+    Ok(Range { start, end })
+}
+
+fn read_bucket(text: &str, range: Range) -> Result<Range, Nonsense> {
+    let interval = read_interval(text)?;
     let bucket = Range {
-        start: start.max(range.start),
-        end: end.min(range.end),
+        start: interval.start.max(range.start),
+        end: interval.end.min(range.end),
     };
     if bucket.start < bucket.end {
         Ok(bucket)
@@ -973,6 +980,119 @@ struct EntityAnswer<'a> {
     name: Option<Cow<'a, str>>,
 }
 
+// ---- limits
+
+/// The limit that is counted for a token of client credentials, in requests a minute.
+const TOKEN_LIMIT: &str = "client.credentials.token.rate.per.minute";
+const TOKEN_LIMIT_NAMESPACE: &str = "platform.api";
+
+/// The organisation's limits, those of the API as a whole.
+pub(super) fn limits() -> Call {
+    Call {
+        endpoint: Endpoint::Limits,
+        method: Method::GET,
+        path: Endpoint::Limits.path().to_owned(),
+        body: None,
+    }
+}
+
+/// The requests a minute that are allowed, if the listing says so.
+pub(super) fn read_limits(body: &[u8]) -> Result<Option<u32>, Nonsense> {
+    let answer: LimitsAnswer = parse(body)?;
+    let limits = answer.entities.unwrap_or_default();
+    Ok(limits.iter().find_map(LimitAnswer::of_token))
+}
+
+/// What a 429 says is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// The quota of this service's token, and what that is a minute if it is said. An answer that names no limit is taken
+    /// at its status.
+    Quota(Option<u32>),
+    /// Another limit, which says nothing about the quota.
+    Other,
+}
+
+/// What a 429 names.
+pub(super) fn spent(body: &[u8]) -> Spent {
+    match Refusal::read(body).limit {
+        None => Spent::Quota(None),
+        Some(limit) if limit.key.as_deref() == Some(TOKEN_LIMIT) => Spent::Quota(limit.of_token()),
+        Some(_) => Spent::Other,
+    }
+}
+
+/// How close the organisation came to its limits in the last hour, by minute. It tells of limits used to nine tenths.
+pub(super) fn rate_limit_aggregates(now: Timestamp) -> Call {
+    post(
+        Endpoint::Aggregates(Source::RateLimits),
+        &AggregateBody {
+            interval: interval(Range {
+                start: now
+                    .saturating_sub(jiff::SignedDuration::from_hours(1))
+                    .unwrap_or(Timestamp::MIN),
+                end: now,
+            }),
+            granularity: Some("PT1M".to_owned()),
+            time_zone: "UTC",
+            group_by: vec!["namespace", "limitName", "max"],
+            filter: None,
+            metrics: vec!["oRateLimitRecorded"],
+        },
+    )
+}
+
+/// What was recorded of limits.
+pub(super) fn read_rate_limit_aggregates(body: &[u8]) -> Result<Vec<LimitUse>, Nonsense> {
+    let answer: AggregateAnswer<'_> = parse(body)?;
+    let mut uses = Vec::new();
+    for result in answer.results.unwrap_or_default() {
+        let text = |dimension: &str| Some(result.group.get(dimension)?.as_deref()?.to_owned());
+        for data in result.data.unwrap_or_default() {
+            let stats = data.metrics.iter().flatten().map(|metric| &metric.stats).next();
+            uses.push(LimitUse {
+                interval: read_interval(&data.interval)?,
+                namespace: text("namespace").and_then(|text| repeatable(&text)),
+                limit: text("limitName").and_then(|text| repeatable(&text)),
+                allowed: text("max").and_then(|text| text.parse().ok()),
+                highest: stats.and_then(|stats| stats.max),
+                records: stats.and_then(|stats| stats.count),
+            });
+        }
+    }
+    uses.sort_by(|a, b| (a.interval.start, &a.namespace, &a.limit).cmp(&(b.interval.start, &b.namespace, &b.limit)));
+    Ok(uses)
+}
+
+#[derive(Deserialize)]
+struct LimitsAnswer {
+    entities: Option<Vec<LimitAnswer>>,
+}
+
+/// `Limit`.
+#[derive(Deserialize)]
+struct LimitAnswer {
+    key: Option<String>,
+    namespace: Option<String>,
+    value: Option<f64>,
+}
+
+impl LimitAnswer {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive; casting saturates"
+    )]
+    fn of_token(&self) -> Option<u32> {
+        let is_other = self
+            .namespace
+            .as_deref()
+            .is_some_and(|name| name != TOKEN_LIMIT_NAMESPACE);
+        let value = self.value.filter(|value| *value >= 1.0)?;
+        (self.key.as_deref() == Some(TOKEN_LIMIT) && !is_other).then_some(value as u32)
+    }
+}
+
 // ---- the token
 
 /// The form that asks for a token; id and secret go into the `Authorization` header.
@@ -1219,6 +1339,7 @@ struct Refusal {
     message: Option<String>,
     code: Option<String>,
     context_id: Option<String>,
+    limit: Option<LimitAnswer>,
 }
 
 impl Refusal {

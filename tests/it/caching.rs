@@ -11,7 +11,7 @@ use jiff::ToSpan;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::support::service::{Answer, Service};
+use crate::support::service::{Answer, Service, Setup};
 
 const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
 
@@ -426,6 +426,38 @@ async fn a_refresh_that_fails_renews_nothing() {
             service.log()
         );
     }
+}
+
+/// Nobody can wait for what takes five seconds; it is asked for once, goes on without them, and is there afterwards.
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_wait_is_told_in_time_and_the_fetch_goes_on() {
+    let service = Setup::new().set("REPORTS_SERVER__REQUEST_TIMEOUT_S", "1").start().await;
+    service
+        .get("/v1/query?dateFrom=2023-11-01&dateTo=2023-11-02&select=conversation.count")
+        .await;
+    service.simulator.set_latency(Duration::from_secs(5));
+    let body = offered("2023-11-20", "2023-11-21");
+    let before = queries(&service);
+    let impatient = |after: u64| {
+        let (service, body) = (&service, &body);
+        async move {
+            sleep(Duration::from_millis(after)).await;
+            let asked = Instant::now();
+            let answer = service.post("/v1/query", body).await;
+            (answer.status.as_u16(), answer.problem(), asked.elapsed())
+        }
+    };
+    let (leader, follower) = tokio::join!(impatient(0), impatient(500));
+    for (status, problem, took) in [leader, follower] {
+        assert_eq!((status, problem.as_str()), (504, "deadline"));
+        assert!((950..=1_050).contains(&took.as_millis()), "{took:?}");
+    }
+    sleep(Duration::from_millis(3_600)).await;
+    let held = service.post("/v1/query", &body).await;
+    assert_eq!(
+        (held.json()["meta"]["cache"].as_str(), queries(&service) - before),
+        (Some("hit"), 1)
+    );
 }
 
 /// While the upstream is down a held answer stands in, marked as stale, for five minutes past its time.

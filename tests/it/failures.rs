@@ -631,6 +631,76 @@ async fn circuit_open() {
     assert_eq!(service.get(DAY).await.status, 200, "the probe closes it");
 }
 
+/// What is known about a host that keeps failing is told to those who watch; the process is well.
+#[tokio::test(start_paused = true)]
+async fn an_open_circuit_shows_in_readiness_and_metrics_and_never_in_liveness() {
+    let service = Service::start().await;
+    let left_alone = async |host: &str| {
+        let metrics = service.get("/metrics").await.text();
+        let name = format!("genesys_reports_upstream_left_alone{{host=\"{host}\"}} ");
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&name).map(str::to_owned));
+        line.expect("it is told of every host")
+    };
+    assert_eq!(
+        (left_alone("api").await, left_alone("login").await),
+        ("0".into(), "0".into())
+    );
+
+    service.fault(Fault::new(Effect::status(503)).on_api().times(5));
+    service.get(DAY).await;
+    service.get(DAY_BEFORE).await;
+    let ready = service.get("/health/ready").await;
+    assert_eq!(ready.status, 200, "what is held can still be served");
+    assert!(
+        ready.text().contains("Genesys Cloud has been failing"),
+        "{}",
+        ready.text()
+    );
+    assert_eq!(
+        (left_alone("api").await, left_alone("login").await),
+        ("1".into(), "0".into())
+    );
+    let live = service.get("/health/live").await;
+    assert_eq!(
+        (live.status.as_u16(), live.json()["reasons"].clone()),
+        (200, serde_json::json!([]))
+    );
+
+    service.pass(3).await;
+    assert_eq!(service.get(DAY).await.status, 200);
+    assert_eq!(
+        service.get("/health/ready").await.json()["reasons"],
+        serde_json::json!([])
+    );
+    assert_eq!(left_alone("api").await, "0");
+}
+
+/// Connections of requests that never got an answer are given up; none of them is in the way of those that come after.
+#[tokio::test(start_paused = true)]
+async fn a_black_hole_does_not_fill_the_pool() {
+    let service = Setup::new().set("REPORTS_UPSTREAM__CONCURRENCY", "8").start().await;
+    service.fault(Fault::new(Effect::BlackHole).on_path(AGGREGATES));
+    let day = |number: usize| {
+        format!(
+            "/v1/query?dateFrom=2023-11-{:02}T{:02}:00:00Z&dateTo=2023-11-{0:02}T{:02}:00:00Z",
+            1 + number / 20,
+            number % 20,
+            number % 20 + 1
+        )
+    };
+    let lost = futures_util::future::join_all((0..40).map(async |number| service.get(&day(number)).await)).await;
+    assert!(lost.iter().all(|answer| answer.status.is_server_error()));
+    service.simulator.clear_faults();
+    service.pass(120).await;
+    let calls = service.upstream_calls();
+    for number in 100..300 {
+        assert_eq!(service.get(&day(number)).await.status, 200, "{number}");
+    }
+    assert_eq!(service.upstream_calls() - calls, 200);
+}
+
 // ── refused credentials · missing permission · rejected query ──
 
 #[tokio::test(start_paused = true)]

@@ -227,7 +227,7 @@ async fn a_silent_upstream_is_told_too_and_the_stream_is_never_silent() {
     listener.next().await.unwrap();
     listener.next().await.unwrap();
     assert_eq!((start.elapsed().as_secs(), listener.comments), (65, 6));
-    service.fault(Fault::new(Effect::BlackHole).on_path(OBSERVATIONS).times(2));
+    service.fault(Fault::new(Effect::BlackHole).on_path(OBSERVATIONS).times(3));
     let stale = listener.next().await.unwrap();
     assert_eq!(
         (stale.name.as_str(), &stale.data()["asOf"].is_string()),

@@ -33,6 +33,7 @@ mod oracle;
 mod page;
 mod paging;
 mod queries;
+mod quota;
 mod rate_limit;
 mod reports;
 mod restarts;

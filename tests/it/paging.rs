@@ -121,8 +121,10 @@ async fn the_request_limit_is_kept_when_it_binds() {
     assert_eq!(ids(&answer), started(&service, TUESDAY.0, TUESDAY.1));
     let journal = service.simulator.journal();
     let (busiest_minute, refused) = (journal.requests_in_any_window(MINUTE), journal.count_status(429));
-    assert_eq!((busiest_minute, refused), (60, 0));
-    let minutes = u32::try_from(service.upstream_calls().div_ceil(60)).unwrap();
+    // A thirtieth is left to others.
+    assert_eq!(refused, 0);
+    assert!((57..=60).contains(&busiest_minute), "{busiest_minute}");
+    let minutes = u32::try_from(service.upstream_calls().div_ceil(57)).unwrap();
     let slowest = (MINUTE + Duration::from_secs(1)) * minutes;
     assert!(began.elapsed() < slowest, "{:?} of {slowest:?}", began.elapsed());
 }

@@ -19,6 +19,7 @@ mod generation;
 mod injection;
 mod listings;
 mod queue_observations;
+pub(super) mod rate_limits;
 mod timeline;
 mod user_aggregates;
 

@@ -68,6 +68,12 @@ impl Setup {
         self
     }
 
+    /// Leaves a variable to its default.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Starts both and waits until the service listens.
     pub(crate) async fn start(self) -> Service {
         self.start_watched(Watch::start()).await
