@@ -447,7 +447,7 @@ impl Reports {
         let given = self.give(&Key::LimitHistory, Freshness::default(), errand).await?;
         match &given.held.payload {
             Payload::LimitHistory(uses) => Ok(Arc::clone(uses)),
-            Payload::Slice(_) | Payload::Listing(_) | Payload::Observed(_) | Payload::Names(_) | Payload::Passed(_) => {
+            Payload::Slice(_) | Payload::Observed(_) | Payload::Names(_) | Payload::Passed(_) => {
                 Err(ReportError::Internal)
             }
         }
