@@ -211,9 +211,13 @@ impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
         Self(Arc::new(Parts {
-            held: HeldAnswers::new(settings.memory_bytes / 8 * 3),
+            held: HeldAnswers::new(settings.memory_bytes / 16 * 7),
             series: SeriesCache::new(settings.memory_bytes / 2, settings.disk.clone()),
-            days: DayCache::new(settings.memory_bytes / 8, settings.listing_bytes, settings.disk.clone()),
+            days: DayCache::new(
+                settings.memory_bytes / 16,
+                settings.listing_bytes,
+                settings.disk.clone(),
+            ),
             flights: Flights::new(),
             tally: Tally::default(),
             client,
