@@ -174,7 +174,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn large_events_are_kept_in_smaller_numbers() {
         let mut ring = Ring::new("x".to_owned());
-        for (bytes, kept) in [(100, 1), (EVENT_BYTES, 2), (EVENT_BYTES, 2), (100, 2), (100, 3)] {
+        for (bytes, kept) in [
+            (100, 1),
+            (EVENT_BYTES, 2),
+            (EVENT_BYTES, 2),
+            (100, 2),
+            (100, 2),
+            (100, 3),
+        ] {
             ring.push(Bytes::from(vec![b' '; bytes]));
             assert_eq!(ring.events.len(), kept);
             assert_eq!(ring.bytes, ring.events.iter().map(Bytes::len).sum::<usize>());

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use genesys_reports::simulator::journal::Entry;
+use genesys_reports::simulator::{journal::Entry, organisation::Injection};
 use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    plan::{Ask, Plan},
-    question::{Conversations, Figures, Group, Made, Question, Shown},
+    plan::{Ask, Plan, Step},
+    question::{Conversations, Figures, Group, Made, Question, Shown, Span},
     stage::{Answer, Evidence, MAX_ATTEMPTS, Outcome},
     truth::{Rows, Seen},
 };
@@ -196,7 +196,9 @@ impl Judge<'_> {
             let perhaps = truth.rows(figures, piece, answer.known_at.as_millisecond(), Seen::Perhaps);
             add(figures, most.entry(bucket).or_default(), perhaps);
         }
-        ensure(is_young, || "older than allowed, as it says itself".to_owned())?;
+        ensure(is_young || self.is_of_now(answer, as_of), || {
+            "older than allowed, as it says itself".to_owned()
+        })?;
         let buckets: BTreeSet<_> = told.keys().chain(most.keys()).copied().collect();
         let nothing = Rows::new();
         for bucket in buckets {
@@ -230,16 +232,16 @@ impl Judge<'_> {
             return Err("no page was asked for".to_owned());
         };
         let as_of = self.as_of(answer, headers)?;
-        let until = wanted.range.end.as_millisecond();
-        let fetches = self.fetched(answer, as_of);
-        let acceptable = self.acceptable(&fetches, answer, used, About::Until(until), Some(span(wanted)));
-        let oldest = acceptable.map(|fetch| fetch.of).min();
-        let oldest = oldest.ok_or("the conversations are older than allowed")?;
-        let is_young = self.is_young(answer, used, About::Until(until), as_of);
-        ensure(is_young, || "older than allowed, as it says itself".to_owned())?;
+        let days = self.oldest_by_day(answer, wanted, used, as_of);
+        let days = days.ok_or("the conversations are older than allowed")?;
+        let mut ends = days.iter().map(|(day, _)| About::Until(day.end.as_millisecond()));
+        let is_young = ends.any(|about| self.is_young(answer, used, about, as_of));
+        ensure(is_young || self.is_of_now(answer, as_of), || {
+            "older than allowed, as it says itself".to_owned()
+        })?;
         let mut documents: Vec<&Value> = entities(told)?.iter().collect();
-        let (least, most) = self.conversations_between(wanted, oldest, answer);
-        self.documents_are_right(wanted, &documents, oldest, answer, &most)?;
+        let (least, most) = self.conversations_between(wanted, &days, answer);
+        self.documents_are_right(wanted, &documents, &days, answer, &most)?;
         if newest_first {
             documents.reverse();
         }
@@ -295,14 +297,11 @@ impl Judge<'_> {
             .map(|line| json(line.as_bytes()))
             .collect::<Result<_, _>>()?;
         let documents: Vec<&Value> = documents.iter().collect();
-        let until = wanted.range.end.as_millisecond();
-        let fetches = self.fetched(answer, i64::MIN);
-        let acceptable = self.acceptable(&fetches, answer, Used::Fresh, About::Until(until), Some(span(wanted)));
-        let oldest = acceptable.map(|fetch| fetch.of).min();
-        let is_from_something = oldest.is_some();
-        let oldest = oldest.unwrap_or_else(|| answer.asked_at.as_millisecond());
-        let (least, most) = self.conversations_between(wanted, oldest, answer);
-        self.documents_are_right(wanted, &documents, oldest, answer, &most)?;
+        let days = self.oldest_by_day(answer, wanted, Used::Fresh, i64::MIN);
+        let is_from_something = days.is_some();
+        let days = days.unwrap_or_else(|| vec![(wanted.range, answer.asked_at.as_millisecond())]);
+        let (least, most) = self.conversations_between(wanted, &days, answer);
+        self.documents_are_right(wanted, &documents, &days, answer, &most)?;
         if is_whole {
             ensure(is_from_something, || {
                 "streamed from nothing that may be given".to_owned()
@@ -313,11 +312,36 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// The ids of those that surely were there to see since `oldest`, and of those that can have been seen.
-    fn conversations_between(&self, wanted: &Conversations, oldest: i64, answer: &Answer) -> (Vec<&str>, Vec<&str>) {
+    /// By day of the range, since when what is told of it may be; nothing if of some day nothing may be told. Days are held
+    /// each by itself.
+    fn oldest_by_day(
+        &self,
+        answer: &Answer,
+        wanted: &Conversations,
+        used: Used,
+        as_of: i64,
+    ) -> Option<Vec<(Span, i64)>> {
+        let fetches = self.fetched(answer, as_of);
+        let oldest = |day: Span| {
+            let (start, end) = (day.start.as_millisecond(), day.end.as_millisecond());
+            let acceptable = self.acceptable(&fetches, answer, used, About::Until(end), Some((start, end)));
+            Some((day, acceptable.map(|fetch| fetch.of).min()?))
+        };
+        wanted.range.by_day().map(oldest).collect()
+    }
+
+    /// The ids of those that surely were there to see since then, and of those that can have been seen.
+    fn conversations_between(
+        &self,
+        wanted: &Conversations,
+        days: &[(Span, i64)],
+        answer: &Answer,
+    ) -> (Vec<&str>, Vec<&str>) {
         let truth = &self.evidence.truth;
         let known_at = answer.known_at.as_millisecond();
-        let least = truth.conversations(wanted.range, oldest, Seen::Surely);
+        let least = days
+            .iter()
+            .flat_map(|(day, oldest)| truth.conversations(*day, *oldest, Seen::Surely));
         let most = truth.conversations(wanted.range, known_at, Seen::Perhaps);
         (
             least.map(|one| one.id.as_str()).collect(),
@@ -329,13 +353,15 @@ impl Judge<'_> {
         &self,
         wanted: &Conversations,
         documents: &[&Value],
-        oldest: i64,
+        days: &[(Span, i64)],
         answer: &Answer,
         most: &[&str],
     ) -> Verdict {
+        let known_at = answer.known_at.as_millisecond();
+        let oldest = days.iter().map(|(_, oldest)| *oldest).min().unwrap_or(known_at);
         let possible: HashSet<&str> = most.iter().copied().collect();
         let mut seen = HashSet::new();
-        let ends = [oldest, answer.known_at.as_millisecond()].map(|at| self.evidence.truth.ends(wanted.range, at));
+        let ends = [oldest, known_at].map(|at| self.evidence.truth.ends(wanted.range, at));
         for document in documents {
             let id = id(document);
             ensure(possible.contains(id), || {
@@ -383,6 +409,10 @@ impl Judge<'_> {
         let fetches = self.fetched(answer, as_of);
         let mut acceptable = self.acceptable(&fetches, answer, used, About::Now, None);
         let is_right = acceptable.any(|fetch| {
+            // What was told late was not there to observe then, and is now.
+            if told_late(self.plan, fetch.of) {
+                return true;
+            }
             let mut expected = self.evidence.truth.observed(&fetch.entry.body, fetch.of);
             for queue in self.evidence.truth.names["queues"].keys() {
                 expected.entry(queue.clone()).or_default();
@@ -433,6 +463,14 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether something was fetched for the answer at the instant it says it is of, whatever the clock was set to since it
+    /// was asked for.
+    fn is_of_now(&self, answer: &Answer, as_of: i64) -> bool {
+        let asked_at = answer.asked_at.as_millisecond();
+        let mut since = self.fetches.iter().filter(|fetch| fetch.sent_at >= asked_at);
+        since.any(|fetch| (fetch.label - as_of).abs() <= 1)
+    }
+
     /// Whether what was fetched when the service's clock showed `label` could be given to whoever asked then.
     fn is_young(&self, answer: &Answer, used: Used, about: About, label: i64) -> bool {
         let asked_label = self.evidence.service_clock.label(answer.asked_at);
@@ -463,6 +501,23 @@ fn allowed_age(about: About, label: i64, used: Used, ask: &Ask) -> i64 {
             asked.map_or(lifetime, |asked| asked.max(2 * SECOND).min(lifetime))
         }
     }
+}
+
+/// Whether a call that goes on at this instant is told of late.
+fn told_late(plan: &Plan, at: i64) -> bool {
+    plan.steps.iter().any(|(_, step)| match step {
+        Step::Late(Injection::Call {
+            start,
+            wait_ms,
+            talk_ms,
+            wrap_up_ms,
+            ..
+        }) => {
+            let start = start.as_millisecond();
+            (start..=start + wait_ms + talk_ms + wrap_up_ms).contains(&at)
+        }
+        _ => false,
+    })
 }
 
 /// How much longer than its deadline an answer may take that is ready at the last moment.
@@ -771,10 +826,6 @@ fn id(document: &Value) -> &str {
 
 fn start(document: &Value) -> Result<i64, String> {
     instant(document["conversationStart"].as_str().unwrap_or_default())
-}
-
-fn span(wanted: &Conversations) -> (i64, i64) {
-    (wanted.range.start.as_millisecond(), wanted.range.end.as_millisecond())
 }
 
 fn shown((start, end): (i64, i64)) -> String {

@@ -295,6 +295,17 @@ impl Span {
         }
     }
 
+    /// Its days of UTC, the first and the last as far as they belong to it.
+    pub(super) fn by_day(self) -> impl Iterator<Item = Self> {
+        let first = self.start.as_millisecond().div_euclid(DAY_MS);
+        let past = (self.end.as_millisecond() - 1).div_euclid(DAY_MS) + 1;
+        let midnight = |day: i64| Timestamp::from_millisecond(day * DAY_MS).expect("an instant");
+        (first..past).map(move |day| Self {
+            start: midnight(day).max(self.start),
+            end: midnight(day + 1).min(self.end),
+        })
+    }
+
     /// Its quarters of an hour, in milliseconds: no bucket here is shorter.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
         const LENGTH: i64 = 15 * 60_000;
