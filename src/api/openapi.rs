@@ -235,7 +235,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
 
 /// Whether the answer is a document that a caller may hold already: not what is another a moment later.
 fn is_conditional(path: &str, method: &str) -> bool {
-    path.starts_with("/v1/") && method == "get" && !matches!(path, CACHE | LIVE) && !path.starts_with(JOBS)
+    path.starts_with("/v1/") && method == "get" && !matches!(path, CACHE | LIVE | QUOTA) && !path.starts_with(JOBS)
 }
 
 fn waiting_parameters() -> [Value; 2] {
@@ -327,6 +327,7 @@ fn filter_example(filters: &Value) -> Value {
 }
 
 const CACHE: &str = "/v1/cache";
+const QUOTA: &str = "/v1/quota";
 const LOOKUP: &str = "/v1/lookups/{lookup}";
 /// A stream, which is not asked for again but listened to.
 const LIVE: &str = "/v1/live/queues";
@@ -336,7 +337,7 @@ const JOBS: &str = "/v1/jobs/";
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
-        "/v1/catalog" | "/v1/reports" | DEFINITION | LIVE | CACHE => None,
+        "/v1/catalog" | "/v1/reports" | QUOTA | DEFINITION | LIVE | CACHE => None,
         path if path.starts_with(JOBS) => None,
         _ => Some(Format::OF_ROWS),
     }

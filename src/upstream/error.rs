@@ -1,11 +1,11 @@
 //! Why the upstream gave no answer, by what the caller may do next. Cheap to clone: every waiter of a
 //! shared fetch gets the same one.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What the upstream said about a failure, as far as it may be repeated to callers: never its raw text,
 /// its hosts or a token.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Told {
     /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
@@ -16,6 +16,18 @@ pub struct Told {
     /// Its refusal of a question in its own words, a JSON object of the vendor's published fields; for those who speak
     /// its language, and nobody else.
     pub document: Option<Arc<str>>,
+}
+
+/// Without the upstream's own words, which may repeat what was asked.
+impl fmt::Debug for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Told")
+            .field("status", &self.status)
+            .field("code", &self.code)
+            .field("correlation_id", &self.correlation_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a fetch failed.

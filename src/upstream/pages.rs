@@ -46,8 +46,9 @@ const WINDOW_DAYS: i64 = 31;
 const SHORT_WINDOW_DAYS: i64 = 7;
 /// Days that ended longer ago are not expected to change while they are read.
 const MOVING: SignedDuration = SignedDuration::from_hours(48);
-/// A window of this many pages is worth a job, which takes a tenth of the requests, and a wait of some seconds.
-const JOB_PAGES: usize = 50;
+/// A window of this many pages, nearly half a minute of the request limit, is worth a job: a tenth of the requests, and a wait of some
+/// seconds in which as many pages could be read.
+const JOB_PAGES: usize = 120;
 /// Sweeps of one window before giving up.
 const MOST_SWEEPS: u32 = 3;
 

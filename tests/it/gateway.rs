@@ -619,7 +619,10 @@ async fn every_family_of_figures_is_answered() {
                 "metrics": metrics});
             let (status, expected) = platform.ask("POST", &path, &body).await;
             assert_eq!(status, 200, "{path} {expected}");
-            assert_ne!(expected["results"], json!([]), "{path}");
+            // Limits that nobody came near are not told of.
+            if !path.contains("/ratelimits/") {
+                assert_ne!(expected["results"], json!([]), "{path}");
+            }
             let answer = service.post(&path, &body).await;
             assert_eq!(answer.status, 200, "{path} {}", answer.text());
             assert_eq!(in_order(answer.json()), in_order(expected), "{path}");

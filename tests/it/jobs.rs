@@ -94,7 +94,7 @@ fn assert_same(told: &BTreeMap<String, Value>, known: &BTreeMap<String, Value>) 
 
 #[tokio::test(start_paused = true)]
 async fn sixty_days_are_stitched_without_loss_or_repeats() {
-    let service = start(300, Switches::default()).await;
+    let service = start(400, Switches::default()).await;
     let (from, to) = ("2023-10-02T09:30:00Z", "2023-12-01T10:00:00Z");
     let answer = service.get(&export(from, to)).await;
     assert_eq!(answer.status, 200);
@@ -133,7 +133,7 @@ async fn a_job_that_comes_to_nothing_is_not_missed() {
             2,
         ),
     ] {
-        let service = start(300, switches).await;
+        let service = start(400, switches).await;
         if let Some(fault) = fault {
             service.fault(fault);
         }
@@ -146,7 +146,7 @@ async fn a_job_that_comes_to_nothing_is_not_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_pages_do_well_is_not_for_jobs() {
-    let service = start(300, Switches::default()).await;
+    let service = start(400, Switches::default()).await;
     for (from, to) in [
         // Few, and recent.
         ("2023-11-01T00:00:00Z", "2023-11-08T00:00:00Z"),
