@@ -10,7 +10,7 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
@@ -21,7 +21,6 @@ use axum::{
     extract::Request,
     http::{HeaderValue, Version, header},
 };
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -38,7 +37,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use self::patience::{Answer, HEAD, HEAD_IN_A_CROWD, Seen, Verdict, Watched};
+use self::patience::{Answer, HEAD, Seen, Verdict, Watched};
 use super::limits::Crowded;
 use crate::{telemetry, tls::Identity};
 
@@ -46,8 +45,6 @@ use crate::{telemetry, tls::Identity};
 const BACKLOG: u32 = 4096;
 /// Of all connections, the last: those get health, metrics and documents, and for the rest a refusal.
 const CONNECTIONS_IN_A_CROWD: usize = 32;
-/// What a probe's connection begins with.
-const PROBE: &[u8] = b"GET /health/";
 /// Past our own limits (which answer with a problem), the connection's: a bare 431 from the protocol layer.
 const PROTOCOL_HEADER_COUNT: usize = 200;
 const PROTOCOL_BUFFER_BYTES: usize = 128 << 10;
@@ -111,21 +108,16 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves connections until told to stop and everything in flight is answered, or is to be cut off.
 /// Says whether all of it was answered.
 pub async fn serve(listener: TcpListener, router: Router, doors: Doors, stop: Stop) -> bool {
-    let streams = Streams::default();
     let mut server = Server {
         places: Arc::new(Semaphore::new(doors.max_connections)),
         crowd: CONNECTIONS_IN_A_CROWD.min(doors.max_connections / 2),
         tls: doors
             .identity
             .map(|identity| TlsAcceptor::from(identity.server_config())),
-        house: Arc::new(House {
-            router,
-            protocol: protocol(streams.clone()),
-            draining: stop.draining,
-            leaving: CancellationToken::new(),
-        }),
-        streams,
-        at_the_door: FuturesUnordered::new(),
+        router,
+        draining: stop.draining,
+        leaving: CancellationToken::new(),
+        streams: Streams::default(),
         connections: JoinSet::new(),
     };
     server.accept_until(&listener, &stop.closing).await;
@@ -145,33 +137,12 @@ struct Server {
     /// How many of the places are for connections that are one too many.
     crowd: usize,
     tls: Option<TlsAcceptor>,
-    house: Arc<House>,
-    streams: Streams,
-    /// Connections that have not said yet what they want, and probes. They are looked after by whoever accepts, and not
-    /// by the threads that answer requests: so a probe is answered while a thousand requests wait for those.
-    at_the_door: FuturesUnordered<AtTheDoor>,
-    connections: JoinSet<()>,
-}
-
-/// What all connections share.
-struct House {
     router: Router,
-    protocol: auto::Builder<Streams>,
     draining: CancellationToken,
     /// Cancelled when connections have to end as soon as what they asked is answered.
     leaving: CancellationToken,
-}
-
-/// Gives the connection back when it is none of a probe.
-type AtTheDoor = Pin<Box<dyn Future<Output = Option<Newcomer>> + Send>>;
-
-/// A connection that was accepted.
-struct Newcomer {
-    stream: TcpStream,
-    accepted: Instant,
-    in_a_crowd: bool,
-    _place: OwnedSemaphorePermit,
-    _open: Open,
+    streams: Streams,
+    connections: JoinSet<()>,
 }
 
 impl Server {
@@ -180,14 +151,10 @@ impl Server {
             let accepted = tokio::select! {
                 () = closing.cancelled() => return,
                 Some(_ended) = self.connections.join_next() => continue,
-                Some(known) = self.at_the_door.next() => {
-                    self.serve_unless_probe(known);
-                    continue;
-                }
                 accepted = accept(listener, &self.places) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.meet(stream, place),
+                Ok((stream, place)) => self.serve(stream, place),
                 Err(error) => self.after_failure(&error).await,
             }
         }
@@ -200,58 +167,33 @@ impl Server {
         {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
-                self.meet(stream, place);
+                self.serve(stream, place);
             }
         }
     }
 
-    fn meet(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // Answers are written whole; waiting to fill packets only delays their last piece.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
-        let newcomer = Newcomer {
-            stream,
-            accepted: Instant::now(),
-            in_a_crowd: self.places.available_permits() < self.crowd,
-            _place: place,
-            _open: Open::new(),
+        let in_a_crowd = self.places.available_permits() < self.crowd;
+        let accepted = Instant::now();
+        let connection = Connection {
+            router: self.router.clone(),
+            draining: self.draining.child_token(),
+            leaving: self.leaving.child_token(),
+            protocol: protocol(self.streams.clone()),
+            seen: Seen::new(accepted, in_a_crowd),
+            in_a_crowd,
         };
-        if self.tls.is_some() {
-            return self.serve(newcomer);
-        }
-        let house = Arc::clone(&self.house);
-        self.at_the_door.push(Box::pin(async move {
-            if !house.leaving.run_until_cancelled(newcomer.is_probe()).await? {
-                return Some(newcomer);
-            }
-            // One answer and no more, as in a crowd: what else is asked belongs to others.
-            let connection = Connection::new(&house, newcomer.accepted, true);
-            Box::pin(connection.run(newcomer.stream)).await;
-            None
-        }));
-    }
-
-    fn serve_unless_probe(&mut self, known: Option<Newcomer>) {
-        if let Some(newcomer) = known {
-            self.serve(newcomer);
-        }
-    }
-
-    fn serve(&mut self, newcomer: Newcomer) {
-        let connection = Connection::new(&self.house, newcomer.accepted, newcomer.in_a_crowd);
         let tls = self.tls.clone();
         self.connections.spawn(async move {
-            let Newcomer {
-                stream,
-                accepted,
-                _place,
-                _open,
-                ..
-            } = newcomer;
+            let _open = Open::new();
             match tls {
                 None => connection.run(stream).await,
                 Some(tls) => connection.run_secured(&tls, stream, accepted).await,
             }
+            drop(place);
         });
     }
 
@@ -271,31 +213,23 @@ impl Server {
 
     /// Waits until every connection has ended: after the last call, as soon as it is answered.
     async fn finish(&mut self) {
-        let mut last_call = pin!(tokio::time::sleep(LAST_CALL));
-        while !(self.connections.is_empty() && self.at_the_door.is_empty()) {
-            tokio::select! {
-                Some(_ended) = self.connections.join_next() => {}
-                Some(known) = self.at_the_door.next() => self.serve_unless_probe(known),
-                () = &mut last_call, if !self.house.leaving.is_cancelled() => self.house.leaving.cancel(),
-            }
+        let last_call = tokio::time::sleep(LAST_CALL);
+        tokio::select! {
+            () = last_call => {}
+            () = ended(&mut self.connections) => return,
         }
+        self.leaving.cancel();
+        ended(&mut self.connections).await;
     }
 
     async fn cut_off(mut self) {
-        self.at_the_door.clear();
         self.connections.shutdown().await;
         self.streams.cut_off().await;
     }
 }
 
-impl Newcomer {
-    /// Whether it begins as a probe does; waits for its first bytes, as long as it may be silent.
-    async fn is_probe(&self) -> bool {
-        let patience = if self.in_a_crowd { HEAD_IN_A_CROWD } else { HEAD };
-        let mut first = [0; PROBE.len()];
-        let peeked = tokio::time::timeout_at(self.accepted + patience, self.stream.peek(&mut first)).await;
-        matches!(peeked, Ok(Ok(_))) && first == PROBE
-    }
+async fn ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
@@ -308,25 +242,15 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 }
 
 struct Connection {
-    house: Arc<House>,
-    /// Of its own, so that asking them is nobody else's wait.
+    router: Router,
     draining: CancellationToken,
     leaving: CancellationToken,
+    protocol: auto::Builder<Streams>,
     seen: Arc<Seen>,
     in_a_crowd: bool,
 }
 
 impl Connection {
-    fn new(house: &Arc<House>, accepted: Instant, in_a_crowd: bool) -> Self {
-        Self {
-            house: Arc::clone(house),
-            draining: house.draining.child_token(),
-            leaving: house.leaving.child_token(),
-            seen: Seen::new(accepted, in_a_crowd),
-            in_a_crowd,
-        }
-    }
-
     /// The handshake is part of what the first head may take.
     async fn run_secured(self, tls: &TlsAcceptor, stream: TcpStream, accepted: Instant) {
         let handshake = tokio::time::timeout_at(accepted + HEAD, tls.accept(stream));
@@ -340,23 +264,17 @@ impl Connection {
     /// Serves the connection until it ends, it has kept us waiting too long, or it is told to leave and does.
     async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
         let Self {
-            house,
+            router,
             draining,
             leaving,
+            protocol,
             seen,
             in_a_crowd,
         } = self;
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&seen)));
-        let service = service_fn(|request| {
-            answer(
-                house.router.clone(),
-                draining.clone(),
-                Arc::clone(&seen),
-                in_a_crowd,
-                request,
-            )
-        });
-        let mut served = pin!(house.protocol.serve_connection(stream, service));
+        let service =
+            service_fn(|request| answer(router.clone(), draining.clone(), Arc::clone(&seen), in_a_crowd, request));
+        let mut served = pin!(protocol.serve_connection(stream, service));
         let mut told = pin!(leaving.cancelled());
         let mut look_again = pin!(tokio::time::sleep(HEAD));
         let (mut is_leaving, mut is_told) = (false, false);
