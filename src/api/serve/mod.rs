@@ -68,6 +68,8 @@ const PONG: Duration = Duration::from_secs(10);
 const UNSENT_BYTES: u32 = 64 << 10;
 /// When the process has no file descriptor left and no connection of ours ends, how soon to look again.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
+/// How often a connection is looked at, however patient we are with it.
+const GLANCE: Duration = Duration::from_secs(5);
 /// How long connections may still ask once nothing more is accepted: their request may be on its way.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
@@ -305,6 +307,8 @@ impl Connection {
                         served.as_mut().graceful_shutdown();
                     }
                     Verdict::Until(instant) => {
+                        // In steps: one moment in which nothing moves is no verdict.
+                        let instant = instant.min(Instant::now() + GLANCE);
                         if instant < look_again.deadline() {
                             look_again.as_mut().reset(instant);
                         }
