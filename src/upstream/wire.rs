@@ -610,7 +610,8 @@ fn read_conversation(body: &Bytes, document: &RawValue) -> Result<Conversation, 
         id: Arc::from(&*head.id),
         start: instant(&head.start)?,
         end: head.end.as_deref().map(instant).transpose()?,
-        document: on_one_line(body.slice_ref(text)),
+        // Not a part of the body: that would keep its whole page, and the room of its fetch, for as long as one document.
+        document: on_one_line(Bytes::copy_from_slice(text)),
     })
 }
 
