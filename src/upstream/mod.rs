@@ -91,7 +91,7 @@ impl Client {
     ///
     /// Pages come oldest first; what is only found by reading a second time, because rows moved, comes after. A page can
     /// be empty and still tell its cost. An error is the last item. Nothing is asked for before the stream is
-    /// polled or after it is dropped; a document keeps the bytes of its whole page alive. Whoever cannot be given the
+    /// polled or after it is dropped. Whoever cannot be given the
     /// first page by the deadline of `first` is told at once; the others are asked for on the errand `rest`.
     pub fn conversations(
         &self,

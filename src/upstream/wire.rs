@@ -586,20 +586,20 @@ pub(super) struct DetailsPage {
     pub(super) total_hits: Option<usize>,
 }
 
-/// The conversations of a page. Each document shares the bytes of the whole page and fits on one line.
+/// The conversations of a page. Each document fits on one line.
 pub(super) fn read_details(body: &Bytes) -> Result<DetailsPage, Nonsense> {
     let answer: DetailsAnswer<'_> = parse(body)?;
     let conversations = answer.conversations.unwrap_or_default();
     Ok(DetailsPage {
         conversations: conversations
             .into_iter()
-            .map(|document| read_conversation(body, document))
+            .map(read_conversation)
             .collect::<Result<_, _>>()?,
         total_hits: answer.total_hits,
     })
 }
 
-fn read_conversation(body: &Bytes, document: &RawValue) -> Result<Conversation, Nonsense> {
+fn read_conversation(document: &RawValue) -> Result<Conversation, Nonsense> {
     let text = document.get().as_bytes();
     let head: ConversationHead<'_> = parse(text)?;
     let instant = |text: &str| {
@@ -822,7 +822,7 @@ pub(super) fn read_job_page(body: &Bytes) -> Result<JobPage, Nonsense> {
     let answer: JobResultsAnswer<'_> = parse(body)?;
     let conversations = answer.conversations.unwrap_or_default().into_iter();
     let conversations = conversations.map(|document| {
-        let mut conversation = read_conversation(body, document)?;
+        let mut conversation = read_conversation(document)?;
         if let Some(without) = without_attributes(&conversation.document)? {
             conversation.document = without;
         }
