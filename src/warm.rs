@@ -5,7 +5,7 @@
 //! until then costs nothing, and after one such look there is no other until the report is read again: a reader who stays
 //! away costs one look, and a report that nobody reads none.
 //!
-//! [`Habits`] is pure: when to look at what. [`Warm::run`] is the one task that looks.
+//! `Habits` is pure: when to look at what. `Warm::run` is the one task that looks.
 
 use std::{
     collections::HashMap,

@@ -2,7 +2,7 @@
 //!
 //! Keys carry 256 random bits, so plain SHA-256 is what is kept of them; every digest is compared in constant
 //! time. Without any key configured everybody may read, export and watch, and credentials are not looked at. A token of
-//! `POST /oauth/token` stands for the key it was given for ([`tokens`](super::tokens)).
+//! `POST /oauth/token` stands for the key it was given for (`tokens`).
 
 use std::{
     collections::BTreeSet,

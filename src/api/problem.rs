@@ -4,7 +4,7 @@
 //! the request's id at hand. The same layer turns bare error answers of the framework (404, 405, a rejected
 //! extractor) into problems, so that none leaves in another shape. Nothing the upstream wrote is repeated
 //! here: [`Told`] carries all that may be. On the upstream's own paths failures are in its own shape instead, and so are
-//! those of the token endpoint in OAuth's: [`gateway::refusals`](super::gateway::refusals).
+//! those of the token endpoint in OAuth's: `gateway::refusals`.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -12,7 +12,7 @@
 //! (the first, the last, and the last one expected, which is read before those between). On a sign the window is swept again, until
 //! a sweep brings nothing new among what earlier sweeps had reached.
 //!
-//! A window of very many pages that is long over is read by a job instead ([`jobs`](super::jobs)), if there is time for one:
+//! A window of very many pages that is long over is read by a job instead (`jobs`), if there is time for one:
 //! it is cut where the jobs' data has settled, and the rest is read by pages. Either way it is the conversations that
 //! started on its days, each once; where a job comes to nothing, pages go on from what it gave.
 //!

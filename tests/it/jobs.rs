@@ -94,7 +94,7 @@ fn assert_same(told: &BTreeMap<String, Value>, known: &BTreeMap<String, Value>) 
 
 #[tokio::test(start_paused = true)]
 async fn sixty_days_are_stitched_without_loss_or_repeats() {
-    let service = start(400, Switches::default()).await;
+    let service = start(500, Switches::default()).await;
     let (from, to) = ("2023-10-02T09:30:00Z", "2023-12-01T10:00:00Z");
     let answer = service.get(&export(from, to)).await;
     assert_eq!(answer.status, 200);

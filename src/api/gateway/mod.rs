@@ -1,7 +1,7 @@
 //! The upstream's own paths: a program that speaks to Genesys Cloud speaks to this service with one setting changed.
 //!
-//! What [`paths`] lists is answered and nothing else. Figures that the query model can express exactly are answered
-//! through it ([`figures`]), and so share what is held with everybody; every other question is passed on in its own
+//! What `paths` lists is answered and nothing else. Figures that the query model can express exactly are answered
+//! through it (`figures`), and so share what is held with everybody; every other question is passed on in its own
 //! words, once for all who ask it at the same time, and held for as long as what it is about allows. Nothing of a
 //! caller's request reaches the upstream but the values of the path's parameters, the parameters of the query string that
 //! are listed, and the JSON of the body; nothing of the upstream's answer comes back but its JSON.

@@ -1,7 +1,7 @@
 //! The accept loop: connections in, plain or by TLS, HTTP/1.1 and HTTP/2 on the same port, an orderly end.
 //!
 //! Our own instead of the framework's, for what that leaves out: bounds on connections, on how long each may keep us
-//! waiting ([`patience`]) and on header sizes, and a graceful shutdown that ends.
+//! waiting (`patience`) and on header sizes, and a graceful shutdown that ends.
 
 mod patience;
 
@@ -87,7 +87,7 @@ pub struct Stop {
 /// How connections are taken on.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    /// The most connections at once. The last [`CONNECTIONS_IN_A_CROWD`] of them are for probes, and for telling
+    /// The most connections at once. The last `CONNECTIONS_IN_A_CROWD` of them are for probes, and for telling
     /// everybody else that there are too many; beyond, they wait in the kernel's queue.
     pub max_connections: usize,
     /// The certificate, where TLS is spoken.
