@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     command_line::{run, text},
-    support::service::{Service, Setup},
+    support::service::{Service, Setup, connect},
 };
 
 const DAY: &str = "/v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&select=conversation.count";
@@ -69,7 +69,7 @@ async fn slow_heads_and_silent_connections_are_closed() {
         ),
         ("stops in the preface of HTTP/2", "PRI * HTTP/2.0\r\n", ""),
     ] {
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut stream = connect(service.address).await.unwrap();
         stream.write_all(first.as_bytes()).await.unwrap();
         assert_eq!(seconds_until_closed(&mut stream, drop).await, 10, "{name}");
     }
@@ -78,7 +78,7 @@ async fn slow_heads_and_silent_connections_are_closed() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_connection_outlasts_a_balancer_and_a_head_that_has_begun_does_not() {
     let service = Service::start().await;
-    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    let mut stream = connect(service.address).await.unwrap();
     for wait in [0, 70, 74] {
         service.pass(wait).await;
         stream.write_all(LIVE.as_bytes()).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_kept_connection_outlasts_a_balancer_and_a_head_that_has_begun_does_no
     }
     assert_eq!(seconds_until_closed(&mut stream, "").await, 75, "nothing more is asked");
 
-    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    let mut stream = connect(service.address).await.unwrap();
     stream.write_all(LIVE.as_bytes()).await.unwrap();
     read_until(&mut stream, "}").await;
     service.pass(40).await;
@@ -103,7 +103,7 @@ async fn many_connections_that_say_nothing_keep_nobody_out() {
     let service = Service::start().await;
     let mut silent = Vec::new();
     for _ in 0..300 {
-        silent.push(TcpStream::connect(service.address).await.unwrap());
+        silent.push(connect(service.address).await.unwrap());
     }
     assert_eq!(service.get(DAY).await.status, 200);
     service.pass(11).await;
@@ -178,7 +178,7 @@ async fn one_connection_too_many_is_told_so_and_probes_are_answered() {
     let mut kept = Vec::new();
     // The last thirty-two are for refusals.
     for _ in 0..32 {
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut stream = connect(service.address).await.unwrap();
         stream.write_all(LIVE.as_bytes()).await.unwrap();
         assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 200"));
         kept.push(stream);
@@ -199,7 +199,7 @@ async fn one_connection_too_many_is_told_so_and_probes_are_answered() {
         assert_eq!((answer.status.as_u16(), answer.header("connection")), (200, "close"));
     }
     // Whoever takes such a place and says nothing loses it soon.
-    let mut silent = TcpStream::connect(service.address).await.unwrap();
+    let mut silent = connect(service.address).await.unwrap();
     assert_eq!(seconds_until_closed(&mut silent, "").await, 2);
     let multiplexed = multiplexed().build().unwrap();
     let refused = multiplexed.get(format!("http://{}{DAY}", service.address)).send().await;
@@ -208,7 +208,7 @@ async fn one_connection_too_many_is_told_so_and_probes_are_answered() {
     // Beyond all of them, connections wait.
     let mut crowd = Vec::new();
     for _ in 0..40 {
-        crowd.push(TcpStream::connect(service.address).await.unwrap());
+        crowd.push(connect(service.address).await.unwrap());
     }
     sleep(Duration::from_millis(10)).await;
     let limit = service.get("/health/live");
@@ -354,7 +354,7 @@ async fn tls_is_spoken_in_both_versions_and_nothing_else() {
     }
     let plain = service.exchange_raw(LIVE, false).await;
     assert!(!plain.contains("HTTP"), "{plain}");
-    let mut silent = TcpStream::connect(service.address).await.unwrap();
+    let mut silent = connect(service.address).await.unwrap();
     assert_eq!(seconds_until_closed(&mut silent, "").await, 10);
 }
 
@@ -405,7 +405,7 @@ async fn a_refusal_does_not_cost_the_connection() {
     service.simulator.set_latency(Duration::from_secs(4));
     let busy = tokio::spawn(service.request(Method::GET, DAY).send());
     sleep(Duration::from_secs(1)).await;
-    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    let mut stream = connect(service.address).await.unwrap();
     let request = format!("GET {DAY} HTTP/1.1\r\nhost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let refused = read_until(&mut stream, "}").await;

@@ -6,13 +6,12 @@ use genesys_reports::simulator::faults::{Effect, Fault};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::Instant,
 };
 
 use crate::{
     formats::{columnar, duckdb, python, workbook},
-    support::service::{Answer, Service, Setup},
+    support::service::{Answer, Service, Setup, connect},
 };
 
 const RANGE: &str = "dateFrom=2023-11-20&dateTo=2023-11-27&timeZone=Europe/Berlin";
@@ -278,7 +277,7 @@ async fn a_stream_that_breaks_after_a_thousand_rows_has_no_end_and_began_with_th
                 .on_path("/api/v2/analytics/conversations/details/query")
                 .on_body("/paging/pageNumber", 12),
         );
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut stream = connect(service.address).await.unwrap();
         let request = format!(
             "GET /v1/conversations?dateFrom=2023-11-30&dateTo=2023-12-01&format={format} HTTP/1.1\r\nhost: x\r\n\r\n"
         );

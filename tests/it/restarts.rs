@@ -8,13 +8,13 @@ use genesys_reports::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     process::{Child, Command},
     task::JoinSet,
     time::{Instant, sleep},
 };
 
-use crate::support::service::{Answer, Service, Setup};
+use crate::support::service::{Answer, Service, Setup, connect};
 
 const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
 
@@ -331,7 +331,7 @@ impl Process {
         }
         let process = command.spawn().expect("the binary is built with the tests");
         let started = Instant::now();
-        while TcpStream::connect(address).await.is_err() {
+        while connect(address).await.is_err() {
             assert!(started.elapsed() < Duration::from_mins(1), "it does not listen");
             sleep(Duration::from_millis(10)).await;
         }

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::service::{Service, Setup};
+use crate::support::service::{Service, Setup, connect};
 
 const DAY: &str = "/v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&select=conversation.count";
 
@@ -24,7 +24,7 @@ fn question(day: usize) -> String {
 async fn readiness_says_no_first_and_everybody_is_answered_meanwhile() {
     let mut service = Service::start().await;
     assert_eq!(service.get("/health/ready").await.status, 200);
-    let silent = TcpStream::connect(service.address).await.unwrap();
+    let silent = connect(service.address).await.unwrap();
     let start = Instant::now();
     service.stop.cancel();
     tokio::task::yield_now().await;
@@ -46,7 +46,7 @@ async fn readiness_says_no_first_and_everybody_is_answered_meanwhile() {
     );
     drop(silent);
     assert!(
-        TcpStream::connect(service.address).await.is_err(),
+        connect(service.address).await.is_err(),
         "nothing more is accepted"
     );
     assert!(service.log().contains("stopped; everything was answered"));
@@ -78,7 +78,7 @@ async fn what_runs_is_finished() {
     service.stop.cancel();
     service.pass(1).await;
     assert!(
-        TcpStream::connect(service.address).await.is_err(),
+        connect(service.address).await.is_err(),
         "nothing more is accepted"
     );
     assert!(service.finished().await);
@@ -129,8 +129,8 @@ async fn what_never_ends_is_cut_off_visibly() {
 #[tokio::test(start_paused = true)]
 async fn idle_connections_delay_the_end_by_less_than_a_second() {
     let mut service = Service::start().await;
-    let silent = TcpStream::connect(service.address).await.unwrap();
-    let mut kept = TcpStream::connect(service.address).await.unwrap();
+    let silent = connect(service.address).await.unwrap();
+    let mut kept = connect(service.address).await.unwrap();
     assert!(
         ask(&mut kept, "/health/live")
             .await
@@ -157,11 +157,10 @@ async fn idle_connections_delay_the_end_by_less_than_a_second() {
 #[tokio::test(start_paused = true)]
 async fn what_has_begun_to_come_in_is_answered() {
     let mut service = Service::start().await;
-    let connect = || TcpStream::connect(service.address);
     let (mut late, mut in_part, mut with_body) = (
-        connect().await.unwrap(),
-        connect().await.unwrap(),
-        connect().await.unwrap(),
+        connect(service.address).await.unwrap(),
+        connect(service.address).await.unwrap(),
+        connect(service.address).await.unwrap(),
     );
     for stream in [&mut late, &mut in_part, &mut with_body] {
         ask(stream, "/health/live").await.unwrap();
@@ -181,7 +180,7 @@ async fn what_has_begun_to_come_in_is_answered() {
     with_body.write_all(&body.as_bytes()[..8192]).await.unwrap();
     sleep(Duration::from_millis(1300)).await;
     assert!(
-        TcpStream::connect(service.address).await.is_err(),
+        connect(service.address).await.is_err(),
         "nothing more is accepted"
     );
     let answer = ask(&mut late, DAY).await.unwrap();
@@ -259,13 +258,13 @@ async fn read_answer(stream: &mut TcpStream) -> Result<String, String> {
 async fn no_request_fails_when_the_process_is_told_to_stop_under_load() {
     let mut demo = Demo::start("3").await;
     let address = demo.address;
-    let first = ask(&mut TcpStream::connect(address).await.unwrap(), YESTERDAY)
+    let first = ask(&mut connect(address).await.unwrap(), YESTERDAY)
         .await
         .unwrap();
     assert!(first.starts_with("HTTP/1.1 200"), "{first}");
     let mut idle = Vec::new();
     for _ in 0..20 {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connect(address).await.unwrap();
         ask(&mut stream, "/health/live").await.unwrap();
         idle.push(stream);
     }
@@ -282,7 +281,7 @@ async fn no_request_fails_when_the_process_is_told_to_stop_under_load() {
     told.send(Some(Instant::now())).unwrap();
     // The drain time is what balancers need to see this, and this is how soon they could.
     sleep(Duration::from_millis(100)).await;
-    let ready = ask(&mut TcpStream::connect(address).await.unwrap(), "/health/ready")
+    let ready = ask(&mut connect(address).await.unwrap(), "/health/ready")
         .await
         .unwrap();
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
@@ -328,7 +327,7 @@ async fn ask_ten_times_a_second(address: SocketAddr, stopping: Stopping) -> (usi
         ticks.tick().await;
         let mut stream = match kept.take() {
             Some(stream) => stream,
-            None => TcpStream::connect(address)
+            None => connect(address)
                 .await
                 .expect("it accepts until the drain is over"),
         };
@@ -350,7 +349,7 @@ async fn send_a_body_in_two_parts(address: SocketAddr, mut stopping: Stopping) -
         r#"{"dateFrom":"yesterday","select":["conversation.count"]}"#
     );
     let head = "POST /v1/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 16384\r\n\r\n";
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body.as_bytes()[..8192]).await.unwrap();
     stopping.wait_for(Option::is_some).await.unwrap();
@@ -359,7 +358,7 @@ async fn send_a_body_in_two_parts(address: SocketAddr, mut stopping: Stopping) -
 }
 
 async fn watch_to_the_end(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(address).await.unwrap();
     let request = "GET /v1/live/queues HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut events = Vec::new();
@@ -399,7 +398,7 @@ async fn what_never_ends_is_cut_off_at_the_grace_and_named() {
     let line = log.next_line().await.expect("text").expect("it says where it listens");
     let address = line.split("listen=").nth(1).and_then(|rest| rest.split(' ').next());
     let address: SocketAddr = address.expect("an address").parse().expect("an address");
-    let caller = tokio::spawn(async move { ask(&mut TcpStream::connect(address).await.unwrap(), DAY).await });
+    let caller = tokio::spawn(async move { ask(&mut connect(address).await.unwrap(), DAY).await });
     let (_upstream, _) = black_hole.accept().await.unwrap();
     signal(&process).await;
     let status = timeout(Duration::from_secs(20), process.wait())

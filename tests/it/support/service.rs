@@ -4,9 +4,9 @@
 //! thirty seconds is over at once. Sockets are real, addressed by number; nothing runs on a helper thread, since a
 //! wait on another thread looks like idleness and lets the paused clock jump.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, io, net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use genesys_reports::{
     api::auth::new_key,
     app::App,
@@ -182,10 +182,14 @@ impl Service {
     /// Sends a request and reads the whole answer. Whatever fails must fail in the one documented shape, and no
     /// answer may give away a credential or the upstream's address.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.expect("the service answers");
+        let mut response = request.send().await.expect("the service answers");
         let path = response.url().path().to_owned();
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer is whole");
+        let mut body = BytesMut::new();
+        while let Some(chunk) = in_real_time(response.chunk()).await.expect("the answer is whole") {
+            body.extend_from_slice(&chunk);
+        }
+        let body = body.freeze();
         self.checked(&path, Answer { status, headers, body })
     }
 
@@ -203,7 +207,7 @@ impl Service {
 
     /// Sends these bytes and reads until the connection ends.
     pub(crate) async fn exchange_raw(&self, request: impl AsRef<[u8]>, hangs_up: bool) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("the service listens");
+        let mut stream = connect(self.address).await.expect("the service listens");
         // It may refuse before it has read everything.
         let _ = stream.write_all(request.as_ref()).await;
         if hangs_up {
@@ -403,6 +407,18 @@ impl Answer {
     }
 }
 
+/// Waits for something on its way, and lets the paused clock stand meanwhile, for a moment. The kernel may put off an
+/// acknowledgement by 40 ms, which looks like idleness: the clock would jump over a writer's patience with its reader.
+async fn in_real_time<T>(coming: impl Future<Output = T>) -> T {
+    const MOMENT: Duration = Duration::from_millis(60);
+    let (came, waits) = std::sync::mpsc::channel::<()>();
+    // The clock stands while a blocking task runs.
+    tokio::task::spawn_blocking(move || waits.recv_timeout(MOMENT));
+    let thing = coming.await;
+    drop(came);
+    thing
+}
+
 /// The path of a request as it is sent.
 fn path_of(request: &[u8]) -> String {
     let line = String::from_utf8_lossy(request);
@@ -440,6 +456,14 @@ pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = socket.listen(2048).expect("a bound socket can listen");
     let address = listener.local_addr().expect("a bound socket has an address");
     (listener, address)
+}
+
+/// A connection that sends what it is given at once: what the kernel holds back until an acknowledgement comes looks like
+/// idleness, and the paused clock jumps.
+pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn client() -> reqwest::Client {
