@@ -343,7 +343,7 @@ fn memory_does_not_grow_with_the_range() {
     let output = std::process::Command::new(root.join(".venv/bin/python"))
         .arg(root.join("tests/tools/export-million"))
         .arg(env!("CARGO_BIN_EXE_genesys-reports"))
-        .args(["--conversations", "50000", "--formats", "ndjson,csv,parquet"])
+        .args(["--conversations", "20000", "--formats", "ndjson,csv,parquet"])
         .output()
         .expect("./test has installed what the tests need");
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());

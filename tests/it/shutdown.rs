@@ -418,7 +418,7 @@ async fn what_never_ends_is_cut_off_at_the_grace_and_named() {
 
 #[tokio::test]
 async fn a_signal_ends_the_process_in_order() {
-    let mut demo = Demo::start("1").await;
+    let mut demo = Demo::start("5").await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let get = async |path: &str| client.get(format!("http://{}{path}", demo.address)).send().await;
     assert_eq!(get("/health/ready").await.unwrap().status(), 200);
