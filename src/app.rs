@@ -92,6 +92,7 @@ impl App {
             // What cannot be held would be fetched again for every page of it.
             listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
             refresh_timeout: settings.server.request_timeout,
+            windows: settings.cache.windows,
             disk: disk.unwrap_or_default(),
         };
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);

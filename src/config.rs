@@ -19,6 +19,7 @@ use figment::{
     providers::{Format as _, Toml},
     value::{Dict, Map, Value},
 };
+use jiff::SignedDuration;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -26,6 +27,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
+    report::Windows,
     telemetry::LogFormat,
     tls::{self, Identity},
     upstream::{
@@ -145,6 +147,8 @@ pub struct CacheSettings {
     pub disk_path: Option<PathBuf>,
     /// The most bytes of that file.
     pub disk_bytes: u64,
+    /// When figures settle, and how long they may stand in for a failure.
+    pub windows: Windows,
 }
 
 /// `[auth]`
@@ -246,6 +250,7 @@ impl Settings {
                 memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
                 disk_path: reader.optional("cache.disk_path"),
                 disk_bytes: reader.number("cache.disk_bytes", 1 << 30, (1 << 20)..=(1 << 44)),
+                windows: CacheSettings::read_windows(&mut reader),
             },
             auth: AuthSettings::read(&mut reader),
             reports: ReportFiles::read(&mut reader),
@@ -269,6 +274,26 @@ pub fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+impl CacheSettings {
+    fn read_windows(reader: &mut Reader) -> Windows {
+        const LONGEST_HOURS: i64 = 90 * 24;
+        const LONGEST_SECONDS: u64 = 30 * 24 * 3600;
+        let default = Windows::default();
+        let mut hours = |name, default: SignedDuration| {
+            SignedDuration::from_hours(reader.number(name, default.as_hours(), 1..=LONGEST_HOURS))
+        };
+        let settle = hours("cache.settle_hours", default.settle);
+        let settle_late = hours("cache.settle_late_hours", default.settle_late);
+        let mut seconds = |name, default: Duration| reader.seconds(name, default.as_secs(), 0..=LONGEST_SECONDS);
+        Windows {
+            settle,
+            settle_late,
+            stale_open: seconds("cache.stale_open_s", default.stale_open),
+            stale_closed: seconds("cache.stale_closed_s", default.stale_closed),
+        }
+    }
 }
 
 impl ServerSettings {
@@ -1074,6 +1099,10 @@ mod tests {
             ("REPORTS_CACHE__MEMORY_BYTES", "31000000"),
             ("REPORTS_CACHE__DISK_PATH", "/var/lib/reports"),
             ("REPORTS_CACHE__DISK_BYTES", "32000000"),
+            ("REPORTS_CACHE__SETTLE_HOURS", "33"),
+            ("REPORTS_CACHE__SETTLE_LATE_HOURS", "34"),
+            ("REPORTS_CACHE__STALE_OPEN_S", "35"),
+            ("REPORTS_CACHE__STALE_CLOSED_S", "36"),
             ("REPORTS_AUTH__ANONYMOUS", "true"),
             (
                 "REPORTS_AUTH__KEYS",
@@ -1104,6 +1133,9 @@ mod tests {
         let cache = &settings.cache;
         assert_eq!((cache.memory_bytes, cache.disk_bytes), (31_000_000, 32_000_000));
         assert_eq!(cache.disk_path.as_deref(), Some(Path::new("/var/lib/reports")));
+        let windows = &cache.windows;
+        assert_eq!((windows.settle.as_hours(), windows.settle_late.as_hours()), (33, 34));
+        assert_eq!((windows.stale_open.as_secs(), windows.stale_closed.as_secs()), (35, 36));
         assert!(settings.auth.anonymous);
         let key = &settings.auth.keys[0];
         assert_eq!((key.name.as_str(), key.requests_per_minute), ("a", Some(41)));

@@ -2,8 +2,8 @@
 //!
 //! | the range, when it was fetched | state | fresh for | may stand in for a failure for |
 //! | --- | --- | --- | --- |
-//! | has not ended | open | 30 s | 5 min more |
-//! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more |
+//! | has not ended | open | 30 s | 5 min more, as set |
+//! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more, as set |
 //! | ended longer ago | settled | as long as it is held; readers may keep it for 30 days | |
 //! | none: queues as they are now | | 5 s | 1 min more |
 //! | none: how close the organisation came to its limits | | 1 min | 1 h more |
@@ -15,7 +15,7 @@
 //! The settle window is how long after a range's end its figures still move: after-call work and late events reach the
 //! upstream for up to two days, what is filled in about a conversation for a week.
 //!
-//! | figures of | settle after |
+//! | figures of | settle after, unless set otherwise ([`Windows`]) |
 //! | --- | --- |
 //! | conversations, users, flows, and what comes of them at once | 48 h |
 //! | evaluations, surveys, resolutions, transcripts, cases, work items | 7 days |
@@ -27,31 +27,63 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Freshness, OnError};
 use crate::query::{Range, Source};
 
-/// How long after the end of a range the conversations that started in it may still change.
-pub const SETTLE_WINDOW: SignedDuration = SignedDuration::from_hours(48);
+/// What of it can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// How long after the end of a range what happened in it may still change, single conversations included.
+    pub settle: SignedDuration,
+    /// The same of what is filled in about a conversation later.
+    pub settle_late: SignedDuration,
+    /// How long past its freshness what had not ended may stand in for a failure.
+    pub stale_open: Duration,
+    /// The same of what had ended.
+    pub stale_closed: Duration,
+}
 
-/// How long after the end of a bucket its figures may still change.
-pub(super) const fn settle_window(source: Source) -> SignedDuration {
-    match source {
-        Source::Conversations
-        | Source::Users
-        | Source::Flows
-        | Source::Actions
-        | Source::AgentCopilots
-        | Source::AgentUtilizations
-        | Source::Bots
-        | Source::Copilots
-        | Source::FlowExecutions
-        | Source::Journeys
-        | Source::Knowledge
-        | Source::RateLimits
-        | Source::Summaries => SETTLE_WINDOW,
-        Source::Evaluations
-        | Source::Surveys
-        | Source::CaseManagement
-        | Source::Resolutions
-        | Source::TaskManagement
-        | Source::Transcripts => SignedDuration::from_hours(7 * 24),
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            settle: SignedDuration::from_hours(48),
+            settle_late: SignedDuration::from_hours(7 * 24),
+            stale_open: Duration::from_mins(5),
+            stale_closed: Duration::from_hours(24),
+        }
+    }
+}
+
+impl Windows {
+    /// How long after the end of a bucket its figures may still change.
+    pub(super) const fn settle_of(&self, source: Source) -> SignedDuration {
+        match source {
+            Source::Conversations
+            | Source::Users
+            | Source::Flows
+            | Source::Actions
+            | Source::AgentCopilots
+            | Source::AgentUtilizations
+            | Source::Bots
+            | Source::Copilots
+            | Source::FlowExecutions
+            | Source::Journeys
+            | Source::Knowledge
+            | Source::RateLimits
+            | Source::Summaries => self.settle,
+            Source::Evaluations
+            | Source::Surveys
+            | Source::CaseManagement
+            | Source::Resolutions
+            | Source::TaskManagement
+            | Source::Transcripts => self.settle_late,
+        }
+    }
+
+    /// What is known of an answer's age.
+    pub(super) const fn dated(self, fetched_at: Timestamp, covers: Covers) -> Dated {
+        Dated {
+            fetched_at,
+            covers,
+            windows: self,
+        }
     }
 }
 
@@ -59,8 +91,6 @@ const OPEN_FOR: Duration = Duration::from_secs(30);
 const WARM_AT_LEAST: Duration = Duration::from_mins(1);
 const WARM_AT_MOST: Duration = Duration::from_hours(1);
 const SETTLED_FOR: Duration = Duration::from_hours(30 * 24);
-const STALE_OPEN: Duration = Duration::from_mins(5);
-const STALE_CLOSED: Duration = Duration::from_hours(24);
 const NAMES_FOR: Duration = Duration::from_hours(1);
 const NOW_FOR: Duration = Duration::from_secs(5);
 const LIMIT_HISTORY_FOR: Duration = Duration::from_mins(1);
@@ -83,6 +113,8 @@ pub(super) struct Dated {
     pub(super) fetched_at: Timestamp,
     /// What it covers.
     pub(super) covers: Covers,
+    /// What it is judged by.
+    windows: Windows,
 }
 
 /// What an answer covers.
@@ -169,8 +201,8 @@ impl Dated {
             return Verdict::Aging(age.saturating_sub(lifetime));
         }
         let bound = match self.state() {
-            State::Open => STALE_OPEN,
-            State::Warm(_) | State::Settled => STALE_CLOSED,
+            State::Open => self.windows.stale_open,
+            State::Warm(_) | State::Settled => self.windows.stale_closed,
             State::Names => STALE_NAMES,
             State::Now => STALE_NOW,
             State::LimitHistory => STALE_LIMIT_HISTORY,
@@ -230,19 +262,23 @@ impl Dated {
 
     /// The instant up to which its figures no longer change, within its range.
     pub(super) fn settled_through(&self) -> Timestamp {
+        let settled = |range: Range, window: SignedDuration| (self.fetched_at - window).clamp(range.start, range.end);
         match self.covers {
-            Covers::Figures { range, .. } => (self.fetched_at - SETTLE_WINDOW).clamp(range.start, range.end),
-            Covers::Aggregates(source, range) => {
-                (self.fetched_at - settle_window(source)).clamp(range.start, range.end)
-            }
+            // When what is unfinished began is not known.
+            Covers::Figures {
+                range,
+                unfinished: true,
+            } => range.start,
+            Covers::Figures { range, .. } => settled(range, self.windows.settle),
+            Covers::Aggregates(source, range) => settled(range, self.windows.settle_of(source)),
             Covers::Names | Covers::Now | Covers::LimitHistory => self.fetched_at,
         }
     }
 
     fn state(&self) -> State {
         let (range, unfinished, window) = match self.covers {
-            Covers::Figures { range, unfinished } => (range, unfinished, SETTLE_WINDOW),
-            Covers::Aggregates(source, range) => (range, false, settle_window(source)),
+            Covers::Figures { range, unfinished } => (range, unfinished, self.windows.settle),
+            Covers::Aggregates(source, range) => (range, false, self.windows.settle_of(source)),
             Covers::Names => return State::Names,
             Covers::Now => return State::Now,
             Covers::LimitHistory => return State::LimitHistory,
@@ -273,13 +309,11 @@ mod tests {
     };
 
     fn dated(fetched_at: &str) -> Dated {
-        Dated {
-            fetched_at: at(fetched_at),
-            covers: Covers::Figures {
-                range: DAY,
-                unfinished: false,
-            },
-        }
+        let covers = Covers::Figures {
+            range: DAY,
+            unfinished: false,
+        };
+        Windows::default().dated(at(fetched_at), covers)
     }
 
     #[test]
@@ -311,7 +345,7 @@ mod tests {
             let hours = i64::from(window.get_hours()) + 24 * i64::from(window.get_days());
             documented.extend(cells[1].split(", ").map(|name| (Source::named(name).unwrap(), hours)));
         }
-        let held = Source::ALL.map(|source| (source, settle_window(source).as_hours()));
+        let held = Source::ALL.map(|source| (source, Windows::default().settle_of(source).as_hours()));
         documented.sort_unstable();
         assert_eq!(documented, held);
     }
@@ -326,6 +360,53 @@ mod tests {
             ..dated("2026-04-04T00:00:00Z")
         };
         assert_eq!((dated.lifetime(), dated.complete()), (OPEN_FOR, false));
+        assert_eq!(dated.settled_through(), DAY.start, "it may have begun with the day");
+    }
+
+    #[test]
+    fn the_windows_that_are_set_are_those_that_hold() {
+        let set = Windows {
+            settle: SignedDuration::from_hours(3),
+            settle_late: SignedDuration::from_hours(5),
+            stale_open: Duration::from_secs(7),
+            stale_closed: Duration::from_secs(9),
+        };
+        let figures = Covers::Figures {
+            range: DAY,
+            unfinished: false,
+        };
+        let (calls, surveys) = (
+            Covers::Aggregates(Source::Conversations, DAY),
+            Covers::Aggregates(Source::Surveys, DAY),
+        );
+        for (covers, settles) in [
+            (figures, "2026-03-02T03:00:00Z"),
+            (calls, "2026-03-02T03:00:00Z"),
+            (surveys, "2026-03-02T05:00:00Z"),
+        ] {
+            let moment = SignedDuration::from_secs(1);
+            let [before, after] = [at(settles) - moment, at(settles)].map(|then| set.dated(then, covers));
+            assert_eq!((before.complete(), after.complete()), (false, true), "{covers:?}");
+            assert_eq!(before.settled_through(), DAY.end - moment, "{covers:?}");
+            assert_eq!(after.settled_through(), DAY.end, "{covers:?}");
+        }
+        for (fetched_at, bound) in [("2026-03-01T12:00:00Z", 7), ("2026-03-02T00:00:00Z", 9)] {
+            let dated = set.dated(at(fetched_at), figures);
+            let expires = dated.fetched_at + dated.lifetime() + Duration::from_secs(bound);
+            let judged = |now| {
+                let wish = Freshness {
+                    on_error: OnError::Fail,
+                    ..Freshness::default()
+                };
+                dated.judge(wish, now)
+            };
+            assert_eq!(judged(expires), Verdict::Stale, "{fetched_at}");
+            assert_eq!(
+                judged(expires + Duration::from_secs(1)),
+                Verdict::Expired,
+                "{fetched_at}"
+            );
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use contents::{Contents, Dropped, Uses};
 pub use days::Conversations;
 pub use disk::{Disk, DiskOwner, DiskSettings, Organisation};
 pub use flat::{conversation_columns, conversation_rows};
-pub use freshness::{SETTLE_WINDOW, Settling};
+pub use freshness::{Settling, Windows};
 pub use held::{HeldAnswer, HeldKind};
 pub use rows::MAX_ROWS;
 #[doc(hidden)]
@@ -79,6 +79,8 @@ pub struct ReportSettings {
     pub listing_bytes: u64,
     /// How long a fetch may take that nobody waits for.
     pub refresh_timeout: Duration,
+    /// When figures settle, and how long they may stand in for a failure.
+    pub windows: Windows,
     /// What outlives a restart.
     pub disk: Disk,
 }
@@ -212,10 +214,11 @@ impl Reports {
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
         Self(Arc::new(Parts {
             held: HeldAnswers::new(settings.memory_bytes / 16 * 7),
-            series: SeriesCache::new(settings.memory_bytes / 2, settings.disk.clone()),
+            series: SeriesCache::new(settings.memory_bytes / 2, settings.windows, settings.disk.clone()),
             days: DayCache::new(
                 settings.memory_bytes / 16,
                 settings.listing_bytes,
+                settings.windows,
                 settings.disk.clone(),
             ),
             flights: Flights::new(),
@@ -241,7 +244,7 @@ impl Reports {
     ) -> Result<(Answer, Account), ReportError> {
         let (answer, figures, calls_for_names) = self.answer(query, freshness, errand).await?;
         let (way, used) = match &figures.body {
-            Body::Held(view) => view.account(&query.aggregate),
+            Body::Held(view) => view.account(&query.aggregate, self.0.settings.windows),
             Body::Whole { reason, dated, .. } => {
                 let used = Stretch::of(query.aggregate.range, dated);
                 (Way::Whole(*reason), vec![used])
@@ -602,10 +605,7 @@ impl Reports {
     async fn fetch_aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Held, ReportError> {
         let slice = self.0.client.aggregates(query, errand).await?;
         Ok(Held {
-            dated: Dated {
-                fetched_at: slice.fetched_at,
-                covers: Covers::Aggregates(query.source, query.range),
-            },
+            dated: self.dated(slice.fetched_at, Covers::Aggregates(query.source, query.range)),
             upstream_calls: slice.upstream_calls,
             payload: Payload::Slice(slice.rows),
         })
@@ -614,10 +614,7 @@ impl Reports {
     async fn fetch_names(&self, lookup: Lookup, errand: &Errand) -> Result<Held, ReportError> {
         let names = self.0.client.names(lookup, errand).await?;
         Ok(Held {
-            dated: Dated {
-                fetched_at: names.fetched_at,
-                covers: Covers::Names,
-            },
+            dated: self.dated(names.fetched_at, Covers::Names),
             upstream_calls: names.upstream_calls,
             payload: Payload::Names(Arc::new(names.by_id)),
         })
@@ -627,10 +624,7 @@ impl Reports {
         let fetched_at = self.now();
         let uses = self.0.client.limit_history(errand).await?;
         Ok(Held {
-            dated: Dated {
-                fetched_at,
-                covers: Covers::LimitHistory,
-            },
+            dated: self.dated(fetched_at, Covers::LimitHistory),
             upstream_calls: 1,
             payload: Payload::LimitHistory(uses.into()),
         })
@@ -639,10 +633,7 @@ impl Reports {
     async fn fetch_observations(&self, queues: &BTreeSet<Arc<str>>, errand: &Errand) -> Result<Held, ReportError> {
         let observed = self.0.client.queue_observations(queues, errand).await?;
         Ok(Held {
-            dated: Dated {
-                fetched_at: observed.fetched_at.unwrap_or_else(|| self.now()),
-                covers: Covers::Now,
-            },
+            dated: self.dated(observed.fetched_at.unwrap_or_else(|| self.now()), Covers::Now),
             upstream_calls: observed.upstream_calls,
             payload: Payload::Observed(observed.rows),
         })
@@ -651,16 +642,14 @@ impl Reports {
     async fn fetch_passed(&self, question: &PassedQuestion, errand: &Errand) -> Result<Held, ReportError> {
         let passed = self.0.client.passed(question, errand).await?;
         let unfinished = passed.unfinished;
+        let covers = match question.about {
+            About::Now => Covers::Now,
+            About::Names => Covers::Names,
+            About::Figures(source, range) => Covers::Aggregates(source, range),
+            About::Happened(range) | About::Conversations(range) => Covers::Figures { range, unfinished },
+        };
         Ok(Held {
-            dated: Dated {
-                fetched_at: passed.fetched_at,
-                covers: match question.about {
-                    About::Now => Covers::Now,
-                    About::Names => Covers::Names,
-                    About::Figures(source, range) => Covers::Aggregates(source, range),
-                    About::Happened(range) | About::Conversations(range) => Covers::Figures { range, unfinished },
-                },
-            },
+            dated: self.dated(passed.fetched_at, covers),
             upstream_calls: passed.upstream_calls,
             payload: Payload::Passed(passed.body),
         })
@@ -668,6 +657,10 @@ impl Reports {
 
     fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    fn dated(&self, fetched_at: Timestamp, covers: Covers) -> Dated {
+        self.0.settings.windows.dated(fetched_at, covers)
     }
 }
 

@@ -509,3 +509,61 @@ async fn a_held_answer_stands_in_for_a_failure_to_the_second() {
     let as_of: jiff::Timestamp = recovered.json()["meta"]["asOf"].as_str().unwrap().parse().unwrap();
     assert!(as_of >= now - 1.second());
 }
+
+/// An operator who knows when figures settle says so.
+#[tokio::test(start_paused = true)]
+async fn figures_settle_after_the_windows_that_are_set() {
+    let set = |setup: Setup| {
+        let setup = setup.set("REPORTS_CACHE__SETTLE_HOURS", "3");
+        setup.set("REPORTS_CACHE__SETTLE_LATE_HOURS", "20")
+    };
+    // It is noon of the first.
+    for (source, metric, until, by_default, as_set) in [
+        ("conversations", "nOffered", "2023-12-01T09:00:00Z", false, true),
+        ("conversations", "nOffered", "2023-12-01T10:00:00Z", false, false),
+        ("evaluations", "nEvaluations", "2023-11-30T16:00:00Z", false, true),
+        ("evaluations", "nEvaluations", "2023-11-30T17:00:00Z", false, false),
+        ("evaluations", "nEvaluations", "2023-11-24T12:00:00Z", true, true),
+    ] {
+        for (is_set, is_settled) in [(false, by_default), (true, as_set)] {
+            let setup = Setup::new();
+            let service = if is_set { set(setup) } else { setup }.start().await;
+            let path =
+                format!("/v1/query?source={source}&dateFrom=2023-11-24&dateTo={until}&interval=PT1H&select={metric}");
+            let first = service.get(&path).await;
+            assert_eq!(first.status, 200, "{path}: {}", first.text());
+            let meta = &first.json()["meta"];
+            assert_eq!(meta["complete"], is_settled, "{path}");
+            let settled_through: jiff::Timestamp = meta["settledThrough"].as_str().unwrap().parse().unwrap();
+            let end: jiff::Timestamp = until.parse().unwrap();
+            assert_eq!(settled_through == end, is_settled, "{path}: {settled_through}");
+            service.simulator.journal().clear();
+            service.pass(2 * 3_600).await;
+            service.get(&path).await;
+            assert_eq!(service.upstream_calls(), usize::from(!is_settled), "{path}");
+        }
+    }
+}
+
+/// Whoever would rather hear of a failure than see what is old sets that, too.
+#[tokio::test(start_paused = true)]
+async fn answers_stand_in_for_as_long_as_is_set() {
+    for (to, lasts, bound) in [("2023-12-02", 30, 40), ("2023-12-01T00:00:00Z", 3_600, 100)] {
+        for interval in ["", "&interval=PT1H"] {
+            let setup = Setup::new().set("REPORTS_CACHE__STALE_OPEN_S", "40");
+            let service = setup.set("REPORTS_CACHE__STALE_CLOSED_S", "100").start().await;
+            let path = format!("/v1/query?dateFrom=2023-11-30&dateTo={to}{interval}&select=conversation.offered");
+            service.get(&path).await;
+            let fetched = Instant::now();
+            service.fault(Fault::new(Effect::status(503)).on_api());
+            for (age, cache) in [(lasts + bound, "stale"), (lasts + bound + 1, "")] {
+                tokio::time::sleep_until(fetched + Duration::from_secs(age)).await;
+                let answer = service.get(&path).await;
+                match cache {
+                    "" => assert_ne!(answer.status, 200, "{path} after {age} s"),
+                    _ => assert_eq!(answer.json()["meta"]["cache"], cache, "{path} after {age} s"),
+                }
+            }
+        }
+    }
+}

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     query::Range,
     report::{
-        freshness::{Covers, Dated},
+        freshness::{Covers, Dated, Windows},
         packed::{Pieces, pack, put_count, unpack},
     },
     upstream::{Conversation, ConversationPage},
@@ -59,19 +59,17 @@ pub(super) struct Line {
 
 impl Day {
     /// What is known of the age of a part of it.
-    pub(super) fn dated(&self, part: Range) -> Dated {
-        Dated {
-            fetched_at: self.fetched_at,
-            covers: Covers::Figures {
-                range: part,
-                unfinished: self.unfinished.iter().any(|start| part.contains(*start)),
-            },
-        }
+    pub(super) fn dated(&self, part: Range, windows: Windows) -> Dated {
+        let covers = Covers::Figures {
+            range: part,
+            unfinished: self.unfinished.iter().any(|start| part.contains(*start)),
+        };
+        windows.dated(self.fetched_at, covers)
     }
 
     /// Whether nothing of it will change.
-    pub(super) fn is_settled(&self) -> bool {
-        self.dated(self.range).complete()
+    pub(super) fn is_settled(&self, windows: Windows) -> bool {
+        self.dated(self.range, windows).complete()
     }
 
     pub(super) fn count(&self) -> usize {

@@ -35,7 +35,7 @@ use self::{
     plan::{Missing, Part, Summary, Wish},
 };
 use super::{
-    Dropped, Freshness, HeldAnswer, HeldKind, OnError, ReportError, Reports,
+    Dropped, Freshness, HeldAnswer, HeldKind, OnError, ReportError, Reports, Windows,
     disk::Disk,
     flights::{Flights, Landing, Role},
 };
@@ -58,6 +58,7 @@ pub(super) struct DayCache {
     /// The most bytes of documents that are gathered for one question.
     listing_bytes: u64,
     pub(super) flights: Flights<Sweep, Arc<Landed>>,
+    windows: Windows,
     disk: Disk,
 }
 
@@ -116,7 +117,7 @@ struct Found {
 }
 
 impl DayCache {
-    pub(super) fn new(capacity_bytes: u64, listing_bytes: u64, disk: Disk) -> Self {
+    pub(super) fn new(capacity_bytes: u64, listing_bytes: u64, windows: Windows, disk: Disk) -> Self {
         const BOOKKEEPING: usize = 256;
         let weigh = |_: &DayKey, day: &Arc<Day>| (day.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
         Self {
@@ -124,6 +125,7 @@ impl DayCache {
             capacity_bytes,
             listing_bytes,
             flights: Flights::new(),
+            windows,
             disk,
         }
     }
@@ -151,7 +153,7 @@ impl DayCache {
     /// What is held, the latest days first.
     pub(super) fn inventory(&self) -> Vec<HeldAnswer> {
         self.days.run_pending_tasks();
-        let mut days: Vec<_> = self.days.iter().map(|(_, day)| day.told()).collect();
+        let mut days: Vec<_> = self.days.iter().map(|(_, day)| day.told(self.windows)).collect();
         days.sort_by_key(|day| std::cmp::Reverse(day.range.map(|range| range.start)));
         days
     }
@@ -161,10 +163,11 @@ impl DayCache {
         self.flights.forget();
         let mut dropped = Dropped::default();
         for (key, day) in &self.days {
-            if day.told().is_meant(purge) {
+            let told = day.told(self.windows);
+            if told.is_meant(purge) {
                 self.days.invalidate(&*key);
                 dropped.answers += 1;
-                dropped.bytes += day.told().bytes;
+                dropped.bytes += told.bytes;
             }
         }
         self.days.run_pending_tasks();
@@ -180,10 +183,10 @@ impl DayCache {
                 Some(held) if held.value().fetched_at > day.fetched_at => Op::Nop,
                 _ => Op::Put(Arc::clone(&day)),
             });
-        if self.disk.is_used() && day.is_settled() {
-            let kept = Arc::clone(&day);
+        if self.disk.is_used() && day.is_settled(self.windows) {
+            let (kept, windows) = (Arc::clone(&day), self.windows);
             let key = stored::key(filter, day.range);
-            self.disk.keep(key, move |_| stored::encode(&kept));
+            self.disk.keep(key, move |_| stored::encode(&kept, windows));
         }
         day
     }
@@ -197,10 +200,11 @@ impl DayCache {
         if days.is_empty() {
             return Vec::new();
         }
+        let windows = self.windows;
         let keys = days.iter().map(|day| stored::key(filter, *day)).collect();
         let kept = self
             .disk
-            .read(keys, move |index, kept| stored::decode(kept, days[index]));
+            .read(keys, move |index, kept| stored::decode(kept, days[index], windows));
         let kept = kept.await.into_iter().flatten().map(Arc::new);
         let kept: Vec<_> = kept.collect();
         for day in &kept {
@@ -266,6 +270,7 @@ impl Reports {
             let wish = Wish {
                 freshness,
                 now: self.now(),
+                windows: days.windows,
             };
             let parts = days.parts(&filter, query.range, &journey.came);
             // What is there now may be displaced while the rest is read.
@@ -483,6 +488,7 @@ impl Streaming {
         let wish = Wish {
             freshness: self.freshness,
             now: self.reports.now(),
+            windows: days.windows,
         };
         let missing = plan::missing(&parts, &HashSet::new(), wish);
         let mut sweeps: VecDeque<Sweep> = missing
@@ -635,8 +641,8 @@ impl Journey {
 
 impl Day {
     /// As part of what is held.
-    fn told(&self) -> HeldAnswer {
-        let dated = self.dated(self.range);
+    fn told(&self, windows: Windows) -> HeldAnswer {
+        let dated = self.dated(self.range, windows);
         HeldAnswer {
             kind: HeldKind::Conversations,
             source: Some(Source::Conversations),

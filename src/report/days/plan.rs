@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::day::Day;
 use crate::{
     query::Range,
-    report::{Freshness, freshness::Verdict},
+    report::{
+        Freshness,
+        freshness::{Verdict, Windows},
+    },
 };
 
 /// Held days between two that are due come along if they hold no more conversations than this: about half a page costs
@@ -29,6 +32,7 @@ pub(super) struct Part {
 pub(super) struct Wish {
     pub(super) freshness: Freshness,
     pub(super) now: Timestamp,
+    pub(super) windows: Windows,
 }
 
 /// What must be asked for.
@@ -52,7 +56,7 @@ pub(super) struct Summary {
 
 impl Part {
     fn verdict(&self, wish: Wish, waited_for: &HashSet<Timestamp>) -> Option<Verdict> {
-        let dated = self.held.as_ref()?.dated(self.asked);
+        let dated = self.held.as_ref()?.dated(self.asked, wish.windows);
         Some(if waited_for.contains(&self.day.start) {
             // It is as fresh as can be.
             Verdict::Fresh(dated.lifetime().saturating_sub(dated.age(wish.now)))
@@ -94,7 +98,7 @@ pub(super) fn summary(parts: &[Part], waited_for: &HashSet<Timestamp>, wish: Wis
         if part.verdict(wish, waited_for)? == Verdict::Expired {
             return None;
         }
-        let dated = part.held.as_ref()?.dated(part.asked);
+        let dated = part.held.as_ref()?.dated(part.asked, wish.windows);
         let left = dated.left(wish.now);
         summary = Some(match summary {
             None => Summary {

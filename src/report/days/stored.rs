@@ -8,7 +8,7 @@ use super::day::{Day, Piece};
 use crate::{
     query::{Filter, Range},
     report::{
-        disk,
+        Windows, disk,
         packed::{Pieces, put_count},
     },
 };
@@ -27,8 +27,8 @@ pub(super) fn key(filter: &Filter, day: Range) -> disk::Key {
 }
 
 /// A day that has settled; `None` for any other.
-pub(super) fn encode(day: &Day) -> Option<Vec<u8>> {
-    if !day.is_settled() {
+pub(super) fn encode(day: &Day, windows: Windows) -> Option<Vec<u8>> {
+    if !day.is_settled(windows) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn encode(day: &Day) -> Option<Vec<u8>> {
 }
 
 /// The day again; `None` if it is not such a day. Everything in it is looked at, so that nothing can fail later.
-pub(super) fn decode(bytes: &[u8], range: Range) -> Option<Day> {
+pub(super) fn decode(bytes: &[u8], range: Range, windows: Windows) -> Option<Day> {
     let mut pieces = Pieces(bytes);
     let fetched_at = Timestamp::new(pieces.i64()?, pieces.i32()?).ok()?;
     let mut day = Day {
@@ -76,7 +76,7 @@ pub(super) fn decode(bytes: &[u8], range: Range) -> Option<Day> {
         (piece.first, piece.last) = (lines.first()?.start, lines.last()?.start);
         day.pieces.push(piece);
     }
-    (pieces.is_at_end() && day.is_settled()).then_some(day)
+    (pieces.is_at_end() && day.is_settled(windows)).then_some(day)
 }
 
 fn put_instant(into: &mut Vec<u8>, instant: Timestamp) {

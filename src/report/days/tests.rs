@@ -150,7 +150,7 @@ impl Known {
 fn history(random: &mut Pcg64) {
     let mut model = Model::new(random);
     let capacity = if random.random_bool(0.2) { 2_000 } else { 50_000_000 };
-    let cache = DayCache::new(capacity, u64::MAX, Disk::default());
+    let cache = DayCache::new(capacity, u64::MAX, Windows::default(), Disk::default());
     let filter = Arc::new(Filter::default());
     for _ in 0..random.random_range(1..12) {
         if random.random_bool(0.6) {
@@ -165,6 +165,7 @@ fn history(random: &mut Pcg64) {
                 ..Freshness::default()
             },
             now: model.now,
+            windows: Windows::default(),
         };
         let (mut came, mut waited_for) = (HashMap::new(), HashSet::new());
         let mut parts = cache.parts(&filter, asked, &came);
@@ -228,7 +229,7 @@ fn history(random: &mut Pcg64) {
                 .into_iter()
                 .map(|told| told.document)
                 .collect();
-            let dated = day.dated(*part);
+            let dated = day.dated(*part, wish.windows);
             let is_young = !dated.complete() && dated.age(model.now) <= dated.lifetime() * 3 / 2;
             assert!(said == now || is_young || is_broken, "{part} is stale");
             assert!(!summary.complete || said == now, "{part} is not what it was");
@@ -297,6 +298,7 @@ fn days_in_a_row_are_one_sweep() {
         let wish = Wish {
             freshness: Freshness::default(),
             now: at(NOW),
+            windows: Windows::default(),
         };
         let missing = plan::missing(&parts, &HashSet::new(), wish);
         let sweeps = missing.map_or_else(Vec::new, |missing| missing.sweeps);
@@ -327,6 +329,7 @@ fn what_runs_is_asked_for_again_and_only_where_it_is_asked_about() {
         let wish = Wish {
             freshness: Freshness::default(),
             now: at("2026-03-20T12:00:00Z") + SignedDuration::from_mins(minutes),
+            windows: Windows::default(),
         };
         let parts = parts(day(is_finished), asked);
         let is_due = plan::missing(&parts, &HashSet::new(), wish).is_some();
@@ -450,8 +453,8 @@ proptest! {
     fn a_settled_day_comes_back(day in any_day()) {
         let lines: Vec<Line> = day.pieces.iter().flat_map(|piece| piece.lines().unwrap()).collect();
         prop_assert!(lines.is_sorted_by_key(|line| (line.start, line.id.clone())));
-        let bytes = stored::encode(&day).unwrap();
-        prop_assert_eq!(stored::decode(&bytes, day.range).unwrap(), day);
+        let bytes = stored::encode(&day, Windows::default()).unwrap();
+        prop_assert_eq!(stored::decode(&bytes, day.range, Windows::default()).unwrap(), day);
     }
 
     #[test]
@@ -461,10 +464,10 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         nonsense in prop::collection::vec(any::<u8>(), 0..100),
     ) {
-        let bytes = stored::encode(&day).unwrap();
-        prop_assert!(stored::decode(&bytes[..cut.index(bytes.len())], day.range).is_none());
+        let bytes = stored::encode(&day, Windows::default()).unwrap();
+        prop_assert!(stored::decode(&bytes[..cut.index(bytes.len())], day.range, Windows::default()).is_none());
         if !day.pieces.is_empty() {
-            prop_assert!(stored::decode(&bytes, days(1, 2)).is_none(), "of another day");
+            prop_assert!(stored::decode(&bytes, days(1, 2), Windows::default()).is_none(), "of another day");
         }
         // Whatever comes of it, nothing fails later.
         let mut other = bytes.clone();
@@ -472,7 +475,7 @@ proptest! {
             other[at.index(bytes.len())] = to;
         }
         for bytes in [other, nonsense] {
-            if let Some(decoded) = stored::decode(&bytes, day.range) {
+            if let Some(decoded) = stored::decode(&bytes, day.range, Windows::default()) {
                 prop_assert!(decoded.pieces.iter().all(|piece| piece.lines().is_some()));
             }
         }
@@ -481,13 +484,13 @@ proptest! {
 
 #[test]
 fn what_may_change_is_not_kept() {
-    assert!(stored::encode(&held(1, "2026-03-05T00:00:00Z", 3, true)).is_some());
+    assert!(stored::encode(&held(1, "2026-03-05T00:00:00Z", 3, true), Windows::default()).is_some());
     assert!(
-        stored::encode(&held(1, "2026-03-05T00:00:00Z", 3, false)).is_none(),
+        stored::encode(&held(1, "2026-03-05T00:00:00Z", 3, false), Windows::default()).is_none(),
         "one runs"
     );
     assert!(
-        stored::encode(&held(1, "2026-03-04T23:59:59Z", 3, true)).is_none(),
+        stored::encode(&held(1, "2026-03-04T23:59:59Z", 3, true), Windows::default()).is_none(),
         "too early"
     );
 }
@@ -500,7 +503,14 @@ fn a_bomb_is_refused() {
     let bomb = crate::report::packed::pack(&vec![0; 65 << 20]);
     assert!(bomb.len() < 16 << 10);
     day.pieces[0].packed = bomb.into();
-    let bytes = stored::encode(&day).unwrap();
-    assert!(stored::decode(&bytes, day.range).is_none());
-    assert!(stored::decode(&stored::encode(&sound).unwrap(), sound.range).is_some());
+    let bytes = stored::encode(&day, Windows::default()).unwrap();
+    assert!(stored::decode(&bytes, day.range, Windows::default()).is_none());
+    assert!(
+        stored::decode(
+            &stored::encode(&sound, Windows::default()).unwrap(),
+            sound.range,
+            Windows::default()
+        )
+        .is_some()
+    );
 }

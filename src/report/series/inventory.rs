@@ -12,7 +12,7 @@ use moka::ops::compute::Op;
 use super::{ChunkKey, Entry, SeriesCache, chunk::Chunk, plan};
 use crate::{
     query::{Dimension, Filter, Granularity, Metric, Purge, Range, Source, Zone},
-    report::{Dropped, freshness::Settling},
+    report::{Dropped, Windows, freshness::Settling},
 };
 
 /// What is held of a series.
@@ -86,7 +86,7 @@ impl SeriesCache {
             known.buckets += chunk.held_buckets();
             known.bytes += u64::from(super::weigh(&chunk));
             known.generation = known.generation.max(chunk.generation);
-            known.count(entry, &chunk);
+            known.count(entry, &chunk, self.windows);
         }
         let mut held: Vec<_> = held.into_values().collect();
         held.sort_by_key(|series| std::cmp::Reverse((series.read_at, series.generation)));
@@ -143,7 +143,7 @@ impl SeriesCache {
 }
 
 impl HeldSeries {
-    fn count(&mut self, entry: &Entry, chunk: &Chunk) {
+    fn count(&mut self, entry: &Entry, chunk: &Chunk, windows: Windows) {
         for column in chunk.columns() {
             for bucket in 0..chunk.buckets() {
                 let Some(fetched_at) = column.fetched_at(bucket) else {
@@ -158,7 +158,7 @@ impl HeldSeries {
                 });
                 held.oldest = held.oldest.min(fetched_at);
                 held.newest = held.newest.max(fetched_at);
-                match plan::dated(&entry.series, chunk.bucket(bucket), fetched_at).settling() {
+                match plan::dated(&entry.series, chunk.bucket(bucket), fetched_at, windows).settling() {
                     Settling::Open => held.open += 1,
                     Settling::Warm => held.warm += 1,
                     Settling::Settled => held.settled += 1,

@@ -46,7 +46,7 @@ use super::{
     Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,
     disk::Disk,
     flights::{Flights, Role},
-    freshness::{Dated, settle_window},
+    freshness::{Dated, Windows},
     held::Key,
     rows,
 };
@@ -79,6 +79,7 @@ pub(super) struct SeriesCache {
     gathering: Gathering,
     /// How often something was dropped. What was asked for before that is not held when it comes.
     purges: RwLock<u64>,
+    pub(super) windows: Windows,
     disk: Disk,
 }
 
@@ -197,7 +198,7 @@ fn weigh(chunk: &Chunk) -> u32 {
 }
 
 impl SeriesCache {
-    pub(super) fn new(capacity_bytes: u64, disk: Disk) -> Self {
+    pub(super) fn new(capacity_bytes: u64, windows: Windows, disk: Disk) -> Self {
         Self {
             // A quarter for what is made of the rest.
             chunks: Cache::builder()
@@ -215,6 +216,7 @@ impl SeriesCache {
             flights: Flights::new(),
             gathering: Gathering::default(),
             purges: RwLock::default(),
+            windows,
             disk,
         }
     }
@@ -396,6 +398,7 @@ impl Reports {
                 now: self.now(),
                 came,
                 whole: !can_add,
+                windows: self.0.series.windows,
             };
             let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, errand).await,
@@ -450,6 +453,7 @@ impl Reports {
                 now: self.now() + ahead,
                 came,
                 whole: !can_add,
+                windows: self.0.series.windows,
             };
             let series = &self.0.series;
             match series.choose(&query.aggregate, can_add, wish, query.asked_at, &journey) {
@@ -621,7 +625,7 @@ impl SeriesCache {
             metrics: &fetch.metrics,
             is_sum,
         };
-        let settle = settle_window(series.source);
+        let settle = self.windows.settle_of(series.source);
         let dropped = self.purges.read().unwrap_or_else(PoisonError::into_inner);
         let landed = chunks.iter().zip(edges).zip(rows).map(|((chunk, edges), rows)| {
             let key = (entry.id, chunk.start);
@@ -661,7 +665,7 @@ impl SeriesCache {
             return Vec::new();
         }
         let keys = chunks.iter().map(|chunk| stored::key(&series, *chunk)).collect();
-        let settle = settle_window(series.source);
+        let settle = self.windows.settle_of(series.source);
         let starts: Vec<_> = chunks.iter().map(|chunk| chunk.start).collect();
         let read = move |index: usize, kept: &[u8]| stored::decode(kept, &series, series.edges(chunks[index]), settle);
         let kept = self.disk.read(keys, read).await;
@@ -681,7 +685,7 @@ impl SeriesCache {
 
     /// Has what has settled of a chunk kept on disk.
     fn keep(&self, series: &Series, chunk: Range, held: Arc<Chunk>) {
-        let (series, settle) = (series.clone(), settle_window(series.source));
+        let (series, settle) = (series.clone(), self.windows.settle_of(series.source));
         self.disk.keep(stored::key(&series, chunk), move |before| {
             // Only part of what was kept before may be in memory.
             let before = before.and_then(|before| stored::decode(before, &series, Arc::clone(&held.edges), settle));
@@ -787,14 +791,15 @@ impl View {
     }
 
     /// Which buckets it looks at, and what is held of them.
-    pub(super) fn account(&self, query: &AggregateQuery) -> (Way, Vec<Stretch>) {
+    pub(super) fn account(&self, query: &AggregateQuery, windows: Windows) -> (Way, Vec<Stretch>) {
         let series = &self.entry.series;
         let way = Way::Buckets {
             granularity: series.granularity,
             time_zone: series.time_zone.clone(),
             group_by: series.group_by.clone(),
         };
-        (way, plan::stretches(series, query.range, &self.parts, &query.metrics))
+        let stretches = plan::stretches(series, query.range, &self.parts, &query.metrics, windows);
+        (way, stretches)
     }
 
     /// The rows of the question, the last bucket cut where the question ends; `None` if the held buckets do not make its

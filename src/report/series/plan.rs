@@ -16,7 +16,7 @@ use crate::{
     query::{Metric, Range},
     report::{
         Freshness, Stretch,
-        freshness::{Covers, Dated, Verdict},
+        freshness::{Covers, Dated, Verdict, Windows},
     },
 };
 
@@ -45,6 +45,7 @@ pub(super) struct Wish {
     pub(super) came: Timestamp,
     /// Whether it shows figures that do not add.
     pub(super) whole: bool,
+    pub(super) windows: Windows,
 }
 
 /// What has to be asked before there is an answer.
@@ -174,7 +175,7 @@ fn runs(series: &Series, parts: &[Part], metric: &Metric, wish: Wish) -> Vec<Run
                 .fetched_at(index)
                 .filter(|_| !wish.whole || column.is_whole(index));
             let state = fetched_at.map_or(State::Missing, |fetched_at| {
-                state(dated(series, range, fetched_at), wish)
+                state(dated(series, range, fetched_at, wish.windows), wish)
             });
             match runs[first_of_part..].last_mut() {
                 Some(run) if run.state == state => run.range.end = range.end,
@@ -185,11 +186,8 @@ fn runs(series: &Series, parts: &[Part], metric: &Metric, wish: Wish) -> Vec<Run
     runs
 }
 
-pub(super) fn dated(series: &Series, range: Range, fetched_at: Timestamp) -> Dated {
-    Dated {
-        fetched_at,
-        covers: Covers::Aggregates(series.source, range),
-    }
+pub(super) fn dated(series: &Series, range: Range, fetched_at: Timestamp, windows: Windows) -> Dated {
+    windows.dated(fetched_at, Covers::Aggregates(series.source, range))
 }
 
 fn state(dated: Dated, wish: Wish) -> State {
@@ -322,7 +320,7 @@ pub(super) fn summary(
             }
             for index in buckets {
                 let mut bucket = chunk.bucket(index);
-                let dated = dated(series, bucket, column.fetched_at(index)?);
+                let dated = dated(series, bucket, column.fetched_at(index)?, wish.windows);
                 bucket.end = bucket.end.min(range.end);
                 let complete = dated.complete();
                 let left = dated.left(wish.now);
@@ -346,7 +344,13 @@ pub(super) fn summary(
 }
 
 /// What is held of a range, adjacent buckets in the same state together, as far as all metrics are there.
-pub(super) fn stretches(series: &Series, range: Range, parts: &[Part], metrics: &[&'static Metric]) -> Vec<Stretch> {
+pub(super) fn stretches(
+    series: &Series,
+    range: Range,
+    parts: &[Part],
+    metrics: &[&'static Metric],
+    windows: Windows,
+) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for part in parts {
         let Some(chunk) = part.held.as_deref() else { continue };
@@ -354,7 +358,7 @@ pub(super) fn stretches(series: &Series, range: Range, parts: &[Part], metrics: 
             let mut bucket = chunk.bucket(index);
             let fetches = metrics.iter().map(|metric| chunk.column(metric)?.fetched_at(index));
             let Some(Some(oldest)) = fetches.min() else { continue };
-            let dated = dated(series, bucket, oldest);
+            let dated = dated(series, bucket, oldest, windows);
             bucket.end = bucket.end.min(range.end);
             let stretch = Stretch::of(bucket, &dated);
             match stretches.last_mut() {
@@ -406,6 +410,7 @@ mod tests {
             now: at(NOW),
             came: at(NOW),
             whole: false,
+            windows: Windows::default(),
         }
     }
 
@@ -419,7 +424,7 @@ mod tests {
         /// Nothing yet.
         fn of(parameters: &str) -> Self {
             Self {
-                cache: SeriesCache::new(1 << 30, crate::report::Disk::default()),
+                cache: SeriesCache::new(1 << 30, Windows::default(), crate::report::Disk::default()),
                 query: asked(parameters, at(NOW)).aggregate,
             }
         }
@@ -610,7 +615,7 @@ mod tests {
                 freshness: freshness(None, on_error),
                 now,
                 came: now,
-                whole: false,
+                ..wish()
             };
             held.missing(&[], wish)
                 .map(|missing| (missing.may_come_later, missing.is_held))

@@ -358,6 +358,7 @@ impl History {
             now: came,
             came,
             whole: !fold::can_add(&query.columns),
+            windows: Windows::default(),
         };
         let mut journeys: Vec<Journey> = queries.iter().map(|_| Journey::default()).collect();
         let mut open: Vec<usize> = (0..queries.len()).collect();
@@ -577,7 +578,11 @@ fn history(seed: u64) -> Tried {
     let is_cramped = random.random_bool(0.1);
     let mut history = History {
         is_cramped,
-        cache: SeriesCache::new(if is_cramped { 3_000 } else { 50_000_000 }, Disk::default()),
+        cache: SeriesCache::new(
+            if is_cramped { 3_000 } else { 50_000_000 },
+            Windows::default(),
+            Disk::default(),
+        ),
         model: Model::new(random),
         hits: 0,
         answers: 0,

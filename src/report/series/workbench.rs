@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Choice, Journey, SeriesCache, Standing, View, Wish, fold};
 use crate::{
     query::{AggregateQuery, NamesByLookup, Query},
-    report::{Disk, Freshness, rows},
+    report::{Disk, Freshness, Windows, rows},
     table::{Slice, SliceRow, Table},
 };
 
@@ -17,7 +17,7 @@ pub struct Workbench(SeriesCache);
 impl Workbench {
     /// With room for this much.
     pub fn new(capacity_bytes: u64) -> Self {
-        Self(SeriesCache::new(capacity_bytes, Disk::default()))
+        Self(SeriesCache::new(capacity_bytes, Windows::default(), Disk::default()))
     }
 
     /// Holds what a question brought.
@@ -86,5 +86,6 @@ fn wish(query: &Query, now: Timestamp) -> Wish {
         now,
         came: now,
         whole: !fold::can_add(&query.columns),
+        windows: Windows::default(),
     }
 }
