@@ -430,6 +430,51 @@ async fn a_service_that_refuses_every_token_is_not_drowned_in_them() {
     assert_eq!(stub.mints(), 3);
 }
 
+/// Whatever becomes of the token meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_login_service_that_asks_to_wait_is_left_alone_although_the_token_is_refused() {
+    let is_revoked = Arc::new(AtomicBool::new(false));
+    let revoked = Arc::clone(&is_revoked);
+    let stub = Stub::start(
+        |asked| match asked.before {
+            0 => ok(&json!({"access_token": TOKEN, "expires_in": 90})),
+            1 => answer(429, "").with("Retry-After", "120"),
+            number => granted(number),
+        },
+        move |asked| {
+            let is_old = asked.authorization.ends_with(TOKEN);
+            if is_old && revoked.load(Ordering::Relaxed) {
+                answer(401, "")
+            } else {
+                empty()
+            }
+        },
+    )
+    .await;
+    let client = stub.client();
+    ask(&client, 30).await.unwrap();
+    sleep(ms(50_000)).await;
+    ask(&client, 30).await.unwrap();
+    sleep(ms(1_000)).await;
+    assert_eq!(stub.mints(), 2, "it was to be renewed");
+    is_revoked.store(true, Ordering::Relaxed);
+    for _ in 0..10 {
+        let Err(UpstreamError::Budget { retry_after, .. }) = ask(&client, 30).await else {
+            panic!("there is no token");
+        };
+        assert!((ms(100_000)..ms(120_000)).contains(&retry_after), "{retry_after:?}");
+        sleep(ms(1_000)).await;
+    }
+    assert_eq!(
+        (stub.mints(), stub.calls()),
+        (2, 3),
+        "and the refused token is used no more"
+    );
+    sleep(ms(110_000)).await;
+    ask(&client, 30).await.unwrap();
+    assert_eq!(stub.mints(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_are_told_at_once_until_they_change() {
     let stub = Stub::start(

@@ -3,7 +3,8 @@
 //! - However many callers wait, one mint is under way, in a task of its own: callers may leave.
 //! - A token is renewed in the background, by the first request that finds it within its margin of the end; it
 //!   serves meanwhile, and as long as it lives if the renewal fails. An idle service renews nothing.
-//! - A token refused by the API is replaced by generation: latecomers with the same complaint get the new one.
+//! - A token refused by the API is replaced by generation: latecomers with the same complaint get the new one. A login
+//!   service that has just failed or asked us to wait is not asked any sooner for that.
 //! - Credentials refused by the login service stay refused for a minute, or until they change.
 //!
 //! moka holds the token; its age is judged here, on tokio's clock. A mint outlives its callers by at most the attempt
@@ -177,7 +178,7 @@ impl Tokens {
     }
 
     /// A token newer than the one of this generation, which the API refused; or its refusal, `error`, when tokens
-    /// are being refused faster than they may be replaced.
+    /// are being refused faster than they may be replaced; or why the login service may not be asked yet.
     pub(super) async fn replace(
         &self,
         generation: u64,
@@ -197,6 +198,11 @@ impl Tokens {
                     .is_some_and(|last| now < last + PAUSE_BETWEEN_REPLACEMENTS) =>
                 {
                     return Err(error);
+                }
+                None if state.failure.is_some() && !state.may_mint(now, || fingerprint(&(self.0.credentials)())) => {
+                    tracing::warn!("access token refused before its end, and the login service may not be asked yet");
+                    state.refused_up_to = generation;
+                    return Err(state.shared_failure(now));
                 }
                 None => {
                     tracing::warn!("access token refused before its end: replacing it");

@@ -45,10 +45,7 @@ async fn readiness_says_no_first_and_everybody_is_answered_meanwhile() {
         "nobody waits for a connection that says nothing"
     );
     drop(silent);
-    assert!(
-        connect(service.address).await.is_err(),
-        "nothing more is accepted"
-    );
+    assert!(connect(service.address).await.is_err(), "nothing more is accepted");
     assert!(service.log().contains("stopped; everything was answered"));
 }
 
@@ -77,10 +74,7 @@ async fn what_runs_is_finished() {
     let start = Instant::now();
     service.stop.cancel();
     service.pass(1).await;
-    assert!(
-        connect(service.address).await.is_err(),
-        "nothing more is accepted"
-    );
+    assert!(connect(service.address).await.is_err(), "nothing more is accepted");
     assert!(service.finished().await);
     assert!(start.elapsed() > Duration::from_secs(10), "{:?}", start.elapsed());
     for client in clients {
@@ -179,10 +173,7 @@ async fn what_has_begun_to_come_in_is_answered() {
     with_body.write_all(head.as_bytes()).await.unwrap();
     with_body.write_all(&body.as_bytes()[..8192]).await.unwrap();
     sleep(Duration::from_millis(1300)).await;
-    assert!(
-        connect(service.address).await.is_err(),
-        "nothing more is accepted"
-    );
+    assert!(connect(service.address).await.is_err(), "nothing more is accepted");
     let answer = ask(&mut late, DAY).await.unwrap();
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"),
@@ -258,9 +249,7 @@ async fn read_answer(stream: &mut TcpStream) -> Result<String, String> {
 async fn no_request_fails_when_the_process_is_told_to_stop_under_load() {
     let mut demo = Demo::start("3").await;
     let address = demo.address;
-    let first = ask(&mut connect(address).await.unwrap(), YESTERDAY)
-        .await
-        .unwrap();
+    let first = ask(&mut connect(address).await.unwrap(), YESTERDAY).await.unwrap();
     assert!(first.starts_with("HTTP/1.1 200"), "{first}");
     let mut idle = Vec::new();
     for _ in 0..20 {
@@ -327,9 +316,7 @@ async fn ask_ten_times_a_second(address: SocketAddr, stopping: Stopping) -> (usi
         ticks.tick().await;
         let mut stream = match kept.take() {
             Some(stream) => stream,
-            None => connect(address)
-                .await
-                .expect("it accepts until the drain is over"),
+            None => connect(address).await.expect("it accepts until the drain is over"),
         };
         let answer = ask(&mut stream, YESTERDAY).await.expect("no request fails");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

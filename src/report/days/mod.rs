@@ -134,18 +134,20 @@ impl DayCache {
         self.days.weighted_size()
     }
 
-    /// The days of a range, with the latest there is of them.
-    fn parts(&self, filter: &Arc<Filter>, range: Range, came: &HashMap<Timestamp, Arc<Day>>) -> Vec<Part> {
+    /// The days of a range, with the youngest there is of them.
+    fn parts(
+        &self,
+        filter: &Arc<Filter>,
+        range: Range,
+        came: &HashMap<Timestamp, Arc<Day>>,
+        now: Timestamp,
+    ) -> Vec<Part> {
         let days = days_of(range).into_iter();
         let parts = days.map(|(day, asked)| {
             let held = self.days.get(&(Arc::clone(filter), day.start));
             let came = came.get(&day.start).cloned();
-            let latest = held.into_iter().chain(came).max_by_key(|day| day.fetched_at);
-            Part {
-                day,
-                asked,
-                held: latest,
-            }
+            let held = held.into_iter().chain(came).min_by_key(|day| day.age(now));
+            Part { day, asked, held }
         });
         parts.collect()
     }
@@ -174,13 +176,13 @@ impl DayCache {
         dropped
     }
 
-    /// Holds a day, unless a later one is held, and has it kept on disk once it has settled.
-    fn hold(&self, filter: &Arc<Filter>, day: Day) -> Arc<Day> {
+    /// Holds a day, unless a younger one is held, and has it kept on disk once it has settled.
+    fn hold(&self, filter: &Arc<Filter>, day: Day, now: Timestamp) -> Arc<Day> {
         let day = Arc::new(day);
         self.days
             .entry((Arc::clone(filter), day.range.start))
             .and_compute_with(|held| match held {
-                Some(held) if held.value().fetched_at > day.fetched_at => Op::Nop,
+                Some(held) if held.value().age(now) < day.age(now) => Op::Nop,
                 _ => Op::Put(Arc::clone(&day)),
             });
         if self.disk.is_used() && day.is_settled(self.windows) {
@@ -272,7 +274,7 @@ impl Reports {
                 now: self.now(),
                 windows: days.windows,
             };
-            let parts = days.parts(&filter, query.range, &journey.came);
+            let parts = days.parts(&filter, query.range, &journey.came, wish.now);
             // What is there now may be displaced while the rest is read.
             let there = parts
                 .iter()
@@ -297,7 +299,7 @@ impl Reports {
             let sweeps = sweeps(&filter, query.range, &missing);
             if let Err(failure) = self.wait_for(&sweeps, &mut journey, errand).await {
                 // Some of it may have come, and others may have brought more.
-                let parts = days.parts(&filter, query.range, &journey.came);
+                let parts = days.parts(&filter, query.range, &journey.came, wish.now);
                 return match plan::summary(&parts, &journey.waited_for, wish) {
                     Some(summary) if freshness.on_error == OnError::Stale => {
                         tracing::warn!(error = %failure, "held days stand in for a failed fetch");
@@ -385,7 +387,7 @@ impl Reports {
     /// Holds a day, unless something was dropped since `purges` was read before it was asked for.
     fn hold(&self, filter: &Arc<Filter>, day: Day, purges: u64) -> Arc<Day> {
         if self.0.series.purges() == purges {
-            self.0.days.hold(filter, day)
+            self.0.days.hold(filter, day, self.now())
         } else {
             Arc::new(day)
         }
@@ -484,12 +486,12 @@ impl Streaming {
                 break;
             }
         }
-        let parts = days.parts(&self.filter, planned, &came);
         let wish = Wish {
             freshness: self.freshness,
             now: self.reports.now(),
             windows: days.windows,
         };
+        let parts = days.parts(&self.filter, planned, &came, wish.now);
         let missing = plan::missing(&parts, &HashSet::new(), wish);
         let mut sweeps: VecDeque<Sweep> = missing
             .map(|missing| sweeps(&self.filter, planned, &missing))
@@ -640,6 +642,10 @@ impl Journey {
 }
 
 impl Day {
+    fn age(&self, now: Timestamp) -> std::time::Duration {
+        self.dated(self.range).age(now)
+    }
+
     /// As part of what is held.
     fn told(&self, windows: Windows) -> HeldAnswer {
         let dated = self.dated(self.range, windows);

@@ -168,7 +168,7 @@ fn history(random: &mut Pcg64) {
             windows: Windows::default(),
         };
         let (mut came, mut waited_for) = (HashMap::new(), HashSet::new());
-        let mut parts = cache.parts(&filter, asked, &came);
+        let mut parts = cache.parts(&filter, asked, &came, model.now);
         let held_before: Vec<_> = parts.iter().map(|part| part.held.clone()).collect();
         let there = parts
             .iter()
@@ -192,12 +192,12 @@ fn history(random: &mut Pcg64) {
                     whole.extend(builder.finish());
                 }
                 for day in whole {
-                    let day = cache.hold(&filter, day);
+                    let day = cache.hold(&filter, day, model.now);
                     waited_for.insert(day.range.start);
                     came.insert(day.range.start, day);
                 }
             }
-            parts = cache.parts(&filter, asked, &came);
+            parts = cache.parts(&filter, asked, &came, model.now);
             assert!(
                 is_broken || plan::missing(&parts, &waited_for, wish).is_none(),
                 "{asked}"
@@ -252,6 +252,27 @@ fn with_days_held_and_without_the_same_conversations() {
     for _ in 0..2_000 {
         history(&mut random);
     }
+}
+
+/// What was read before the clock was set back says a later instant than what is read now.
+#[test]
+fn what_was_just_read_counts_although_the_clock_was_set_back() {
+    let cache = DayCache::new(1_000_000, u64::MAX, Disk::default());
+    let filter = Arc::new(Filter::default());
+    let counts = |came: &HashMap<_, _>, now: &str| {
+        let parts = cache.parts(&filter, days(1, 2), came, at(now));
+        parts[0].held.as_ref().map(|day| day.count())
+    };
+    let nothing = HashMap::new();
+    let (before, after) = ("2026-03-20T12:00:00Z", "2026-03-20T11:30:00Z");
+    cache.hold(&filter, held(1, before, 3, true), at(before));
+    let came = Arc::new(held(1, after, 4, true));
+    let came = HashMap::from([(came.range.start, came)]);
+    assert_eq!(counts(&came, after), Some(4), "there is no room to hold it");
+    cache.hold(&filter, held(1, after, 4, true), at(after));
+    assert_eq!(counts(&nothing, after), Some(4));
+    cache.hold(&filter, held(1, "2026-03-20T11:29:00Z", 5, true), at(after));
+    assert_eq!(counts(&nothing, after), Some(4), "that came late");
 }
 
 // ── what is asked for ──
