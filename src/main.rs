@@ -584,9 +584,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     /// Threads for work put aside (`aside`), by processor, and at least. By default there are hundreds, for what waits;
     /// ours computes, and more at a time would only be in each other's way.
     const ASIDE: (usize, usize) = (2, 4);
+    /// Tasks between two looks at the sockets. By default 61, and in an overload each may take a millisecond.
+    const TASKS_BETWEEN_LOOKS: u32 = 11;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads((ASIDE.0 * processors).max(ASIDE.1))
+        .event_interval(TASKS_BETWEEN_LOOKS)
         .enable_all()
         .build();
     runtime.map_err(|error| failed("cannot start", &error))

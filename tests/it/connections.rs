@@ -17,7 +17,9 @@ use crate::{
 };
 
 const DAY: &str = "/v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&select=conversation.count";
-const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+/// Probes are answered and let go; this is for connections to be kept.
+const HELD: &str =
+    "GET /v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&select=conversation.count HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// Reads what there is of one answer, whose end is known by this text.
 async fn read_until(stream: &mut TcpStream, end: &str) -> String {
@@ -61,12 +63,8 @@ async fn slow_heads_and_silent_connections_are_closed() {
     let service = Service::start().await;
     for (name, first, drop) in [
         ("silent", "", ""),
-        ("stops in the head", "GET /health/live HTTP/1.1\r\nhost:", ""),
-        (
-            "a byte at a time",
-            "GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: ",
-            "x",
-        ),
+        ("stops in the head", "GET /docs HTTP/1.1\r\nhost:", ""),
+        ("a byte at a time", "GET /docs HTTP/1.1\r\nhost: x\r\nx-slow: ", "x"),
         ("stops in the preface of HTTP/2", "PRI * HTTP/2.0\r\n", ""),
     ] {
         let mut stream = connect(service.address).await.unwrap();
@@ -81,16 +79,16 @@ async fn a_kept_connection_outlasts_a_balancer_and_a_head_that_has_begun_does_no
     let mut stream = connect(service.address).await.unwrap();
     for wait in [0, 70, 74] {
         service.pass(wait).await;
-        stream.write_all(LIVE.as_bytes()).await.unwrap();
+        stream.write_all(HELD.as_bytes()).await.unwrap();
         read_until(&mut stream, "}").await;
     }
     assert_eq!(seconds_until_closed(&mut stream, "").await, 75, "nothing more is asked");
 
     let mut stream = connect(service.address).await.unwrap();
-    stream.write_all(LIVE.as_bytes()).await.unwrap();
+    stream.write_all(HELD.as_bytes()).await.unwrap();
     read_until(&mut stream, "}").await;
     service.pass(40).await;
-    stream.write_all(b"GET /health/live HT").await.unwrap();
+    stream.write_all(b"GET /docs HT").await.unwrap();
     assert_eq!(
         seconds_until_closed(&mut stream, "x").await,
         10,
@@ -179,7 +177,7 @@ async fn one_connection_too_many_is_told_so_and_probes_are_answered() {
     // The last thirty-two are for refusals.
     for _ in 0..32 {
         let mut stream = connect(service.address).await.unwrap();
-        stream.write_all(LIVE.as_bytes()).await.unwrap();
+        stream.write_all(HELD.as_bytes()).await.unwrap();
         assert!(read_until(&mut stream, "}").await.starts_with("HTTP/1.1 200"));
         kept.push(stream);
     }
@@ -352,7 +350,7 @@ async fn tls_is_spoken_in_both_versions_and_nothing_else() {
         assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
         assert!(answer.bytes().await.unwrap().len() > 100);
     }
-    let plain = service.exchange_raw(LIVE, false).await;
+    let plain = service.exchange_raw(HELD, false).await;
     assert!(!plain.contains("HTTP"), "{plain}");
     let mut silent = connect(service.address).await.unwrap();
     assert_eq!(seconds_until_closed(&mut silent, "").await, 10);
@@ -393,6 +391,22 @@ async fn the_health_check_speaks_tls_too() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = run(&["healthcheck"], &settings[..1]).await;
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
+/// It is answered by whoever accepts connections, and so gets one answer: what else is asked belongs to others.
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_answered_and_let_go() {
+    let service = Service::start().await;
+    for (path, status) in [("/health/live", 200), ("/health/ready", 200), ("/health/other", 404)] {
+        let mut stream = connect(service.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(request.repeat(2).as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{answers}");
+        assert!(answers.contains("connection: close"), "{answers}");
+        assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+    }
 }
 
 /// What the other tests of requests do not see: a second request on the same connection after a refused first.

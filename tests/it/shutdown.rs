@@ -125,12 +125,7 @@ async fn idle_connections_delay_the_end_by_less_than_a_second() {
     let mut service = Service::start().await;
     let silent = connect(service.address).await.unwrap();
     let mut kept = connect(service.address).await.unwrap();
-    assert!(
-        ask(&mut kept, "/health/live")
-            .await
-            .unwrap()
-            .starts_with("HTTP/1.1 200")
-    );
+    assert!(ask(&mut kept, DAY).await.unwrap().starts_with("HTTP/1.1 200"));
     let multiplexed = reqwest::Client::builder()
         .no_proxy()
         .http2_prior_knowledge()
@@ -157,7 +152,7 @@ async fn what_has_begun_to_come_in_is_answered() {
         connect(service.address).await.unwrap(),
     );
     for stream in [&mut late, &mut in_part, &mut with_body] {
-        ask(stream, "/health/live").await.unwrap();
+        ask(stream, DAY).await.unwrap();
     }
     let body = format!(
         "{:16384}",
@@ -254,7 +249,7 @@ async fn no_request_fails_when_the_process_is_told_to_stop_under_load() {
     let mut idle = Vec::new();
     for _ in 0..20 {
         let mut stream = connect(address).await.unwrap();
-        ask(&mut stream, "/health/live").await.unwrap();
+        ask(&mut stream, YESTERDAY).await.unwrap();
         idle.push(stream);
     }
     let (told, stopping) = tokio::sync::watch::channel(None);

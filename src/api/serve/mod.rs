@@ -10,7 +10,7 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
@@ -21,6 +21,7 @@ use axum::{
     extract::Request,
     http::{HeaderValue, Version, header},
 };
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -37,7 +38,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use self::patience::{Answer, HEAD, Seen, Verdict, Watched};
+use self::patience::{Answer, HEAD, HEAD_IN_A_CROWD, Seen, Verdict, Watched};
 use super::limits::Crowded;
 use crate::{telemetry, tls::Identity};
 
@@ -45,6 +46,8 @@ use crate::{telemetry, tls::Identity};
 const BACKLOG: u32 = 4096;
 /// Of all connections, the last: those get health, metrics and documents, and for the rest a refusal.
 const CONNECTIONS_IN_A_CROWD: usize = 32;
+/// What a probe's connection begins with.
+const PROBE: &[u8] = b"GET /health/";
 /// Past our own limits (which answer with a problem), the connection's: a bare 431 from the protocol layer.
 const PROTOCOL_HEADER_COUNT: usize = 200;
 const PROTOCOL_BUFFER_BYTES: usize = 128 << 10;
@@ -110,16 +113,21 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves connections until told to stop and everything in flight is answered, or is to be cut off.
 /// Says whether all of it was answered.
 pub async fn serve(listener: TcpListener, router: Router, doors: Doors, stop: Stop) -> bool {
+    let streams = Streams::default();
     let mut server = Server {
         places: Arc::new(Semaphore::new(doors.max_connections)),
         crowd: CONNECTIONS_IN_A_CROWD.min(doors.max_connections / 2),
         tls: doors
             .identity
             .map(|identity| TlsAcceptor::from(identity.server_config())),
-        router,
-        draining: stop.draining,
-        leaving: CancellationToken::new(),
-        streams: Streams::default(),
+        house: Arc::new(House {
+            router,
+            protocol: protocol(streams.clone()),
+            draining: stop.draining,
+            leaving: CancellationToken::new(),
+        }),
+        streams,
+        at_the_door: FuturesUnordered::new(),
         connections: JoinSet::new(),
     };
     server.accept_until(&listener, &stop.closing).await;
@@ -139,12 +147,33 @@ struct Server {
     /// How many of the places are for connections that are one too many.
     crowd: usize,
     tls: Option<TlsAcceptor>,
+    house: Arc<House>,
+    streams: Streams,
+    /// Connections that have not said yet what they want, and probes. They are looked after by whoever accepts, and not
+    /// by the threads that answer requests: so a probe is answered while a thousand requests wait for those.
+    at_the_door: FuturesUnordered<AtTheDoor>,
+    connections: JoinSet<()>,
+}
+
+/// What all connections share.
+struct House {
     router: Router,
+    protocol: auto::Builder<Streams>,
     draining: CancellationToken,
     /// Cancelled when connections have to end as soon as what they asked is answered.
     leaving: CancellationToken,
-    streams: Streams,
-    connections: JoinSet<()>,
+}
+
+/// Gives the connection back when it is none of a probe.
+type AtTheDoor = Pin<Box<dyn Future<Output = Option<Newcomer>> + Send>>;
+
+/// A connection that was accepted.
+struct Newcomer {
+    stream: TcpStream,
+    accepted: Instant,
+    in_a_crowd: bool,
+    _place: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 impl Server {
@@ -153,10 +182,14 @@ impl Server {
             let accepted = tokio::select! {
                 () = closing.cancelled() => return,
                 Some(_ended) = self.connections.join_next() => continue,
+                Some(known) = self.at_the_door.next() => {
+                    self.serve_unless_probe(known);
+                    continue;
+                }
                 accepted = accept(listener, &self.places) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.serve(stream, place),
+                Ok((stream, place)) => self.meet(stream, place),
                 Err(error) => self.after_failure(&error).await,
             }
         }
@@ -169,33 +202,58 @@ impl Server {
         {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
-                self.serve(stream, place);
+                self.meet(stream, place);
             }
         }
     }
 
-    fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn meet(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // Answers are written whole; waiting to fill packets only delays their last piece.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
-        let in_a_crowd = self.places.available_permits() < self.crowd;
-        let accepted = Instant::now();
-        let connection = Connection {
-            router: self.router.clone(),
-            draining: self.draining.child_token(),
-            leaving: self.leaving.child_token(),
-            protocol: protocol(self.streams.clone()),
-            seen: Seen::new(accepted, in_a_crowd),
-            in_a_crowd,
+        let newcomer = Newcomer {
+            stream,
+            accepted: Instant::now(),
+            in_a_crowd: self.places.available_permits() < self.crowd,
+            _place: place,
+            _open: Open::new(),
         };
+        if self.tls.is_some() {
+            return self.serve(newcomer);
+        }
+        let house = Arc::clone(&self.house);
+        self.at_the_door.push(Box::pin(async move {
+            if !house.leaving.run_until_cancelled(newcomer.is_probe()).await? {
+                return Some(newcomer);
+            }
+            // One answer and no more, as in a crowd: what else is asked belongs to others.
+            let connection = Connection::new(&house, newcomer.accepted, true);
+            Box::pin(connection.run(newcomer.stream)).await;
+            None
+        }));
+    }
+
+    fn serve_unless_probe(&mut self, known: Option<Newcomer>) {
+        if let Some(newcomer) = known {
+            self.serve(newcomer);
+        }
+    }
+
+    fn serve(&mut self, newcomer: Newcomer) {
+        let connection = Connection::new(&self.house, newcomer.accepted, newcomer.in_a_crowd);
         let tls = self.tls.clone();
         self.connections.spawn(async move {
-            let _open = Open::new();
+            let Newcomer {
+                stream,
+                accepted,
+                _place,
+                _open,
+                ..
+            } = newcomer;
             match tls {
                 None => connection.run(stream).await,
                 Some(tls) => connection.run_secured(&tls, stream, accepted).await,
             }
-            drop(place);
         });
     }
 
@@ -215,23 +273,31 @@ impl Server {
 
     /// Waits until every connection has ended: after the last call, as soon as it is answered.
     async fn finish(&mut self) {
-        let last_call = tokio::time::sleep(LAST_CALL);
-        tokio::select! {
-            () = last_call => {}
-            () = ended(&mut self.connections) => return,
+        let mut last_call = pin!(tokio::time::sleep(LAST_CALL));
+        while !(self.connections.is_empty() && self.at_the_door.is_empty()) {
+            tokio::select! {
+                Some(_ended) = self.connections.join_next() => {}
+                Some(known) = self.at_the_door.next() => self.serve_unless_probe(known),
+                () = &mut last_call, if !self.house.leaving.is_cancelled() => self.house.leaving.cancel(),
+            }
         }
-        self.leaving.cancel();
-        ended(&mut self.connections).await;
     }
 
     async fn cut_off(mut self) {
+        self.at_the_door.clear();
         self.connections.shutdown().await;
         self.streams.cut_off().await;
     }
 }
 
-async fn ended(connections: &mut JoinSet<()>) {
-    while connections.join_next().await.is_some() {}
+impl Newcomer {
+    /// Whether it begins as a probe does; waits for its first bytes, as long as it may be silent.
+    async fn is_probe(&self) -> bool {
+        let patience = if self.in_a_crowd { HEAD_IN_A_CROWD } else { HEAD };
+        let mut first = [0; PROBE.len()];
+        let peeked = tokio::time::timeout_at(self.accepted + patience, self.stream.peek(&mut first)).await;
+        matches!(peeked, Ok(Ok(_))) && first == PROBE
+    }
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
@@ -244,15 +310,25 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 }
 
 struct Connection {
-    router: Router,
+    house: Arc<House>,
+    /// Of its own, so that asking them is nobody else's wait.
     draining: CancellationToken,
     leaving: CancellationToken,
-    protocol: auto::Builder<Streams>,
     seen: Arc<Seen>,
     in_a_crowd: bool,
 }
 
 impl Connection {
+    fn new(house: &Arc<House>, accepted: Instant, in_a_crowd: bool) -> Self {
+        Self {
+            house: Arc::clone(house),
+            draining: house.draining.child_token(),
+            leaving: house.leaving.child_token(),
+            seen: Seen::new(accepted, in_a_crowd),
+            in_a_crowd,
+        }
+    }
+
     /// The handshake is part of what the first head may take.
     async fn run_secured(self, tls: &TlsAcceptor, stream: TcpStream, accepted: Instant) {
         let handshake = tokio::time::timeout_at(accepted + HEAD, tls.accept(stream));
@@ -266,17 +342,23 @@ impl Connection {
     /// Serves the connection until it ends, it has kept us waiting too long, or it is told to leave and does.
     async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
         let Self {
-            router,
+            house,
             draining,
             leaving,
-            protocol,
             seen,
             in_a_crowd,
         } = self;
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&seen)));
-        let service =
-            service_fn(|request| answer(router.clone(), draining.clone(), Arc::clone(&seen), in_a_crowd, request));
-        let mut served = pin!(protocol.serve_connection(stream, service));
+        let service = service_fn(|request| {
+            answer(
+                house.router.clone(),
+                draining.clone(),
+                Arc::clone(&seen),
+                in_a_crowd,
+                request,
+            )
+        });
+        let mut served = pin!(house.protocol.serve_connection(stream, service));
         let mut told = pin!(leaving.cancelled());
         let mut look_again = pin!(tokio::time::sleep(HEAD));
         let (mut is_leaving, mut is_told) = (false, false);
@@ -409,5 +491,75 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         metrics::gauge!(telemetry::HTTP_CONNECTIONS).decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        hint::black_box,
+        io::{Read as _, Write as _},
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::routing::get;
+    use tokio::{runtime::Builder, sync::oneshot};
+
+    use super::*;
+
+    /// So many requests are ready to be worked on, again and again.
+    const READY: usize = 1_000;
+
+    /// Its wait is counted in pieces of work that were done meanwhile, so that the speed of the machine does not matter.
+    #[test]
+    fn a_probe_does_not_wait_for_requests_that_are_ready_to_be_worked_on() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).event_interval(11).enable_all();
+        let runtime = runtime.build().expect("a runtime");
+        let (answer, waited) = runtime.block_on(async {
+            let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port is free");
+            let address = listener.local_addr().expect("it has one");
+            for _ in 0..READY {
+                let done = Arc::clone(&done);
+                tokio::spawn(poll_fn(move |context| {
+                    black_box((0..20_000_u64).fold(0, |sum, number| black_box(sum ^ number)));
+                    done.fetch_add(1, Ordering::Relaxed);
+                    context.waker().wake_by_ref();
+                    Poll::<()>::Pending
+                }));
+            }
+            let (tell, told) = oneshot::channel();
+            let done = Arc::clone(&done);
+            std::thread::spawn(move || {
+                // Until all of it is under way.
+                while done.load(Ordering::Relaxed) < READY {
+                    std::thread::yield_now();
+                }
+                let before = done.load(Ordering::Relaxed);
+                let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+                let probe = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+                stream.write_all(probe).expect("it is there");
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).expect("an answer");
+                tell.send((answer, done.load(Ordering::Relaxed) - before))
+                    .expect("it is waited for");
+            });
+            let doors = Doors {
+                max_connections: 1_000,
+                identity: None,
+            };
+            let router = Router::new().route("/health/live", get(|| async { "alive" }));
+            tokio::select! {
+                _ = serve(listener, router, doors, Stop::default()) => unreachable!("nobody tells it to stop"),
+                told = told => told.expect("the probe is answered"),
+            }
+        });
+        runtime.shutdown_background();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive"),
+            "{answer}"
+        );
+        assert!(waited < READY / 2, "{waited} pieces of work came first");
     }
 }
