@@ -32,6 +32,7 @@ pub(super) struct Setting {
     pub(super) request_timeout: Duration,
     pub(super) memory_bytes: u32,
     pub(super) token_lifetime: Duration,
+    pub(super) conversations_per_day: u32,
     pub(super) repeated_rows: bool,
     pub(super) short_pages: bool,
 }
@@ -122,6 +123,8 @@ impl Setting {
             request_timeout: Duration::from_secs(pick(random, &[3, 10, 30])),
             memory_bytes: pick(random, &[3 << 20, 256 << 20, 256 << 20]),
             token_lifetime: Duration::from_secs(pick(random, &[90, 3_600, 24 * 3_600])),
+            // The days that are asked for together are then more than a page, or less.
+            conversations_per_day: pick(random, &[32, 10, 10]),
             repeated_rows: random.random_bool(0.3),
             short_pages: random.random_bool(0.3),
         }

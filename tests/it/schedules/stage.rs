@@ -65,6 +65,8 @@ pub(super) struct Rest {
 /// What one caller asked, and what came of it.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// Callers are numbered in the order they ask.
+    pub(super) number: usize,
     pub(super) ask: Ask,
     pub(super) asked_at: Timestamp,
     /// When the caller knew: had the answer's last byte, or left.
@@ -118,6 +120,7 @@ pub(super) async fn play(seed: u64, plan: &Plan) -> Evidence {
     let mut service_clock = ServiceClock::default();
     let mut injected = HashMap::new();
     let mut callers = JoinSet::new();
+    let mut number = 0;
     let mut next = Instant::now();
     for (pause, step) in &plan.steps {
         next += *pause;
@@ -125,7 +128,8 @@ pub(super) async fn play(seed: u64, plan: &Plan) -> Evidence {
         match step {
             Step::Ask(count, ask) => {
                 for _ in 0..*count {
-                    callers.spawn(stage.clone().ask(ask.clone()));
+                    number += 1;
+                    callers.spawn(stage.clone().ask(number, ask.clone()));
                 }
             }
             Step::Trouble(fault) => stage.simulator.push_fault(fault.clone()),
@@ -145,15 +149,17 @@ pub(super) async fn play(seed: u64, plan: &Plan) -> Evidence {
             }
         }
     }
+    // They come in the order they were answered.
     let mut answers = callers.join_all().await;
-    answers.sort_by_key(|answer| answer.asked_at);
+    answers.sort_by_key(|answer| answer.number);
 
     stage.simulator.clear_faults();
     stage.simulator.set_latency(Duration::ZERO);
     sleep(LONG_SILENCE).await;
     let mut recovered = Vec::new();
     for question in Question::every_kind(stage.clock.now()) {
-        recovered.push(stage.clone().ask(Ask::plainly(question)).await);
+        number += 1;
+        recovered.push(stage.clone().ask(number, Ask::plainly(question)).await);
         sleep(BUDGET_WINDOW).await;
     }
     let rest = stage.come_to_rest(tasks_before).await;
@@ -191,7 +197,7 @@ impl Stage {
         let simulator = Simulator::new(simulator::Options {
             seed: 7,
             days: DAYS,
-            conversations_per_day: 32,
+            conversations_per_day: setting.conversations_per_day,
             late_share: 0.3,
             rate_limit: setting.requests_per_minute,
             token_lifetime: setting.token_lifetime,
@@ -225,7 +231,7 @@ impl Stage {
         }
     }
 
-    async fn ask(self, ask: Ask) -> Answer {
+    async fn ask(self, number: usize, ask: Ask) -> Answer {
         let asked_at = self.clock.now();
         let exchange = self.exchange(&ask);
         let outcome = match ask.patience {
@@ -233,6 +239,7 @@ impl Stage {
             None => exchange.await,
         };
         Answer {
+            number,
             asked_at,
             known_at: self.clock.now(),
             outcome,
@@ -287,8 +294,8 @@ impl Stage {
         let before: Vec<Entry> = journal.entries();
         let lookups = ["queues", "wrapup-codes", "divisions", "skills", "flows", "users"];
         let mut callers = JoinSet::new();
-        for lookup in lookups {
-            callers.spawn(self.clone().ask(Ask::plainly(Question::Names(lookup))));
+        for (number, lookup) in lookups.into_iter().enumerate() {
+            callers.spawn(self.clone().ask(number, Ask::plainly(Question::Names(lookup))));
         }
         callers.join_all().await;
         let simultaneous = most_at_once(&journal.entries()[before.len()..]);
