@@ -642,8 +642,9 @@ impl Journey {
 }
 
 impl Day {
+    /// How old it is, as [`Dated::age`](super::freshness::Dated::age) counts.
     fn age(&self, now: Timestamp) -> std::time::Duration {
-        self.dated(self.range).age(now)
+        now.duration_since(self.fetched_at).unsigned_abs()
     }
 
     /// As part of what is held.

@@ -257,7 +257,7 @@ fn with_days_held_and_without_the_same_conversations() {
 /// What was read before the clock was set back says a later instant than what is read now.
 #[test]
 fn what_was_just_read_counts_although_the_clock_was_set_back() {
-    let cache = DayCache::new(1_000_000, u64::MAX, Disk::default());
+    let cache = DayCache::new(1_000_000, u64::MAX, Windows::default(), Disk::default());
     let filter = Arc::new(Filter::default());
     let counts = |came: &HashMap<_, _>, now: &str| {
         let parts = cache.parts(&filter, days(1, 2), came, at(now));
