@@ -38,6 +38,7 @@ use super::{
     auth::Caller,
     limits::Patience,
     problem::{Problem, ProblemKind},
+    rows::TableAnswer,
     sse,
 };
 use crate::{clock::Clock, config::Scope, query::Complaint, upstream::Class};
@@ -87,6 +88,8 @@ struct Job {
     task: AbortHandle,
     /// Whether the same question, asked again, still finds it.
     is_awaited: bool,
+    /// Whether somebody knows where it is.
+    is_told_of: bool,
 }
 
 /// Who asks what: equal questions are one job.
@@ -140,14 +143,19 @@ pub async fn respond(State(jobs): State<Jobs>, caller: Caller, request: Request,
         stand.wait_for(|stand| !matches!(stand, Stand::Running(_))),
     )
     .await;
-    let brought = done.ok().and_then(Result::ok).map(|stand| stand.clone());
-    let mut response = match brought {
-        Some(Stand::Done(_, brought)) => {
-            jobs.is_delivered(&job.id);
-            brought.response()
+    let is_done = done.is_ok_and(|done| done.is_ok());
+    let mut response = if !is_done && jobs.is_told_of(&job.id) {
+        job.accepted()
+    } else {
+        let stand = job.stand.borrow().clone();
+        match stand {
+            Stand::Done(_, brought) => {
+                jobs.is_delivered(&job.id);
+                brought.response()
+            }
+            Stand::Cancelled(_) | Stand::Gone(_) => gone().into_response(),
+            Stand::Running(_) => job.accepted(),
         }
-        Some(Stand::Cancelled(_) | Stand::Gone(_)) => gone().into_response(),
-        Some(Stand::Running(_)) | None => job.accepted(),
     };
     if wish.is_preference {
         let applied = format!("respond-async, wait={}", wish.wait.as_secs());
@@ -275,7 +283,7 @@ impl Jobs {
         let at_hand = jobs
             .values()
             .filter(|job| !matches!(*job.stand.borrow(), Stand::Gone(_)));
-        if at_hand.count() >= JOBS {
+        if at_hand.count() >= JOBS && !forget_one(&mut jobs) {
             let full = Problem::new(ProblemKind::Overloaded).detail("there are as many jobs as there may be");
             return Err(full.retry_after(LOOK_AGAIN));
         }
@@ -295,6 +303,7 @@ impl Jobs {
             stand,
             task: task.abort_handle(),
             is_awaited: true,
+            is_told_of: false,
         };
         jobs.insert(id, job.clone());
         Ok(job)
@@ -363,16 +372,39 @@ impl Jobs {
             .ok_or_else(|| Problem::new(ProblemKind::NotFound).detail("there is no such job"))
     }
 
-    /// Once given, an answer is not given again to the same question: the next time it is asked anew.
+    /// Somebody is about to be told where it is. If not, it was delivered at this moment, and is no more.
+    fn is_told_of(&self, id: &str) -> bool {
+        let mut jobs = self.lock();
+        let job = jobs.get_mut(id);
+        job.map(|job| job.is_told_of = true).is_some()
+    }
+
+    /// Once given, an answer is not given again to the same question: the next time it is asked anew. Of a job that nobody
+    /// knows of nothing is kept: whoever says how long they wait, and is always answered in time, would else fill the room.
     fn is_delivered(&self, id: &str) {
-        if let Some(job) = self.lock().get_mut(id) {
-            job.is_awaited = false;
+        let mut jobs = self.lock();
+        let Some(job) = jobs.get_mut(id) else { return };
+        job.is_awaited = false;
+        if !job.is_told_of {
+            job.task.abort();
+            jobs.remove(id);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Job>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes room for another job by forgetting the first of those whose answer was given; whether there was one.
+fn forget_one(jobs: &mut HashMap<Arc<str>, Job>) -> bool {
+    let is_given = |job: &&Job| !job.is_awaited && matches!(*job.stand.borrow(), Stand::Done(..));
+    let first = jobs.values().filter(is_given).min_by_key(|job| job.created_at);
+    let Some(job) = first.map(|job| Arc::clone(&job.id)).and_then(|id| jobs.remove(&id)) else {
+        return false;
+    };
+    job.task.abort();
+    true
 }
 
 impl Job {
@@ -455,6 +487,17 @@ pub struct JobAnswer {
     pub result_uri: String,
 }
 
+/// One event of a job.
+#[derive(Debug, ToSchema)]
+pub struct JobEvent {
+    /// `progress`, or how it ended: `done`, `failed`, `cancelled` or `gone`.
+    #[schema(example = "progress")]
+    pub event: &'static str,
+    /// The job, as JSON.
+    #[schema(content_media_type = "application/json")]
+    pub data: String,
+}
+
 fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{instant:.3}"))
 }
@@ -524,7 +567,7 @@ pub async fn get(State(jobs): State<Jobs>, caller: Caller, Path(id): Path<String
     operation_id = "followJob",
     tag = "Jobs",
     params(("id" = String, Path, description = "The job's id")),
-    responses((status = 200, description = "Events, to the job's end", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "Events, to the job's end", body = JobEvent, content_type = "text/event-stream")),
 )]
 pub async fn events(
     State(jobs): State<Jobs>,
@@ -573,7 +616,15 @@ fn progress(job: Job) -> impl Stream<Item = Bytes> + Send + 'static {
     tag = "Jobs",
     params(("id" = String, Path, description = "The job's id")),
     responses(
-        (status = 200, description = "The answer, in the format it was asked for", body = String, content_type = "*/*"),
+        (status = 200, description = "The answer, in the format it was asked for", content(
+            (Object = "application/json"),
+            (TableAnswer = "application/vnd.genesys-reports.table+json"),
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        )),
         (status = 202, description = "It is not there yet", body = JobAnswer),
     ),
 )]

@@ -195,6 +195,51 @@ async fn a_failure_is_kept_as_a_failure() {
     );
 }
 
+/// Of a job that its caller never heard of, nothing is kept.
+#[tokio::test(start_paused = true)]
+async fn any_number_of_answers_in_time_leave_room_for_more() {
+    let service = Service::start().await;
+    for size in 1..=250 {
+        let answer = service.get(&format!("{DAY}&wait=20&pageSize={size}")).await;
+        assert_eq!(answer.status, 200, "{size}: {}", answer.text());
+    }
+}
+
+/// There may be two hundred jobs at once: what was given may have to go before its time.
+#[tokio::test(start_paused = true)]
+async fn answers_that_were_given_make_room_for_jobs_and_those_that_wait_do_not() {
+    let service = slow().await;
+    let question = |number: usize| {
+        let (month, day, hour) = (8 + number / 24 / 25, 1 + number / 24 % 25, number % 24);
+        let from = format!("2023-{month:02}-{day:02}T{hour:02}:00:00Z");
+        format!("/v1/query?dateFrom={from}&dateTo=2023-11-21&select=conversation.count&wait=0")
+    };
+    let mut jobs = Vec::new();
+    for number in 0..200 {
+        let answer = service.get(&question(number)).await;
+        assert_eq!(answer.status, 202, "{number}: {}", answer.text());
+        jobs.push(answer.json());
+        if number % 20 == 0 {
+            // A minute's budget is not spent at once.
+            service.pass(10).await;
+        }
+    }
+    service.pass(60).await;
+    let refused = service.get(&question(200)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem().as_str()),
+        (503, "overloaded"),
+        "nobody has read anything"
+    );
+    assert_eq!(service.get(&question(7)).await.status, 200);
+    assert_eq!(service.get(&question(200)).await.status, 202);
+    let status = async |number: usize| {
+        let uri = jobs[number]["resultUri"].as_str().expect("it has one");
+        service.get(uri).await.status.as_u16()
+    };
+    assert_eq!((status(7).await, status(6).await), (404, 200));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_told_to_those_who_follow() {
     let mut service = slow().await;
