@@ -151,7 +151,7 @@ pub(super) enum Verdict {
 }
 
 /// How far figures were from settling when they were fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Settling {
     /// What they are about had not ended.
     Open,

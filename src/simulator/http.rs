@@ -65,6 +65,13 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/conversations/details/query", |call| {
         analytics(call, Organisation::details)
     }),
+    endpoint("GET", "/api/v2/analytics/conversations/details", |call| {
+        let query = call.uri.query().unwrap_or_default().as_bytes();
+        let params: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+        let organisation = call.simulator.organisation();
+        let answer = organisation.details_by_id(&params, call.now)?;
+        Ok(Answer::Json(answer))
+    }),
     endpoint("POST", "/api/v2/analytics/conversations/details/jobs", submit_job),
     endpoint(
         "GET",

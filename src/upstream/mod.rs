@@ -42,7 +42,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -100,6 +100,31 @@ impl Client {
         rest: Errand,
     ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
         pages::conversations(self.clone(), query, first, rest)
+    }
+
+    /// Reads conversations by their ids, as many at once as one request may name. Those that there are none of are left
+    /// out.
+    pub async fn conversations_by_id(
+        &self,
+        ids: &[Arc<str>],
+        errand: &Errand,
+    ) -> Result<ConversationsById, UpstreamError> {
+        let sent = Sent::default();
+        let calls: Vec<Call> = ids
+            .chunks(wire::CONVERSATIONS_AT_ONCE)
+            .map(wire::details_by_id)
+            .collect();
+        let asked = stream::iter(calls)
+            .map(|call| self.start(call, errand, &sent, wire::read_details))
+            .buffered(self.page_concurrency());
+        let answered: Vec<Answered<_>> = asked.try_collect().await?;
+        let fetched_at = answered.iter().map(|answered| answered.sent_at).min();
+        let told = answered.into_iter().flat_map(|answered| answered.value.conversations);
+        Ok(ConversationsById {
+            by_id: told.map(|told| (Arc::clone(&told.id), told)).collect(),
+            fetched_at: fetched_at.unwrap_or_else(|| self.now()),
+            upstream_calls: sent.take(),
+        })
     }
 
     /// Reads a whole listing.
@@ -514,6 +539,17 @@ pub struct Conversation {
     pub end: Option<Timestamp>,
     /// The whole document, on one line.
     pub document: Bytes,
+}
+
+/// Conversations that were asked for by their ids.
+#[derive(Clone, Debug)]
+pub struct ConversationsById {
+    /// Those that there are.
+    pub by_id: HashMap<Arc<str>, Conversation>,
+    /// When the first of the requests that brought them was sent.
+    pub fetched_at: Timestamp,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
 }
 
 /// Names by id.

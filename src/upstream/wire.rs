@@ -43,6 +43,7 @@ pub(super) enum Endpoint {
     Aggregates(Source),
     Details,
     /// Used where it can be: not among [`Endpoint::ALL`].
+    DetailsById,
     DetailsJobs,
     QueueObservations,
     Listing(Lookup),
@@ -103,6 +104,7 @@ impl Endpoint {
             Self::Aggregates(Source::TaskManagement) => "work item aggregates",
             Self::Aggregates(Source::Transcripts) => "transcript aggregates",
             Self::Details => "conversation details",
+            Self::DetailsById => "conversations by id",
             Self::DetailsJobs => "conversation details jobs",
             Self::QueueObservations => "queue observations",
             Self::Listing(Lookup::Queues) => "queues",
@@ -139,7 +141,7 @@ impl Endpoint {
             Self::Aggregates(Source::Summaries) => "analytics:summaryAggregate:view",
             Self::Aggregates(Source::TaskManagement) => "analytics:taskManagementAggregate:view",
             Self::Aggregates(Source::Transcripts) => "analytics:speechAndTextAnalyticsAggregates:view",
-            Self::Details | Self::DetailsJobs => "analytics:conversationDetail:view",
+            Self::Details | Self::DetailsById | Self::DetailsJobs => "analytics:conversationDetail:view",
             Self::QueueObservations => "analytics:queueObservation:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
@@ -156,7 +158,7 @@ impl Endpoint {
             Self::Aggregates(source) => matches!(source, Source::Conversations | Source::Users),
             Self::Listing(lookup) => lookup != Lookup::Flows,
             Self::Details | Self::QueueObservations => true,
-            Self::DetailsJobs | Self::Limits | Self::Passed(_) => false,
+            Self::DetailsById | Self::DetailsJobs | Self::Limits | Self::Passed(_) => false,
         }
     }
 
@@ -182,6 +184,7 @@ impl Endpoint {
             Self::Aggregates(Source::TaskManagement) => "/api/v2/analytics/taskmanagement/aggregates/query",
             Self::Aggregates(Source::Transcripts) => "/api/v2/analytics/transcripts/aggregates/query",
             Self::Details => "/api/v2/analytics/conversations/details/query",
+            Self::DetailsById => "/api/v2/analytics/conversations/details",
             Self::DetailsJobs => "/api/v2/analytics/conversations/details/jobs",
             Self::QueueObservations => "/api/v2/analytics/queues/observations/query",
             Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
@@ -265,6 +268,7 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
             },
         ),
         Endpoint::Details => post(endpoint, &DetailsBody::new(minute(), &Filter::default(), 1, 1)),
+        Endpoint::DetailsById => details_by_id(&["00000000-0000-0000-0000-000000000000".into()]),
         Endpoint::DetailsJobs => details_availability(),
         // A queue that does not exist is observed as nothing.
         Endpoint::QueueObservations => queue_observations(&["00000000-0000-0000-0000-000000000000"]),
@@ -577,6 +581,24 @@ pub(super) fn details(window: Range, filter: &Filter, page_size: usize, page: us
         Endpoint::Details,
         &DetailsBody::new(interval(window), filter, page_size, page),
     )
+}
+
+/// The most conversations that may be named in one request.
+pub(super) const CONVERSATIONS_AT_ONCE: usize = 100;
+
+/// Conversations by their ids.
+pub(super) fn details_by_id(ids: &[Arc<str>]) -> Call {
+    let ids: Vec<String> = ids
+        .iter()
+        .map(|id| form_urlencoded::byte_serialize(id.as_bytes()).collect())
+        .collect();
+    let endpoint = Endpoint::DetailsById;
+    Call {
+        endpoint,
+        method: Method::GET,
+        path: format!("{}?id={}", endpoint.path(), ids.join(",")),
+        body: None,
+    }
 }
 
 /// A page as it came.
@@ -1551,6 +1573,19 @@ mod tests {
         insta::assert_json_snapshot!(sent(&details(day, &filter, 100, 7)));
         let unfiltered = sent(&details(day, &Filter::default(), 100, 7));
         assert!(unfiltered.get("segmentFilters").is_none() && unfiltered.get("conversationFilters").is_none());
+    }
+
+    #[test]
+    fn conversations_are_named_in_one_parameter() {
+        let call = details_by_id(&["a".into(), "b&c,d".into()]);
+        assert_eq!(
+            (call.method, call.path.as_str(), call.body),
+            (
+                Method::GET,
+                "/api/v2/analytics/conversations/details?id=a,b%26c%2Cd",
+                None
+            )
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::support::service::{Service, Setup};
 
 const DETAILS: &str = "/api/v2/analytics/conversations/details/query";
+const BY_ID: &str = "/api/v2/analytics/conversations/details";
 
 fn small(conversations_per_day: u32) -> Setup {
     let mut setup = Setup::new();
@@ -20,11 +21,16 @@ fn small(conversations_per_day: u32) -> Setup {
     setup
 }
 
-/// What was asked of the upstream since the last time; from the first midnight to the last.
+/// What was asked of the upstream since the last time: from the first midnight to the last, or how many by their ids.
 fn asked(service: &Service) -> Vec<String> {
     let journal = service.simulator.journal();
-    let entries = journal.entries().into_iter().filter(|entry| entry.path == DETAILS);
+    let entries = journal.entries().into_iter();
+    let entries = entries.filter(|entry| [DETAILS, BY_ID].contains(&&*entry.path));
     let intervals = entries.map(|entry| {
+        if entry.path == BY_ID {
+            let ids = entry.query.unwrap().split(',').count();
+            return format!("{ids} by id");
+        }
         let interval = entry.body["interval"].as_str().unwrap().to_owned();
         let (start, end) = interval.split_once('/').unwrap();
         format!("{}/{}", &start[5..10], &end[5..10])
@@ -227,50 +233,182 @@ async fn a_sweep_that_breaks_off_makes_no_day() {
     assert_eq!(rest["total"], json!(expected));
 }
 
-/// A call of three days, of which nobody knows the end before it has come.
+/// Calls of some hours, each of which began at 13:00 of a day of November; their ids.
+fn long_calls(service: &Service, calls: &[(u32, i64)]) -> Vec<String> {
+    let calls = calls.iter().map(|(day, hours)| {
+        let call = Injection::Call {
+            start: format!("2023-11-{day:02}T13:00:00Z").parse().unwrap(),
+            queue: 0,
+            user: 0,
+            wait_ms: 5_000,
+            talk_ms: hours * 3_600_000,
+            wrap_up_ms: 0,
+        };
+        service.simulator.organisation().inject(&call).unwrap()
+    });
+    calls.collect()
+}
+
+/// When a conversation ended, as an answer tells it; null while it runs.
+fn end_of(answer: &Value, id: &str) -> Value {
+    let entities = answer["entities"].as_array().unwrap().clone();
+    let found = entities
+        .into_iter()
+        .find(|entity| entity["conversationId"] == json!(id));
+    found.unwrap()["conversationEnd"].clone()
+}
+
+/// A call of three days, of which nobody knows the end before it has come: it is looked at by itself, and its day is not
+/// read again.
 #[tokio::test(start_paused = true)]
-async fn a_day_that_holds_what_runs_is_read_until_it_has_ended() {
-    const HOUR: i64 = 3_600_000;
-    let service = small(10).start().await;
-    let call = Injection::Call {
-        start: "2023-11-28T13:00:00Z".parse().unwrap(),
-        queue: 0,
-        user: 0,
-        wait_ms: 5_000,
-        talk_ms: 72 * HOUR,
-        wrap_up_ms: 0,
+async fn what_runs_is_looked_at_until_it_has_ended_and_settled() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("held.redb");
+    let setup = small(10).set("REPORTS_CACHE__DISK_PATH", path.to_str().unwrap());
+    let mut service = setup.start().await;
+    let [call] = &long_calls(&service, &[(28, 72)])[..] else {
+        panic!("one call")
     };
-    let call = service.simulator.organisation().inject(&call).unwrap();
-    let afternoon = "dateFrom=2023-11-28T12:00:00Z&dateTo=2023-11-28T18:00:00Z&pageSize=500";
-    let morning = "dateFrom=2023-11-28T00:00:00Z&dateTo=2023-11-28T12:00:00Z";
-    let end_of = |answer: &Value| {
-        let entities = answer["entities"].as_array().unwrap().clone();
-        let found = entities
-            .into_iter()
-            .find(|entity| entity["conversationId"] == json!(call));
-        found.unwrap()["conversationEnd"].clone()
-    };
+    let afternoon = "dateFrom=2023-11-28T12:00:00Z&dateTo=2023-11-28T18:00:00Z&filter=media.type:voice&pageSize=500";
+    let morning = "dateFrom=2023-11-28T00:00:00Z&dateTo=2023-11-28T12:00:00Z&filter=media.type:voice";
     let first = page(&service, afternoon).await;
     assert_eq!(
-        (&first["meta"]["complete"], end_of(&first)),
-        (&json!(false), Value::Null)
+        (
+            &first["meta"]["complete"],
+            &first["meta"]["settledThrough"],
+            end_of(&first, call)
+        ),
+        (&json!(false), &json!("2023-11-28T13:00:00.000Z"), Value::Null)
     );
-    asked(&service);
-    sleep(Duration::from_mins(2)).await;
-    page(&service, morning).await;
-    assert_eq!(asked(&service), Vec::<String>::new(), "it did not start in the morning");
-    page(&service, afternoon).await;
     assert_eq!(asked(&service), ["11-28/11-29"]);
-    sleep(Duration::from_hours(2)).await;
-    let last = page(&service, afternoon).await;
-    assert_eq!(
-        (&last["meta"]["complete"], end_of(&last)),
-        (&json!(true), json!("2023-12-01T13:00:05.000Z"))
-    );
+    sleep(Duration::from_mins(2)).await;
+    let before = page(&service, morning).await;
+    assert_eq!(before["meta"]["complete"], json!(true));
+    assert_eq!(asked(&service), Vec::<String>::new(), "it did not start in the morning");
+    // Time, what is asked for, whether all has settled, and when the call ended.
+    let ended = json!("2023-12-01T13:00:05.000Z");
+    for (minutes, expected, complete, end) in [
+        (0, vec!["1 by id"], false, &Value::Null),
+        (2 * 60, vec!["1 by id"], false, &ended),
+        // It may still be corrected, and is looked at again after a tenth of the time since.
+        (1, vec![], false, &ended),
+        (60, vec!["1 by id"], false, &ended),
+        (48 * 60, vec!["1 by id"], true, &ended),
+        (10 * 24 * 60, vec![], true, &ended),
+    ] {
+        sleep(Duration::from_mins(minutes)).await;
+        let given = page(&service, afternoon).await;
+        assert_eq!(asked(&service), expected, "after {minutes} min");
+        let meta = &given["meta"];
+        assert_eq!((&meta["complete"], &end_of(&given, call)), (&json!(complete), end));
+        assert_eq!(meta["asOf"], first["meta"]["asOf"], "the rest is as old as before");
+        let settled_through = if complete { "18" } else { "13" };
+        assert_eq!(
+            meta["settledThrough"],
+            json!(format!("2023-11-28T{settled_through}:00:00.000Z"))
+        );
+        assert_eq!(meta["upstreamCalls"], json!(expected.len()));
+        let entities = given["entities"].as_array().unwrap();
+        assert_eq!(ids(entities), ids(first["entities"].as_array().unwrap()));
+        for entity in entities.iter().filter(|entity| entity["conversationId"] != json!(call)) {
+            assert!(
+                first["entities"].as_array().unwrap().contains(entity),
+                "nothing else has changed"
+            );
+        }
+    }
+    // By then its day is on disk.
+    service.restart().await;
+    let kept = page(&service, afternoon).await;
+    assert_eq!((asked(&service), &end_of(&kept, call)), (vec![], &ended));
+}
+
+/// What runs of many days is asked for at once, whoever asks, by pages and by streams.
+#[tokio::test(start_paused = true)]
+async fn what_runs_of_many_days_is_one_request() {
+    let service = small(100).start().await;
+    let calls: Vec<_> = (15..=28).map(|day| (day, 24 * 30)).collect();
+    let calls = long_calls(&service, &calls);
+    let range = "dateFrom=2023-11-14&dateTo=2023-11-29&filter=media.type:voice";
+    page(&service, range).await;
     asked(&service);
-    sleep(Duration::from_hours(24 * 10)).await;
-    assert_eq!(page(&service, afternoon).await["meta"]["cache"], "hit");
-    assert_eq!(asked(&service), Vec::<String>::new());
+    sleep(Duration::from_mins(1)).await;
+    service.simulator.set_latency(Duration::from_secs(1));
+    let pages: Vec<String> = (1..=20)
+        .map(|number| format!("{range}&pageSize=10&page={number}"))
+        .collect();
+    let given = futures_util::future::join_all(pages.iter().map(|parameters| page(&service, parameters))).await;
+    assert_eq!(service.simulator.journal().count(BY_ID), 1);
+    let paid = given
+        .iter()
+        .map(|given| given["meta"]["upstreamCalls"].as_u64().unwrap());
+    assert_eq!(paid.sum::<u64>(), 1);
+    assert_eq!(asked(&service), [format!("{} by id", calls.len())]);
+    sleep(Duration::from_mins(1)).await;
+    let streamed = lines(&service, range).await;
+    assert_eq!(asked(&service), [format!("{} by id", calls.len())]);
+    assert!(calls.iter().all(|call| ids(&streamed).contains(&call.as_str())));
+    assert_eq!(page(&service, range).await["meta"]["cache"], "hit");
+    // Behind those who named no bound on its age.
+    sleep(Duration::from_secs(35)).await;
+    assert_eq!(page(&service, range).await["meta"]["cache"], "revalidating");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(asked(&service), [format!("{} by id", calls.len())]);
+    let whole = page(
+        &small(100).start().await,
+        "dateFrom=2023-11-14&dateTo=2023-11-15&filter=media.type:voice",
+    )
+    .await;
+    let part = page(
+        &service,
+        "dateFrom=2023-11-14&dateTo=2023-11-15&filter=media.type:voice",
+    )
+    .await;
+    assert_eq!((&part["entities"], asked(&service)), (&whole["entities"], vec![]));
+}
+
+/// More than one request may name are several; and what is not told of by its id is found in its day, or is gone.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_told_by_its_id_is_read_with_its_day() {
+    let service = small(10).start().await;
+    let mut calls = long_calls(&service, &[(20, 24 * 30); 130]);
+    let day = "dateFrom=2023-11-20&dateTo=2023-11-21&filter=media.type:voice&pageSize=500";
+    let first = page(&service, day).await;
+    asked(&service);
+    sleep(Duration::from_mins(1)).await;
+    page(&service, day).await;
+    assert_eq!(asked(&service), ["100 by id", "30 by id"]);
+    let removed = Injection::Removal {
+        conversation_id: calls.pop().unwrap(),
+        started: "2023-11-20T13:00:00Z".parse().unwrap(),
+    };
+    service.simulator.organisation().inject(&removed).unwrap();
+    sleep(Duration::from_mins(1)).await;
+    let without = page(&service, day).await;
+    assert_eq!(asked(&service), ["100 by id", "11-20/11-21", "30 by id"]);
+    assert_eq!(without["total"].as_u64().unwrap(), first["total"].as_u64().unwrap() - 1);
+    // A refusal is no failure of the question, as its days can be read.
+    sleep(Duration::from_mins(1)).await;
+    service.fault(Fault::new(Effect::status(400)).on_path(BY_ID).on_method("GET"));
+    let read = page(&service, day).await;
+    assert_eq!(
+        (&read["entities"], &read["meta"]["cache"]),
+        (&without["entities"], &json!("miss"))
+    );
+    assert!(asked(&service).contains(&"11-20/11-21".to_owned()));
+    assert!(service.log().contains("conversations are not told by their ids"));
+    service.simulator.clear_faults();
+    // While nothing comes, what was told before stands in: for as long as what runs may.
+    service.fault(Fault::new(Effect::status(503)).on_api());
+    sleep(Duration::from_mins(1)).await;
+    let stale = page(&service, day).await;
+    assert_eq!(
+        (&stale["entities"], &stale["meta"]["cache"]),
+        (&without["entities"], &json!("stale"))
+    );
+    sleep(Duration::from_mins(5)).await;
+    assert_ne!(service.get(&format!("/v1/conversations?{day}")).await.status, 200);
+    service.simulator.clear_faults();
 }
 
 /// What turns up late is there as soon as the day has been read again, and held days stand in while that fails.

@@ -3,7 +3,12 @@
 //! A day is some pieces of some hundred kilobytes, each packed by itself, so that a page or a stream takes apart no more
 //! than it shows. Pages become days in a [`Builder`], a page at a time.
 
-use std::{collections::BTreeMap, ops::Range as Indices};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range as Indices,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -33,8 +38,19 @@ pub(super) struct Day {
     pub(super) fetched_at: Timestamp,
     /// By start, then id, within and among them.
     pub(super) pieces: Vec<Piece>,
-    /// When those started that had not ended, in order.
-    pub(super) unfinished: Vec<Timestamp>,
+    /// Those that ran on after the day, or that were running when it was read; by start, then id.
+    pub(super) outlasting: Vec<Outlasting>,
+}
+
+/// A conversation that goes on after its day, of which more is to be told than when the day was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outlasting {
+    pub(super) start: Timestamp,
+    pub(super) id: Arc<str>,
+    /// `None` while it ran.
+    pub(super) end: Option<Timestamp>,
+    /// When it was asked for: with the day, or by itself since then.
+    pub(super) looked_at: Timestamp,
 }
 
 /// Some conversations.
@@ -58,18 +74,83 @@ pub(super) struct Line {
 }
 
 impl Day {
-    /// What is known of the age of a part of it.
+    /// What is known of the age of a part of it, but for what outlasts it.
     pub(super) fn dated(&self, part: Range, windows: Windows) -> Dated {
         let covers = Covers::Figures {
             range: part,
-            unfinished: self.unfinished.iter().any(|start| part.contains(*start)),
+            unfinished: false,
         };
         windows.dated(self.fetched_at, covers)
     }
 
+    /// Those of a part that may change by themselves, each with what is known of its age: what was running when it was
+    /// looked at, and, once the part has settled, what ended later than the part. Before that, it is read with the rest.
+    pub(super) fn outlasting_in(
+        &self,
+        part: Range,
+        windows: Windows,
+    ) -> impl Iterator<Item = (&Outlasting, Dated)> + Clone {
+        let is_settled = self.dated(part, windows).complete();
+        let in_part = self.outlasting.iter().filter(move |one| part.contains(one.start));
+        let apart = in_part.filter(move |one| one.end.is_none() || is_settled);
+        apart.map(move |one| (one, one.dated(windows)))
+    }
+
     /// Whether nothing of it will change.
     pub(super) fn is_settled(&self, windows: Windows) -> bool {
-        self.dated(self.range, windows).complete()
+        let mut outlasting = self.outlasting_in(self.range, windows);
+        self.dated(self.range, windows).complete() && outlasting.all(|(_, dated)| dated.complete())
+    }
+
+    /// How old it is, as [`Dated`] counts, and then how old what was told last of that which outlasts it.
+    pub(super) fn age(&self, now: Timestamp) -> (Duration, Option<Duration>) {
+        let age = |then: Timestamp| now.duration_since(then).unsigned_abs();
+        let looks = self.outlasting.iter().map(|one| age(one.looked_at));
+        (age(self.fetched_at), looks.min())
+    }
+
+    /// With what was told later, at `looked_at`, of conversations that outlast it; `None` if it is not as it was made. What
+    /// passed a filter still does: its segments stay and others join them.
+    pub(super) fn with(
+        &self,
+        told: &HashMap<Arc<str>, Conversation>,
+        looked_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let later = |one: &Outlasting| {
+            let told = told.get(&one.id).filter(|told| told.start == one.start);
+            // What is from an instant still to come was told before the clock was set back.
+            told.filter(|_| one.looked_at < looked_at || one.looked_at > now)
+        };
+        let mut day = self.clone();
+        day.pieces.clear();
+        for piece in &self.pieces {
+            let touches = |one: &&Outlasting| (piece.first..=piece.last).contains(&one.start) && later(one).is_some();
+            let changed: HashMap<&[u8], &Conversation> = self
+                .outlasting
+                .iter()
+                .filter(touches)
+                .filter_map(|one| Some((one.id.as_bytes(), later(one)?)))
+                .collect();
+            if changed.is_empty() {
+                day.pieces.push(piece.clone());
+                continue;
+            }
+            let mut lines = piece.lines()?;
+            for line in &mut lines {
+                if let Some(told) = changed.get(&*line.id) {
+                    line.is_unfinished = told.end.is_none();
+                    line.document = told.document.clone();
+                }
+            }
+            day.pieces.extend(pieces(&lines));
+        }
+        for one in &mut day.outlasting {
+            if let Some(told) = later(one) {
+                (one.end, one.looked_at) = (told.end, looked_at);
+            }
+        }
+        Some(day)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -89,7 +170,22 @@ impl Day {
             .pieces
             .iter()
             .map(|piece| size_of::<Piece>() + piece.packed.len() + ALLOCATION);
-        size_of::<Self>() + pieces.sum::<usize>() + self.unfinished.len() * size_of::<Timestamp>() + ALLOCATION
+        let outlasting = self.outlasting.iter();
+        let outlasting = outlasting.map(|one| size_of::<Outlasting>() + one.id.len() + ALLOCATION);
+        size_of::<Self>() + pieces.sum::<usize>() + outlasting.sum::<usize>() + ALLOCATION
+    }
+}
+
+impl Outlasting {
+    fn dated(&self, windows: Windows) -> Dated {
+        let covers = Covers::Figures {
+            range: Range {
+                start: self.start,
+                end: self.end.unwrap_or(self.start),
+            },
+            unfinished: self.end.is_none(),
+        };
+        windows.dated(self.looked_at, covers)
     }
 }
 
@@ -173,7 +269,7 @@ fn pieces(lines: &[Line]) -> Vec<Piece> {
 }
 
 /// Days, each with the part of it that is meant, in order.
-pub(super) type Parts = [(std::sync::Arc<Day>, Range)];
+pub(super) type Parts = [(Arc<Day>, Range)];
 
 /// How many conversations there are, and the documents of some of them by their places; `None` if a day is not as it was
 /// made.
@@ -227,7 +323,7 @@ struct Draft {
     /// What came too late for the pieces, as rows had moved.
     late: Vec<Line>,
     late_bytes: usize,
-    unfinished: Vec<Timestamp>,
+    outlasting: Vec<Outlasting>,
 }
 
 impl Builder {
@@ -285,12 +381,15 @@ impl Builder {
                 end: self.done_until + DAY,
             };
             let draft = self.drafts.remove(&range.start).unwrap_or_default();
-            let (pieces, unfinished) = draft.finish();
+            let (pieces, mut outlasting) = draft.finish();
+            for one in &mut outlasting {
+                one.looked_at = fetched_at;
+            }
             days.push(Day {
                 range,
                 fetched_at,
                 pieces,
-                unfinished,
+                outlasting,
             });
             self.done_until = range.end;
         }
@@ -309,8 +408,15 @@ impl Draft {
             id: Bytes::copy_from_slice(conversation.id.as_bytes()),
             document: conversation.document.clone(),
         };
-        if line.is_unfinished {
-            self.unfinished.push(line.start);
+        let midnight = midnight(conversation.start) + DAY;
+        if conversation.end.is_none_or(|end| end > midnight) {
+            self.outlasting.push(Outlasting {
+                start: conversation.start,
+                id: Arc::clone(&conversation.id),
+                end: conversation.end,
+                // The day's, once that is known.
+                looked_at: Timestamp::MIN,
+            });
         }
         if self.pieces.last().is_some_and(|piece| line.start <= piece.last) {
             self.late_bytes += line.document.len();
@@ -338,12 +444,13 @@ impl Draft {
         self.waiting_bytes = self.waiting.iter().map(|line| line.document.len()).sum();
     }
 
-    fn finish(mut self) -> (Vec<Piece>, Vec<Timestamp>) {
+    fn finish(mut self) -> (Vec<Piece>, Vec<Outlasting>) {
         self.flush(true);
-        self.unfinished.sort_unstable();
+        self.outlasting
+            .sort_unstable_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         self.late.sort_unstable_by(Line::order);
         if self.late.is_empty() {
-            return (self.pieces, self.unfinished);
+            return (self.pieces, self.outlasting);
         }
         let mut late = self.late.into_iter().peekable();
         let mut sound = Vec::new();
@@ -363,7 +470,7 @@ impl Draft {
                 sound.extend(pieces(&among));
             }
         }
-        (sound, self.unfinished)
+        (sound, self.outlasting)
     }
 }
 

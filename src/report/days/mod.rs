@@ -2,7 +2,8 @@
 //!
 //! A conversation belongs to the day it started on, which is how the upstream answers, too. [`Reports::conversations`] and
 //! [`Reports::conversation_stream`] both begin with what `plan` says of the days of their range; what is missing is read
-//! in as few sweeps as can be, as days in a row are one query, and becomes days again (`day`). Days that have settled are
+//! in as few sweeps as can be, as days in a row are one query, and becomes days again (`day`). Of a day that is good but
+//! for what runs on after it, only that is asked for, by its ids. Days that have settled are
 //! kept on disk too (`stored`). A sweep that breaks off makes no day.
 //!
 //! Pages for people are read in a task of its own, for everybody who waits ([`Flights`]). A stream reads by itself, hands
@@ -15,7 +16,7 @@ mod stored;
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     pin::pin,
     sync::Arc,
 };
@@ -32,17 +33,18 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{
     day::{Builder, Day, days_of},
-    plan::{Missing, Part, Summary, Wish},
+    plan::{Look, Missing, Part, Summary, WaitedFor, Wish},
 };
 use super::{
     Dropped, Freshness, HeldAnswer, HeldKind, OnError, ReportError, Reports, Windows,
     disk::Disk,
     flights::{Flights, Landing, Role},
+    freshness::Settling,
 };
 use crate::{
     query::{ConversationQuery, Filter, Listing, Purge, Range, Source},
     table::{CacheUse, Provenance},
-    upstream::{Class, ConversationPage, Errand},
+    upstream::{Class, ConversationPage, ConversationsById, Errand, UpstreamError},
 };
 
 /// How often a question is planned anew when what it waited for was not what it needed.
@@ -57,13 +59,24 @@ pub(super) struct DayCache {
     capacity_bytes: u64,
     /// The most bytes of documents that are gathered for one question.
     listing_bytes: u64,
-    pub(super) flights: Flights<Sweep, Arc<Landed>>,
+    pub(super) flights: Flights<Reading, Arc<Landed>>,
     windows: Windows,
     disk: Disk,
 }
 
 /// Which conversations, and the midnight their day begins with.
 type DayKey = (Arc<Filter>, Timestamp);
+
+/// What is asked of the upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reading {
+    Days(Sweep),
+    Outlasting {
+        filter: Arc<Filter>,
+        /// What is put into days of that filter.
+        ids: Vec<Arc<str>>,
+    },
+}
 
 /// Days that are read for a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,12 +88,20 @@ pub(super) struct Sweep {
     asked: Range,
 }
 
-/// What a sweep brought.
+/// What came.
 #[derive(Debug, Default)]
 pub(super) struct Landed {
+    /// Days that were read.
     days: Vec<Arc<Day>>,
+    /// Days of which some conversations were read.
+    looked_at: Vec<Arc<Day>>,
+    /// Those conversations.
+    ids: Vec<Arc<str>>,
     calls: u32,
 }
+
+/// What will land, who started it, and whether it is what was asked for.
+type Joined = (Landing<Arc<Landed>>, Role, bool);
 
 /// An answer to a [`ConversationQuery`]: of every conversation that started in the range, by start, then id, the page
 /// asked for.
@@ -101,8 +122,7 @@ pub struct Conversations {
 struct Journey {
     /// Days that were there, or came from disk or from a sweep, whether or not there is room to hold them.
     came: HashMap<Timestamp, Arc<Day>>,
-    /// Days that were just read.
-    waited_for: HashSet<Timestamp>,
+    waited_for: WaitedFor,
     calls: u32,
     has_waited: bool,
     /// Sharing a sweep with others did not work out.
@@ -182,15 +202,44 @@ impl DayCache {
         self.days
             .entry((Arc::clone(filter), day.range.start))
             .and_compute_with(|held| match held {
-                Some(held) if held.value().age(now) < day.age(now) => Op::Nop,
+                Some(held) if held.value().age(now).0 < day.age(now).0 => Op::Nop,
                 _ => Op::Put(Arc::clone(&day)),
             });
+        self.keep(filter, &day);
+        day
+    }
+
+    /// Puts what was told of conversations into the day that is held, or into the one that was when they were asked for;
+    /// `None` if that is not as it was made.
+    fn hold_told(
+        &self,
+        filter: &Arc<Filter>,
+        asked_for: &Arc<Day>,
+        told: &ConversationsById,
+        now: Timestamp,
+    ) -> Option<Arc<Day>> {
+        let mut made = None;
+        self.days
+            .entry((Arc::clone(filter), asked_for.range.start))
+            .and_compute_with(|held| {
+                let held = held.map(|held| Arc::clone(held.value()));
+                let held = held.filter(|held| held.age(now).0 <= asked_for.age(now).0);
+                let latest = held.as_ref().unwrap_or(asked_for);
+                made = latest.with(&told.by_id, told.fetched_at, now).map(Arc::new);
+                made.clone().map_or(Op::Nop, Op::Put)
+            });
+        let day = made?;
+        self.keep(filter, &day);
+        Some(day)
+    }
+
+    /// Has a day kept on disk, if it has settled.
+    fn keep(&self, filter: &Arc<Filter>, day: &Arc<Day>) {
         if self.disk.is_used() && day.is_settled(self.windows) {
-            let (kept, windows) = (Arc::clone(&day), self.windows);
+            let (kept, windows) = (Arc::clone(day), self.windows);
             let key = stored::key(filter, day.range);
             self.disk.keep(key, move |_| stored::encode(&kept, windows));
         }
-        day
     }
 
     /// Takes from disk what memory has not of some days.
@@ -284,11 +333,8 @@ impl Reports {
             let missing = match (plan::missing(&parts, &journey.waited_for, wish), summary) {
                 (None, Some(summary)) => return Ok(journey.found(parts, summary, None)),
                 (Some(missing), Some(summary)) if missing.may_come_later => {
-                    let errand = self.refreshing(errand);
-                    for sweep in sweeps(&filter, query.range, &missing) {
-                        // It goes on by itself.
-                        let _ = self.join_sweep(&sweep, &errand, journey.alone);
-                    }
+                    // It goes on by itself.
+                    let _ = self.join_missing(&filter, query.range, missing, &self.refreshing(errand), journey.alone);
                     let past = CacheUse::Revalidating(summary.left.unsigned_abs());
                     return Ok(journey.found(parts, summary, Some(past)));
                 }
@@ -296,8 +342,8 @@ impl Reports {
                 (None, None) => break,
             };
             journey.alone |= round == ROUNDS;
-            let sweeps = sweeps(&filter, query.range, &missing);
-            if let Err(failure) = self.wait_for(&sweeps, &mut journey, errand).await {
+            let joined = self.join_missing(&filter, query.range, missing, errand, journey.alone);
+            if let Err(failure) = journey.wait_for(joined, errand).await {
                 // Some of it may have come, and others may have brought more.
                 let parts = days.parts(&filter, query.range, &journey.came, wish.now);
                 return match plan::summary(&parts, &journey.waited_for, wish) {
@@ -313,52 +359,72 @@ impl Reports {
         Err(ReportError::Internal)
     }
 
-    /// Waits for sweeps, whoever started them.
-    async fn wait_for(&self, sweeps: &[Sweep], journey: &mut Journey, errand: &Errand) -> Result<(), ReportError> {
-        let joined: Vec<_> = sweeps
-            .iter()
-            .map(|sweep| self.join_sweep(sweep, errand, journey.alone))
-            .collect();
-        let landings = joined.iter().map(|(landing, ..)| landing.clone());
-        let Ok(landed) = timeout_at(errand.deadline(), join_all(landings)).await else {
-            return Err(ReportError::Deadline);
-        };
-        let mut failure = None;
-        for (landed, (_, role, is_own)) in landed.into_iter().zip(joined) {
-            match landed {
-                Ok(landed) => {
-                    match role {
-                        Role::Leader => journey.calls += landed.calls,
-                        Role::Follower => journey.has_waited = true,
-                    }
-                    for day in &landed.days {
-                        journey.waited_for.insert(day.range.start);
-                        journey.came.insert(day.range.start, Arc::clone(day));
-                    }
-                }
-                Err(error) if is_own => failure = Some(error),
-                // What failed was not what this question asked for.
-                Err(_) => journey.alone = true,
-            }
-        }
-        failure.map_or(Ok(()), Err)
+    /// Joins everything that is missing, or starts it.
+    fn join_missing(
+        &self,
+        filter: &Arc<Filter>,
+        range: Range,
+        missing: Missing,
+        errand: &Errand,
+        alone: bool,
+    ) -> Vec<Joined> {
+        let sweeps = sweeps(filter, range, &missing.sweeps).into_iter();
+        let sweeps = sweeps.map(|sweep| self.join_sweep(&sweep, errand, alone));
+        let looks = Some(missing.looks).filter(|looks| !looks.is_empty());
+        let looks = looks.map(|looks| self.join_looks(filter, looks, errand, alone));
+        sweeps.chain(looks).collect()
     }
 
-    /// Joins a sweep of some of the days, or starts this one: what will land, who started it, and whether it is what was
-    /// asked for.
-    fn join_sweep(&self, sweep: &Sweep, errand: &Errand, alone: bool) -> (Landing<Arc<Landed>>, Role, bool) {
-        let flights = &self.0.days.flights;
-        let brings_some = |other: &Sweep| {
-            other.filter == sweep.filter && other.days.start < sweep.days.end && sweep.days.start < other.days.end
+    /// Joins a sweep of some of the days, or starts this one.
+    fn join_sweep(&self, sweep: &Sweep, errand: &Errand, alone: bool) -> Joined {
+        let brings_some = |other: &Reading| match other {
+            Reading::Days(other) => {
+                other.filter == sweep.filter && other.days.start < sweep.days.end && sweep.days.start < other.days.end
+            }
+            Reading::Outlasting { .. } => false,
         };
+        let read = |errand| self.clone().read_days(sweep.clone(), errand);
+        self.join_reading(&Reading::Days(sweep.clone()), errand, alone, brings_some, read)
+    }
+
+    /// Joins what asks for some of the conversations, or asks for them.
+    fn join_looks(&self, filter: &Arc<Filter>, looks: Vec<Look>, errand: &Errand, alone: bool) -> Joined {
+        let ids: Vec<_> = looks.iter().flat_map(|look| &look.ids).cloned().collect();
+        let days: Vec<_> = looks.iter().map(|look| look.day.range.start).collect();
+        let brings_some = |other: &Reading| match other {
+            Reading::Days(other) => other.filter == *filter && days.iter().any(|day| other.days.contains(*day)),
+            Reading::Outlasting {
+                filter: others,
+                ids: other,
+            } => others == filter && ids.iter().any(|id| other.contains(id)),
+        };
+        let reading = Reading::Outlasting {
+            filter: Arc::clone(filter),
+            ids: ids.clone(),
+        };
+        let read = |errand| self.clone().read_outlasting(Arc::clone(filter), looks, errand);
+        self.join_reading(&reading, errand, alone, brings_some, read)
+    }
+
+    fn join_reading<F>(
+        &self,
+        reading: &Reading,
+        errand: &Errand,
+        alone: bool,
+        brings_some: impl Fn(&Reading) -> bool,
+        read: impl FnOnce(Errand) -> F,
+    ) -> Joined
+    where
+        F: Future<Output = Result<Arc<Landed>, ReportError>> + Send + 'static,
+    {
+        let flights = &self.0.days.flights;
         if !alone
-            && !flights.any(|other| other == sweep)
+            && !flights.any(|other| other == reading)
             && let Some(landing) = flights.join_any(errand, brings_some)
         {
             return (landing, Role::Follower, false);
         }
-        let read = |errand| self.clone().read_days(sweep.clone(), errand);
-        let (landing, role) = flights.join(sweep, errand, read);
+        let (landing, role) = flights.join(reading, errand, read);
         (landing, role, true)
     }
 
@@ -381,6 +447,54 @@ impl Reports {
             landed.days.extend(builder.add(&page).into_iter().map(hold));
         }
         landed.days.extend(builder.finish().into_iter().map(hold));
+        Ok(Arc::new(landed))
+    }
+
+    /// Asks for conversations that outlast their days and puts them there. Runs in a flight, as above.
+    async fn read_outlasting(
+        self,
+        filter: Arc<Filter>,
+        looks: Vec<Look>,
+        errand: Errand,
+    ) -> Result<Arc<Landed>, ReportError> {
+        let purges = self.0.series.purges();
+        let ids: Vec<_> = looks.iter().flat_map(|look| &look.ids).cloned().collect();
+        let told = match self.0.client.conversations_by_id(&ids, &errand).await {
+            Ok(told) => Some(told),
+            Err(error @ UpstreamError::Rejected { .. }) => {
+                tracing::warn!(%error, "conversations are not told by their ids: reading their days");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut landed = Landed {
+            calls: told.as_ref().map_or(1, |told| told.upstream_calls),
+            ..Landed::default()
+        };
+        for look in looks {
+            let is_whole = |told: &&ConversationsById| look.ids.iter().all(|id| told.by_id.contains_key(id));
+            let day = told.as_ref().filter(is_whole).and_then(|told| {
+                if self.0.series.purges() == purges {
+                    self.0.days.hold_told(&filter, &look.day, told, self.now())
+                } else {
+                    look.day.with(&told.by_id, told.fetched_at, self.now()).map(Arc::new)
+                }
+            });
+            if let Some(day) = day {
+                landed.looked_at.push(day);
+                landed.ids.extend(look.ids);
+                continue;
+            }
+            // What is not told of any more is gone, or is found in its day only.
+            let sweep = Sweep {
+                filter: Arc::clone(&filter),
+                days: look.day.range,
+                asked: look.asked,
+            };
+            let read = self.clone().read_days(sweep, errand.clone()).await?;
+            landed.days.extend(read.days.iter().cloned());
+            landed.calls += read.calls;
+        }
         Ok(Arc::new(landed))
     }
 
@@ -463,7 +577,7 @@ impl Streaming {
                 // Whatever comes first, the rest has more time.
                 self.first = self.rest.clone();
             } else if self.left.start < self.left.end {
-                self.plan().await;
+                self.plan().await?;
             } else {
                 return Ok(None);
             }
@@ -471,7 +585,7 @@ impl Streaming {
     }
 
     /// Decides how the next days come: all there are, unless that is too much to be taken from disk at once.
-    async fn plan(&mut self) {
+    async fn plan(&mut self) -> Result<(), ReportError> {
         let days = &self.reports.0.days;
         let mut planned = self.left;
         let mut came = HashMap::new();
@@ -491,12 +605,20 @@ impl Streaming {
             now: self.reports.now(),
             windows: days.windows,
         };
-        let parts = days.parts(&self.filter, planned, &came, wish.now);
-        let missing = plan::missing(&parts, &HashSet::new(), wish);
-        let mut sweeps: VecDeque<Sweep> = missing
-            .map(|missing| sweeps(&self.filter, planned, &missing))
-            .unwrap_or_default()
-            .into();
+        let mut parts = days.parts(&self.filter, planned, &came, wish.now);
+        let missing = plan::missing(&parts, &WaitedFor::default(), wish);
+        let (missing, looks) = missing.map_or_else(Default::default, |missing| (missing.sweeps, missing.looks));
+        let mut sweeps: VecDeque<Sweep> = sweeps(&self.filter, planned, &missing).into();
+        if !looks.is_empty() {
+            let (landing, ..) = self.reports.join_looks(&self.filter, looks, &self.first, true);
+            let landed = timeout_at(self.first.deadline(), landing).await;
+            let landed = landed.map_err(|_| ReportError::Deadline)??;
+            for day in landed.days.iter().chain(&landed.looked_at) {
+                came.insert(day.range.start, Arc::clone(day));
+            }
+            parts = days.parts(&self.filter, planned, &came, wish.now);
+            self.first = self.rest.clone();
+        }
         for part in parts {
             match sweeps.front() {
                 Some(sweep) if sweep.days.start <= part.day.start => {
@@ -508,6 +630,7 @@ impl Streaming {
             }
         }
         self.left.start = planned.end;
+        Ok(())
     }
 
     /// The documents of days as their pages come in.
@@ -591,9 +714,9 @@ fn held_documents(day: Arc<Day>, part: Range) -> impl Stream<Item = Result<Vec<B
     stream::iter(documents)
 }
 
-/// What is missing of a question, to be read.
-fn sweeps(filter: &Arc<Filter>, range: Range, missing: &Missing) -> Vec<Sweep> {
-    let sweeps = missing.sweeps.iter().map(|days| Sweep {
+/// Days that are missing of a question, to be read.
+fn sweeps(filter: &Arc<Filter>, range: Range, missing: &[Range]) -> Vec<Sweep> {
+    let sweeps = missing.iter().map(|days| Sweep {
         filter: Arc::clone(filter),
         days: *days,
         asked: Range {
@@ -617,6 +740,39 @@ fn places(listing: Listing, total: usize) -> std::ops::Range<usize> {
 }
 
 impl Journey {
+    /// Waits for what was joined, whoever started it.
+    async fn wait_for(&mut self, joined: Vec<Joined>, errand: &Errand) -> Result<(), ReportError> {
+        let landings = joined.iter().map(|(landing, ..)| landing.clone());
+        let Ok(landed) = timeout_at(errand.deadline(), join_all(landings)).await else {
+            return Err(ReportError::Deadline);
+        };
+        let mut failure = None;
+        for (landed, (_, role, is_own)) in landed.into_iter().zip(joined) {
+            match landed {
+                Ok(landed) => {
+                    match role {
+                        Role::Leader => self.calls += landed.calls,
+                        Role::Follower => self.has_waited = true,
+                    }
+                    self.take(&landed);
+                }
+                Err(error) if is_own => failure = Some(error),
+                // What failed was not what this question asked for.
+                Err(_) => self.alone = true,
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, landed: &Landed) {
+        let read = landed.days.iter().map(|day| day.range.start);
+        self.waited_for.days.extend(read);
+        self.waited_for.conversations.extend(landed.ids.iter().cloned());
+        for day in landed.days.iter().chain(&landed.looked_at) {
+            self.came.insert(day.range.start, Arc::clone(day));
+        }
+    }
+
     fn found(&self, parts: Vec<Part>, summary: Summary, used: Option<CacheUse>) -> Found {
         let cache = match used {
             Some(used) => used,
@@ -642,19 +798,17 @@ impl Journey {
 }
 
 impl Day {
-    /// How old it is, as [`Dated::age`](super::freshness::Dated::age) counts.
-    fn age(&self, now: Timestamp) -> std::time::Duration {
-        now.duration_since(self.fetched_at).unsigned_abs()
-    }
-
     /// As part of what is held.
     fn told(&self, windows: Windows) -> HeldAnswer {
-        let dated = self.dated(self.range, windows);
+        let dates = self.outlasting_in(self.range, windows).map(|(_, dated)| dated);
+        let dates = dates.chain([self.dated(self.range, windows)]);
+        // The furthest from settling.
+        let state = dates.map(|dated| dated.settling()).min();
         HeldAnswer {
             kind: HeldKind::Conversations,
             source: Some(Source::Conversations),
             range: Some(self.range),
-            state: dated.settling(),
+            state: state.unwrap_or(Settling::Open),
             fetched_at: self.fetched_at,
             bytes: self.weight() as u64,
         }

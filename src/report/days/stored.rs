@@ -50,7 +50,8 @@ pub(super) fn decode(bytes: &[u8], range: Range, windows: Windows) -> Option<Day
         range,
         fetched_at,
         pieces: Vec::new(),
-        unfinished: Vec::new(),
+        // All that outlasted it had settled, too.
+        outlasting: Vec::new(),
     };
     let mut last = None;
     for _ in 0..pieces.count(8)? {

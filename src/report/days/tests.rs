@@ -13,8 +13,11 @@ use rand::{
 };
 use rand_pcg::Pcg64;
 
-use super::{day::Line, *};
-use crate::{query::Page, upstream::Conversation};
+use super::{
+    day::{Line, Outlasting},
+    *,
+};
+use crate::{query::Page, report::freshness::Dated, upstream::Conversation};
 
 const DAYS: i64 = 7;
 
@@ -90,6 +93,38 @@ impl Model {
         answer
     }
 
+    /// The same; what was looked at by itself, as it was told then.
+    fn answer_of(
+        &self,
+        range: Range,
+        at: Timestamp,
+        looked_at: impl Fn(&str) -> Option<Timestamp>,
+    ) -> Vec<Conversation> {
+        let mut answer = self.answer(range, at);
+        for told in &mut answer {
+            let known = self.conversations.iter().find(|known| *known.id == *told.id);
+            if let (Some(known), Some(looked_at)) = (known, looked_at(&told.id)) {
+                *told = known.told(looked_at);
+            }
+        }
+        answer
+    }
+
+    /// What the upstream says now of those named.
+    fn told(&mut self, ids: &[Arc<str>]) -> ConversationsById {
+        self.calls += 1;
+        let known = self
+            .conversations
+            .iter()
+            .filter(|known| ids.contains(&known.id.as_str().into()));
+        let told = known.map(|known| (known.id.as_str().into(), known.told(self.now)));
+        ConversationsById {
+            by_id: told.collect(),
+            fetched_at: self.now,
+            upstream_calls: 1,
+        }
+    }
+
     /// The pages of whole days as the pager hands them on: windows in order, within each by start, but for what is found
     /// by reading a second time.
     fn pages(&mut self, days: Range, random: &mut Pcg64) -> Vec<ConversationPage> {
@@ -146,6 +181,19 @@ impl Known {
     }
 }
 
+/// The days that come of a sweep, and whether it breaks off.
+fn read(model: &mut Model, sweep: &Sweep, random: &mut Pcg64) -> (Vec<Day>, bool) {
+    let pages = model.pages(sweep.days, random);
+    let breaks_at = random.random_bool(0.15).then(|| random.random_range(0..pages.len()));
+    let mut builder = Builder::new(sweep.days);
+    let came = &pages[..breaks_at.unwrap_or(pages.len())];
+    let mut whole: Vec<Day> = came.iter().flat_map(|page| builder.add(page)).collect();
+    if breaks_at.is_none() {
+        whole.extend(builder.finish());
+    }
+    (whole, breaks_at.is_some())
+}
+
 /// One history.
 fn history(random: &mut Pcg64) {
     let mut model = Model::new(random);
@@ -167,7 +215,7 @@ fn history(random: &mut Pcg64) {
             now: model.now,
             windows: Windows::default(),
         };
-        let (mut came, mut waited_for) = (HashMap::new(), HashSet::new());
+        let (mut came, mut waited_for) = (HashMap::new(), WaitedFor::default());
         let mut parts = cache.parts(&filter, asked, &came, model.now);
         let held_before: Vec<_> = parts.iter().map(|part| part.held.clone()).collect();
         let there = parts
@@ -176,26 +224,22 @@ fn history(random: &mut Pcg64) {
         came.extend(there);
         let mut is_broken = false;
         if let Some(missing) = plan::missing(&parts, &waited_for, wish) {
-            for sweep in sweeps(&filter, asked, &missing) {
-                let pages = model.pages(sweep.days, random);
-                let breaks_at = random.random_bool(0.15).then(|| random.random_range(0..pages.len()));
-                let mut builder = Builder::new(sweep.days);
-                let mut whole = Vec::new();
-                for (index, page) in pages.iter().enumerate() {
-                    is_broken |= breaks_at == Some(index);
-                    if is_broken {
-                        break;
-                    }
-                    whole.extend(builder.add(page));
-                }
-                if !is_broken {
-                    whole.extend(builder.finish());
-                }
+            for sweep in sweeps(&filter, asked, &missing.sweeps) {
+                let (whole, breaks) = read(&mut model, &sweep, random);
+                is_broken |= breaks;
                 for day in whole {
                     let day = cache.hold(&filter, day, model.now);
-                    waited_for.insert(day.range.start);
+                    waited_for.days.insert(day.range.start);
                     came.insert(day.range.start, day);
                 }
+            }
+            let are_told = random.random_bool(0.85);
+            is_broken |= !missing.looks.is_empty() && !are_told;
+            for look in missing.looks.iter().filter(|_| are_told) {
+                let told = model.told(&look.ids);
+                let day = cache.hold_told(&filter, &look.day, &told, model.now).unwrap();
+                waited_for.conversations.extend(look.ids.iter().cloned());
+                came.insert(day.range.start, day);
             }
             parts = cache.parts(&filter, asked, &came, model.now);
             assert!(
@@ -207,8 +251,9 @@ fn history(random: &mut Pcg64) {
             assert!(is_broken, "all has come");
             // What is there was there before, or came whole.
             for (part, before) in parts.iter().zip(held_before) {
-                let is_new = waited_for.contains(&part.day.start);
-                assert!(is_new || part.held.is_none() || part.held == before);
+                let is_new = waited_for.days.contains(&part.day.start);
+                let is_read = |day: &Arc<Day>| Some(day.fetched_at) == before.as_ref().map(|before| before.fetched_at);
+                assert!(is_new || part.held.as_ref().is_none_or(is_read));
             }
             continue;
         };
@@ -220,7 +265,13 @@ fn history(random: &mut Pcg64) {
         assert_eq!(total, documents.len());
         let mut given = documents.into_iter();
         for (day, part) in &of_days {
-            let then = model.answer(*part, day.fetched_at);
+            let looked_at = |id: &str| {
+                day.outlasting
+                    .iter()
+                    .find(|one| &*one.id == id)
+                    .map(|one| one.looked_at)
+            };
+            let then = model.answer_of(*part, day.fetched_at, looked_at);
             let given: Vec<_> = given.by_ref().take(then.len()).collect();
             let said: Vec<_> = then.iter().map(|told| told.document.clone()).collect();
             assert_eq!(given, said, "{part} as read at {}", day.fetched_at);
@@ -229,9 +280,10 @@ fn history(random: &mut Pcg64) {
                 .into_iter()
                 .map(|told| told.document)
                 .collect();
-            let dated = day.dated(*part, wish.windows);
-            let is_young = !dated.complete() && dated.age(model.now) <= dated.lifetime() * 3 / 2;
-            assert!(said == now || is_young || is_broken, "{part} is stale");
+            let is_young = |dated: Dated| !dated.complete() && dated.age(model.now) <= dated.lifetime() * 3 / 2;
+            let mut dates = day.outlasting_in(*part, wish.windows).map(|(_, dated)| dated);
+            let may_differ = is_young(day.dated(*part, wish.windows)) || dates.any(is_young);
+            assert!(said == now || may_differ || is_broken, "{part} is stale");
             assert!(!summary.complete || said == now, "{part} is not what it was");
         }
         assert_eq!(given.next(), None);
@@ -321,7 +373,7 @@ fn days_in_a_row_are_one_sweep() {
             now: at(NOW),
             windows: Windows::default(),
         };
-        let missing = plan::missing(&parts, &HashSet::new(), wish);
+        let missing = plan::missing(&parts, &WaitedFor::default(), wish);
         let sweeps = missing.map_or_else(Vec::new, |missing| missing.sweeps);
         let expected: Vec<_> = expected.iter().map(|(from, until)| days(*from, *until)).collect();
         assert_eq!(sweeps, expected, "{held_counts:?}");
@@ -353,10 +405,214 @@ fn what_runs_is_asked_for_again_and_only_where_it_is_asked_about() {
             windows: Windows::default(),
         };
         let parts = parts(day(is_finished), asked);
-        let is_due = plan::missing(&parts, &HashSet::new(), wish).is_some();
-        let complete = (!is_due).then(|| plan::summary(&parts, &HashSet::new(), wish).unwrap().complete);
+        let missing = plan::missing(&parts, &WaitedFor::default(), wish);
+        if let Some(missing) = &missing {
+            assert_eq!(missing.sweeps, [], "the day itself has settled");
+            let ids: Vec<&str> = missing
+                .looks
+                .iter()
+                .flat_map(|look| &look.ids)
+                .map(AsRef::as_ref)
+                .collect();
+            assert_eq!(ids, ["0000", "0001", "0002"]);
+        }
+        let complete =
+            (missing.is_none()).then(|| plan::summary(&parts, &WaitedFor::default(), wish).unwrap().complete);
         assert_eq!(complete, expected, "{is_finished} {asked} after {minutes} min");
     }
+}
+
+/// When days were read that have settled since.
+const READ: &str = "2026-03-20T12:00:00Z";
+
+fn hour(hours: i64) -> Timestamp {
+    at(READ) + SignedDuration::from_hours(hours)
+}
+
+/// Such a day, with what ran on.
+fn outlasted(number: i64, outlasting: &[(&str, Option<Timestamp>, Timestamp)], count: usize) -> Day {
+    let mut day = held(number, READ, count, true);
+    let start = day.range.start;
+    let outlasting = outlasting.iter().map(|(id, end, looked_at)| Outlasting {
+        start,
+        id: (*id).into(),
+        end: *end,
+        looked_at: *looked_at,
+    });
+    day.outlasting = outlasting.collect();
+    day
+}
+
+/// Three days that had settled when they were read, but for what ran on.
+#[test]
+fn what_runs_on_is_asked_for_by_itself() {
+    let runs = |id, looked_at| (id, None, looked_at);
+    let ended = |id, end, looked_at| (id, Some(end), looked_at);
+    // Of each day, what outlasts it and how many conversations it has: what is asked for twelve hours after it was read,
+    // and what is said of the days if that is nothing.
+    let now = hour(12);
+    let complete = Some((true, days(0, 3).end));
+    for (outlasting, sweeps, looks, told) in [
+        ([vec![], vec![], vec![]], vec![], vec![], complete),
+        (
+            [
+                vec![runs("a", hour(0))],
+                vec![],
+                vec![runs("b", hour(0)), runs("c", hour(1))],
+            ],
+            vec![],
+            vec!["a", "b", "c"],
+            None,
+        ),
+        // Half a minute is young enough, and then it is not told to have settled.
+        (
+            [vec![], vec![runs("a", now)], vec![]],
+            vec![],
+            vec![],
+            Some((false, days(1, 2).start)),
+        ),
+        // One that has ended may still be corrected for two days, which are looked for ever more rarely.
+        (
+            [
+                vec![ended("a", hour(2), hour(3))],
+                vec![],
+                vec![ended("b", hour(2), hour(12))],
+            ],
+            vec![],
+            vec!["a"],
+            None,
+        ),
+        (
+            [vec![], vec![], vec![ended("b", hour(2), hour(12))]],
+            vec![],
+            vec![],
+            Some((false, days(2, 3).start)),
+        ),
+        (
+            [vec![ended("a", hour(-48), hour(0))], vec![], vec![]],
+            vec![],
+            vec![],
+            complete,
+        ),
+        (
+            [vec![ended("a", hour(-47), hour(0))], vec![], vec![]],
+            vec![],
+            vec!["a"],
+            None,
+        ),
+    ] {
+        let parts: Vec<_> = (0..)
+            .zip(&outlasting)
+            .map(|(number, outlasting)| Part {
+                day: days(number, number + 1),
+                asked: days(number, number + 1),
+                held: Some(Arc::new(outlasted(number, outlasting, 60))),
+            })
+            .collect();
+        let wish = Wish {
+            freshness: Freshness::default(),
+            now,
+            windows: Windows::default(),
+        };
+        let missing = plan::missing(&parts, &WaitedFor::default(), wish);
+        let asked = missing.as_ref().map(|missing| missing.sweeps.clone());
+        assert_eq!(asked.unwrap_or_default(), sweeps, "{outlasting:?}");
+        let ids = missing
+            .iter()
+            .flat_map(|missing| &missing.looks)
+            .flat_map(|look| &look.ids);
+        assert_eq!(ids.map(AsRef::as_ref).collect::<Vec<&str>>(), looks, "{outlasting:?}");
+        let summary = plan::summary(&parts, &WaitedFor::default(), wish).filter(|_| missing.is_none());
+        let summary = summary.map(|summary| (summary.complete, summary.settled_through));
+        assert_eq!(summary, told, "{outlasting:?}");
+    }
+}
+
+/// Between two days that are read it is read along with them, if it holds little.
+#[test]
+fn what_runs_on_comes_along_with_the_days_around_it() {
+    for (count, sweeps, looks) in [(50, vec![days(0, 3)], 0), (51, vec![days(0, 1), days(2, 3)], 1)] {
+        let running = Arc::new(outlasted(1, &[("a", None, hour(0))], count));
+        let parts: Vec<_> = (0..3)
+            .map(|number| Part {
+                day: days(number, number + 1),
+                asked: days(number, number + 1),
+                held: (number == 1).then(|| Arc::clone(&running)),
+            })
+            .collect();
+        let wish = Wish {
+            freshness: Freshness::default(),
+            now: hour(12),
+            windows: Windows::default(),
+        };
+        let missing = plan::missing(&parts, &WaitedFor::default(), wish).unwrap();
+        assert_eq!((missing.sweeps, missing.looks.len()), (sweeps, looks), "{count}");
+    }
+}
+
+/// What is told later takes the place of what was told before, in whichever piece it is, and nothing else changes.
+#[test]
+fn what_is_told_later_takes_its_place() {
+    let range = days(1, 2);
+    let later = at("2026-03-21T12:00:00Z");
+    let conversation = |number: usize, end: Option<Timestamp>, document: &str| Conversation {
+        id: format!("{number:04}").into(),
+        start: range.start + SignedDuration::from_secs(i64::try_from(number).unwrap() / 2 * 60),
+        end,
+        document: format!("{document} {number} {}", "x".repeat(3_000)).into(),
+    };
+    let mut builder = Builder::new(range);
+    builder.add(&ConversationPage {
+        conversations: (0..300)
+            .map(|number| conversation(number, (number % 100 != 7).then_some(range.end), "first"))
+            .collect(),
+        expected: 300,
+        read_through: range.start,
+        upstream_calls: 1,
+        fetched_at: at("2026-03-20T12:00:00Z"),
+    });
+    let day = builder.finish().pop().unwrap();
+    assert!(day.pieces.len() > 2);
+    let outlasting = |day: &Day| -> Vec<_> {
+        let all = day.outlasting.iter();
+        all.map(|one| (one.id.to_string(), one.end, one.looked_at)).collect()
+    };
+    let read = day.fetched_at;
+    let running = |id: &str| (id.to_owned(), None, read);
+    assert_eq!(outlasting(&day), [running("0007"), running("0107"), running("0207")]);
+    // One that is not among them changes nothing, nor one that began at another time.
+    let mut moved = conversation(207, None, "second");
+    moved.start = range.start;
+    let told = [
+        conversation(7, None, "second"),
+        conversation(107, Some(later), "second"),
+        conversation(8, None, "second"),
+        moved,
+    ];
+    let told: HashMap<Arc<str>, _> = told.into_iter().map(|told| (Arc::clone(&told.id), told)).collect();
+    let after = day.with(&told, later, later).unwrap();
+    assert_eq!(
+        outlasting(&after),
+        [
+            ("0007".to_owned(), None, later),
+            ("0107".to_owned(), Some(later), later),
+            running("0207"),
+        ]
+    );
+    let lines = |day: &Day| -> Vec<Line> { day.pieces.iter().flat_map(|piece| piece.lines().unwrap()).collect() };
+    for (before, after) in lines(&day).iter().zip(&lines(&after)) {
+        let is_told = matches!(&*before.id, b"0007" | b"0107");
+        assert_eq!((&before.id, before.start), (&after.id, after.start));
+        assert_eq!(after.document.starts_with(b"second"), is_told, "{:?}", before.id);
+        assert_eq!(after.is_unfinished, matches!(&*after.id, b"0007" | b"0207"));
+    }
+    assert_eq!(lines(&day).len(), lines(&after).len());
+    // What was asked for before comes too late.
+    let earlier = read - SignedDuration::from_secs(1);
+    assert_eq!(day.with(&told, earlier, read).unwrap(), day);
+    // Unless the clock was set back since the day was read.
+    let set_back = day.with(&told, earlier, earlier).unwrap();
+    assert_eq!(outlasting(&set_back)[0], ("0007".to_owned(), None, earlier));
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! `POST conversations/details/query`: conversations that started on a UTC day touched by the interval; and the rows of
-//! `…/details/jobs`, which are those active in it.
+//! `POST conversations/details/query`: conversations that started on a UTC day touched by the interval; the rows of
+//! `…/details/jobs`, which are those active in it; and `GET conversations/details`, which are those named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::calendar::{self, iso};
 use super::conversation::{
@@ -201,6 +202,48 @@ impl<'q> Question<'q> {
         };
         (asked, total)
     }
+}
+
+/// The most conversations that are told by their ids at once.
+const IDS_AT_ONCE: usize = 100;
+
+/// The ids of a request for conversations by their ids: a list with commas, the parameter repeated, or both.
+pub(super) fn wanted(params: &[(String, String)]) -> Result<BTreeSet<Uuid>, Refusal> {
+    let refusal = |sentence: String| Refusal::bad_request("invalid.value", sentence);
+    let named = params.iter().filter(|(name, _)| name == "id");
+    let texts: Vec<&str> = named.flat_map(|(_, value)| value.split(',')).collect();
+    if texts.len() > IDS_AT_ONCE {
+        return Err(refusal(format!("No more than {IDS_AT_ONCE} ids may be given.")));
+    }
+    let ids = texts.into_iter().map(|text| {
+        Uuid::try_parse(text).map_err(|_| refusal(format!("Value [{text}] is not valid for field type [UUID].")))
+    });
+    ids.collect()
+}
+
+/// Those of the conversations wanted that the days have and that have begun.
+pub(super) fn by_id(
+    mut wanted: BTreeSet<Uuid>,
+    mut days: impl Iterator<Item = Arc<Day>>,
+    directory: &Directory,
+    now: i64,
+) -> Value {
+    let mut told = Vec::new();
+    while !wanted.is_empty()
+        && let Some(day) = days.next()
+    {
+        for conversation in &day.conversations {
+            if conversation.start <= now && wanted.remove(&conversation.id) {
+                let seen = Seen {
+                    conversation,
+                    directory,
+                    now,
+                };
+                told.push(seen.json());
+            }
+        }
+    }
+    json!({ "conversations": told })
 }
 
 /// The number, off by up to one per cent.

@@ -185,6 +185,20 @@ impl Organisation {
         Ok(question.answer(&days, &self.directory, now.as_millisecond(), switches))
     }
 
+    /// `GET /api/v2/analytics/conversations/details?id=…`: those there are, in no particular order.
+    pub fn details_by_id(&self, params: &[(String, String)], now: Timestamp) -> Result<Value, Refusal> {
+        let wanted = details::wanted(params)?;
+        let today = now.as_millisecond().div_euclid(DAY_MS);
+        let recent = (today - LONGEST_DAYS..=today).rev().filter_map(|day| self.day(day));
+        let stretched = (self.first_day()..today - LONGEST_DAYS).filter_map(|day| self.stretched(day));
+        // What ended long ago is looked for last, as the days before have to be made for it.
+        let others = (self.first_day()..today - LONGEST_DAYS)
+            .rev()
+            .filter_map(|day| self.day(day));
+        let days = recent.chain(stretched).chain(others);
+        Ok(details::by_id(wanted, days, &self.directory, now.as_millisecond()))
+    }
+
     /// Those rows of a job of `POST /api/v2/analytics/conversations/details/jobs` over data as of an instant, and whether
     /// there are more: conversations active in the interval, or with `startOfDayIntervalMatching` those that also
     /// started on its days. With what participants are known by, which no query tells.

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 
@@ -504,6 +505,60 @@ fn nobody_outlasts_the_days_looked_back() {
                     .all(|one| one.start <= one.end)
             );
         }
+    }
+}
+
+/// By their ids, conversations are told as in a list, a hundred at once.
+#[test]
+fn conversations_are_told_by_their_ids() {
+    let now = "2025-03-27T11:00:00Z";
+    let list = |interval: &str| {
+        let body = json!({ "interval": interval, "paging": { "pageSize": 100 } });
+        details(&body, now, &exact())["conversations"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let mut listed = list("2025-03-27T00:00:00Z/2025-03-28T00:00:00Z");
+    listed.truncate(50);
+    listed.extend(list("2025-03-12T00:00:00Z/2025-03-13T00:00:00Z").into_iter().take(50));
+    let id = |document: &Value| document["conversationId"].as_str().unwrap().to_owned();
+    let ids: Vec<String> = listed.iter().map(id).collect();
+    assert_eq!(ids.len(), 100);
+    let ask = |ids: &[String], now| {
+        PUNCTUAL.details_by_id(
+            &ids.iter().map(|id| ("id".to_owned(), id.clone())).collect::<Vec<_>>(),
+            at(now),
+        )
+    };
+    let by_id = |documents: &[Value]| -> BTreeMap<String, Value> {
+        documents
+            .iter()
+            .map(|document| (id(document), document.clone()))
+            .collect()
+    };
+    for given in [
+        vec![ids.join(",")],
+        ids.clone(),
+        vec![ids[..7].join(","), ids[7..].join(",")],
+    ] {
+        let told = ask(&given, now).unwrap();
+        assert_eq!(by_id(told["conversations"].as_array().unwrap()), by_id(&listed));
+    }
+    // What there is not, or not yet, is left out.
+    let nobody = Uuid::nil().to_string();
+    let told = ask(&[nobody.clone(), ids[0].clone()], now).unwrap();
+    assert_eq!(told["conversations"], json!([listed[0]]));
+    assert_eq!(
+        ask(&ids[..1], "2025-03-26T23:00:00Z").unwrap(),
+        json!({ "conversations": [] })
+    );
+    for refused in [
+        [ids.clone(), vec![nobody]].concat(),
+        vec!["7".to_owned()],
+        vec![String::new()],
+    ] {
+        assert_eq!(ask(&refused, now).unwrap_err().status, 400, "{refused:?}");
     }
 }
 

@@ -747,13 +747,13 @@ fn wait_ms(asked: &str, at: Timestamp, evidence: &Evidence) -> Option<i64> {
     is_known.then(|| date.timestamp().as_millisecond() - at.as_millisecond())
 }
 
-/// Requests for the same, one soon after the other, are attempts of one: no more than allowed. Streams share nothing, so
-/// that the same page may be asked for by several at once.
+/// Requests for the same, one soon after the other, are attempts of one: no more than allowed. Streams share nothing, nor do
+/// questions with different filters, so that the same conversations may be asked for by several at once.
 fn gives_up(journal: &[Entry]) -> Vec<String> {
     let mut chains: HashMap<String, (usize, i64)> = HashMap::new();
     let mut complaints = Vec::new();
     for entry in journal {
-        if entry.is_login() || entry.path.ends_with("/details/query") {
+        if entry.is_login() || entry.path.ends_with("/details/query") || entry.path.ends_with("/details") {
             continue;
         }
         let what = format!("{} {} {:?} {}", entry.method, entry.path, entry.query, entry.body);
