@@ -1,13 +1,20 @@
 //! The header fields that tell where an answer came from, and the 304 that spares sending it again.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -30,10 +37,12 @@ const A_DAY: HeaderValue = HeaderValue::from_static("private, max-age=86400");
 pub struct Representation<'a> {
     /// What it is written in.
     pub content_type: &'static str,
-    /// The whole body.
-    pub body: Bytes,
-    /// Bytes of the body that are the answer itself; what follows says how it came about.
-    pub answer_bytes: usize,
+    /// The answer itself.
+    pub answer: Bytes,
+    /// Its [entity tag](entity_tag).
+    pub tag: &'a str,
+    /// The end of the body, which says how the answer came about, unless the answer has it.
+    pub rest: Bytes,
     /// Where it came from.
     pub provenance: &'a Provenance,
     /// How much longer it may be reused.
@@ -89,13 +98,14 @@ pub fn answer(
 ) -> Response {
     let Representation {
         content_type,
-        body,
-        answer_bytes,
+        answer,
+        tag,
+        rest,
         provenance,
         fresh_for,
     } = representation;
-    let tag = entity_tag(&body[..answer_bytes], provenance);
-    let mut response = unless_held(method, request_headers, content_type, body, tag);
+    let body = Pieces([answer, rest].into());
+    let mut response = unless_held(method, request_headers, content_type, Body::new(body), tag);
     describe(provenance, fresh_for, now, response.headers_mut());
     response
 }
@@ -104,7 +114,7 @@ pub fn answer(
 pub fn document(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
     let digest = Sha256::digest(&body);
     let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
-    let mut response = unless_held(method, request_headers, content_type, body, tag);
+    let mut response = unless_held(method, request_headers, content_type, body.into(), &tag);
     response.headers_mut().insert(header::CACHE_CONTROL, A_DAY);
     response
 }
@@ -113,22 +123,22 @@ pub fn document(method: &Method, request_headers: &HeaderMap, content_type: &'st
 pub fn file(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
     let digest = Sha256::digest(&body);
     let tag = format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
-    unless_held(method, request_headers, content_type, body, tag)
+    unless_held(method, request_headers, content_type, body.into(), &tag)
 }
 
 fn unless_held(
     method: &Method,
     request_headers: &HeaderMap,
     content_type: &'static str,
-    body: Bytes,
-    tag: String,
+    body: Body,
+    tag: &str,
 ) -> Response {
     let is_conditional = matches!(*method, Method::GET | Method::HEAD);
-    let is_held = is_conditional && none_match_says_held(request_headers, &tag);
+    let is_held = is_conditional && none_match_says_held(request_headers, tag);
     let mut response = if is_held {
         Response::default()
     } else {
-        Response::new(body.into())
+        Response::new(body)
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("quoted base64"));
@@ -142,12 +152,33 @@ fn unless_held(
 
 /// Equal figures of the same fetch, equal tag. Weak, because a body also says whether it was held or fetched and
 /// what it cost: by that alone, whoever fetched it would be sent it a second time.
-fn entity_tag(answer: &[u8], provenance: &Provenance) -> String {
+pub fn entity_tag(answer: &[u8], provenance: &Provenance) -> String {
     let mut digest = Sha256::new();
     digest.update(provenance.as_of.as_nanosecond().to_be_bytes());
     digest.update(answer);
     let digest = digest.finalize();
     format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]))
+}
+
+/// Pieces of bytes as one body; none of them is copied.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = std::iter::from_fn(|| self.0.pop_front()).find(|piece| !piece.is_empty());
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.iter().all(Bytes::is_empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
 }
 
 /// Whether `If-None-Match` names the tag, compared weakly (RFC 9110, 13.1.2).
@@ -218,8 +249,9 @@ mod tests {
             };
             let representation = Representation {
                 content_type: "application/json",
-                body: Bytes::from(body),
-                answer_bytes: 2,
+                tag: &entity_tag(&body.as_bytes()[..2], &provenance),
+                answer: Bytes::from(&body[..2]),
+                rest: Bytes::from(&body[2..]),
                 provenance: &provenance,
                 fresh_for: Duration::from_secs(20),
             };

@@ -30,7 +30,7 @@ use crate::{
     definitions::{Places, bind::PAGING},
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
-    report::{Answer, Conversations, ReportError, Reports, conversation_columns, conversation_rows},
+    report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
     upstream::Errand,
 };
 
@@ -209,8 +209,9 @@ impl ConversationsApi {
                 let (body, answer_bytes) = json(asked.path, listing, asked.get_form.as_deref(), &found);
                 let representation = Representation {
                     content_type: format.content_type(),
-                    body,
-                    answer_bytes,
+                    tag: &conditional::entity_tag(&body[..answer_bytes], &found.provenance),
+                    answer: body,
+                    rest: Bytes::new(),
                     provenance: &found.provenance,
                     fresh_for: found.fresh_for,
                 };
@@ -224,12 +225,11 @@ impl ConversationsApi {
                 let (documents, zone) = (found.documents, asked.time_zone.clone());
                 let table = written_aside(move || conversation_rows(&documents, &zone)).await?;
                 let rows = Rows {
-                    answer: Answer {
-                        table,
-                        total: found.total,
-                        provenance: found.provenance,
-                        fresh_for: found.fresh_for,
-                    },
+                    table: || table,
+                    total: found.total,
+                    provenance: found.provenance,
+                    fresh_for: found.fresh_for,
+                    kept: None,
                     page: listing.page,
                     path: asked.path,
                     question: asked.get_form.as_deref(),
@@ -252,7 +252,7 @@ pub fn json(
     found: &Conversations,
 ) -> (Bytes, usize) {
     let head = PageHead::new(path, get_form, listing.page, found.total);
-    page::document(&head, &found.provenance, None, |body| {
+    page::document(&head, &found.provenance, |body| {
         body.push(b'[');
         for (index, document) in found.documents.iter().enumerate() {
             if index > 0 {

@@ -75,7 +75,11 @@ pub async fn get(
     }
     let answer = api.reports.names(lookup, &query, delivery.freshness, &errand).await?;
     let rows = Rows {
-        answer,
+        table: || answer.content,
+        total: answer.total,
+        provenance: answer.provenance,
+        fresh_for: answer.fresh_for,
+        kept: None,
         page: query.page,
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),

@@ -118,10 +118,14 @@ impl NowApi {
         let mut answer = self.reports.queues_now(&query, delivery.freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
         if let Some(definition) = asked.definition {
-            definition.finish(&mut answer.table);
+            definition.finish(&mut answer.content);
         }
         let rows = Rows {
-            answer,
+            table: || answer.content,
+            total: answer.total,
+            provenance: answer.provenance,
+            fresh_for: answer.fresh_for,
+            kept: None,
             page: query.page,
             path: asked.path,
             question: Some(&asked.get_form),

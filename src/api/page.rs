@@ -298,45 +298,49 @@ fn page_uri(path: &str, question: &[(String, String)], number: u32) -> Option<St
     (uri.len() <= limits::URI_BYTES).then_some(uri)
 }
 
-/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`, which tells of the
-/// columns where there are any; and how many of its bytes come before `meta`.
-pub fn document(
-    head: &PageHead,
-    meta: impl Into<Meta>,
-    columns: Option<&[TableColumn]>,
-    write_entities: impl FnOnce(&mut Vec<u8>),
-) -> (Bytes, usize) {
-    let mut meta = meta.into();
-    meta.columns = columns.map(written);
-    around(head, &meta, |body| {
-        body.extend_from_slice(b"\"entities\":");
-        write_entities(body);
-    })
-}
-
-/// The same of a table: `columns` and `rows` take the place of `entities`.
-pub fn table_document(head: &PageHead, meta: impl Into<Meta>, table: &Table) -> (Bytes, usize) {
-    around(head, &meta.into(), |body| {
-        body.extend_from_slice(b"\"columns\":");
-        encode::table::write_columns(&table.columns, body);
-        body.extend_from_slice(b",\"rows\":");
-        encode::table::write_rows(table, body);
-    })
-}
-
-fn around(head: &PageHead, meta: &Meta, write_members: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
-    let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
-    body.pop();
-    body.push(b',');
-    write_members(&mut body);
+/// The whole document: the head's fields, `entities` as `write_entities` appends them, and `meta`; and how many of its
+/// bytes come before `meta`.
+pub fn document(head: &PageHead, meta: impl Into<Meta>, write_entities: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+    let mut body = entities(head, write_entities);
     let answer_bytes = body.len();
-    body.extend_from_slice(b",\"meta\":");
-    serde_json::to_writer(&mut body, meta).expect("writing to memory does not fail");
-    body.push(b'}');
+    write_meta(&meta.into(), &mut body);
     (body.into(), answer_bytes)
 }
 
-fn written(columns: &[TableColumn]) -> Box<RawValue> {
+/// A document up to where [`write_meta`] goes on: the head's fields, and `entities` as `write_entities` appends them.
+pub fn entities(head: &PageHead, write_entities: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = begun(head);
+    body.extend_from_slice(b"\"entities\":");
+    write_entities(&mut body);
+    body
+}
+
+/// The same of a table: `columns` and `rows` take the place of `entities`.
+pub fn table(head: &PageHead, table: &Table) -> Vec<u8> {
+    let mut body = begun(head);
+    body.extend_from_slice(b"\"columns\":");
+    encode::table::write_columns(&table.columns, &mut body);
+    body.extend_from_slice(b",\"rows\":");
+    encode::table::write_rows(table, &mut body);
+    body
+}
+
+fn begun(head: &PageHead) -> Vec<u8> {
+    let mut body = serde_json::to_vec(head).expect("strings and numbers always serialize");
+    body.pop();
+    body.push(b',');
+    body
+}
+
+/// The rest of a document.
+pub fn write_meta(meta: &Meta, body: &mut Vec<u8>) {
+    body.extend_from_slice(b",\"meta\":");
+    serde_json::to_writer(&mut *body, meta).expect("writing to memory does not fail");
+    body.push(b'}');
+}
+
+/// What `meta` tells of the columns.
+pub fn columns(columns: &[TableColumn]) -> Box<RawValue> {
     let mut text = Vec::new();
     encode::table::write_columns(columns, &mut text);
     serde_json::from_slice(&text).expect("the encoder writes JSON")
@@ -455,7 +459,7 @@ mod tests {
             cache: CacheUse::Miss,
             upstream_calls: 1,
         };
-        let (body, answer_bytes) = document(&head, &provenance, None, |body| body.extend_from_slice(b"[{},{}]"));
+        let (body, answer_bytes) = document(&head, &provenance, |body| body.extend_from_slice(b"[{},{}]"));
         assert!(body[..answer_bytes].ends_with(b"\"entities\":[{},{}]"));
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap(),

@@ -14,7 +14,7 @@ use super::{
     page::{self, ColumnFormula, Meta, PageHead, Plan},
     params::{Delivery, Explain, JsonBody, Offered, QueryString, beside_body},
     problem::Problem,
-    rows::{EVERYTHING, Rows, TableAnswer},
+    rows::{EVERYTHING, Kept, Rows, TableAnswer},
 };
 use crate::{
     clock::Clock,
@@ -169,18 +169,37 @@ impl QueryApi {
             Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, errand).await?, None),
         };
         answer.provenance.upstream_calls += calls;
-        if let Some(definition) = asked.definition {
-            definition.finish(&mut answer.table);
-        }
+        let ordered = answer.content;
+        // The last bucket is shown as far as the question goes.
+        let (end, source) = (
+            query.aggregate.range.end,
+            asked.definition.map(|definition| &definition.source),
+        );
+        let kept = Kept {
+            answers: self.reports.written(),
+            rows: ordered.id(),
+            further: format!("{end} {source:?}"),
+        };
+        let table = || {
+            let mut table = ordered.table(&query);
+            if let Some(definition) = asked.definition {
+                definition.finish(&mut table);
+            }
+            table
+        };
         let rows = Rows {
-            answer,
+            table,
+            total: answer.total,
+            provenance: answer.provenance,
+            fresh_for: answer.fresh_for,
+            kept: Some(kept),
             page: query.page,
             path: asked.path,
             question: asked.get_form.as_deref(),
             formulas: (delivery.explain == Some(Explain::Formula)).then(|| ColumnFormula::of(&query.columns)),
             plan: account.map(Plan::from),
             filename: filename(asked.definition, &query.aggregate),
-            time_zone: query.aggregate.time_zone,
+            time_zone: query.aggregate.time_zone.clone(),
         };
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }

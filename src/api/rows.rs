@@ -1,9 +1,8 @@
 //! Rows and columns on their way out, in whichever format the caller wants.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
@@ -20,7 +19,7 @@ use crate::{
     aside::aside,
     encode,
     query::{Page, Zone},
-    report::Answer,
+    report::{Written, WrittenAnswers, WrittenKey},
     table::{Provenance, Table},
 };
 
@@ -31,10 +30,17 @@ pub const EVERYTHING: Page = Page {
 };
 
 /// An answer of rows and columns, and what its formats say of the question.
-#[derive(Debug)]
-pub struct Rows<'a> {
-    /// The rows.
-    pub answer: Answer,
+pub struct Rows<'a, T> {
+    /// Lays out the rows of the page, when they are needed.
+    pub table: T,
+    /// Rows on all pages.
+    pub total: u64,
+    /// Where they came from.
+    pub provenance: Provenance,
+    /// How much longer they may be reused.
+    pub fresh_for: Duration,
+    /// Where what is written is held for the next who asks.
+    pub kept: Option<Kept<'a>>,
     /// The page they are.
     pub page: Page,
     /// The route, to be asked for other pages …
@@ -51,22 +57,44 @@ pub struct Rows<'a> {
     pub filename: String,
 }
 
-impl Rows<'_> {
+/// What is written of rows, besides what [`Rows`] knows.
+pub struct Kept<'a> {
+    /// Where it is held.
+    pub answers: &'a WrittenAnswers,
+    /// Which [ordered rows](crate::report::OrderedRows::id) they are.
+    pub rows: u64,
+    /// Whatever else the table depends on.
+    pub further: String,
+}
+
+impl<T: FnOnce() -> Table> Rows<'_, T> {
     /// The whole response: 304 when the caller holds these bytes already.
     pub async fn respond(
-        self,
+        mut self,
         format: Format,
         now: Timestamp,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let disposition = disposition(&self.filename, format);
-        let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
-        let (body, answer_bytes) = self.encode(format).await?;
+        let (provenance, fresh_for) = (self.provenance.clone(), self.fresh_for);
+        let (formulas, plan) = (self.formulas.take(), self.plan.take());
+        let written = self.written(format).await?;
+        let mut rest = Vec::new();
+        if matches!(format, Format::Json | Format::Table) {
+            let meta = Meta {
+                formulas,
+                plan,
+                columns: written.columns.clone(),
+                ..Meta::from(&provenance)
+            };
+            page::write_meta(&meta, &mut rest);
+        }
         let representation = Representation {
             content_type: format.content_type(),
-            body,
-            answer_bytes,
+            answer: written.answer.clone(),
+            tag: &written.tag,
+            rest: rest.into(),
             provenance: &provenance,
             fresh_for,
         };
@@ -76,31 +104,49 @@ impl Rows<'_> {
         Ok(response)
     }
 
-    /// The body, and how many of its bytes come before what says how it came about.
-    async fn encode(mut self, format: Format) -> Result<(Bytes, usize), Problem> {
-        let (formulas, plan) = (self.formulas.take(), self.plan.take());
-        let (head, provenance) = (self.head(), &self.answer.provenance);
-        let meta = Meta {
-            formulas,
-            plan,
-            ..provenance.into()
-        };
-        let table = self.answer.table;
-        match format {
+    /// What was written before, or is written now.
+    async fn written(mut self, format: Format) -> Result<Arc<Written>, Problem> {
+        let kept = self.kept.take().map(|kept| {
+            let question = self.question.map(|question| {
+                form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(question)
+                    .finish()
+            });
+            let key = WrittenKey {
+                rows: kept.rows,
+                form: format!("{format:?} {:?} {} {question:?} {}", self.page, self.path, kept.further).into(),
+            };
+            (kept.answers, key)
+        });
+        if let Some((answers, key)) = &kept
+            && let Some(written) = answers.get(key)
+        {
+            return Ok(written);
+        }
+        let written = Arc::new(self.write(format).await?);
+        if let Some((answers, key)) = kept {
+            answers.insert(key, Arc::clone(&written));
+        }
+        Ok(written)
+    }
+
+    async fn write(self, format: Format) -> Result<Written, Problem> {
+        let (head, provenance) = (self.head(), self.provenance);
+        let table = (self.table)();
+        let columns = (format == Format::Json).then(|| page::columns(&table.columns));
+        let answer = match format {
             Format::Json => {
                 written(table, move |table| {
-                    page::document(&head, meta, Some(&table.columns), |body| {
-                        encode::json::write_entities(table, body);
-                    })
+                    page::entities(&head, |body| encode::json::write_entities(table, body))
                 })
                 .await
             }
-            Format::Table => written(table, move |table| page::table_document(&head, meta, table)).await,
+            Format::Table => written(table, move |table| page::table(&head, table)).await,
             Format::Ndjson => written(table, |table| all_of(|body| encode::ndjson::write_lines(table, body))).await,
             Format::Csv => written(table, |table| all_of(|body| encode::csv::write_records(table, body))).await,
-            Format::Xlsx => workbook(table, provenance).await,
+            Format::Xlsx => workbook(table, &provenance).await,
             Format::Arrow => {
-                let about = about(provenance);
+                let about = about(&provenance);
                 made_aside(move || {
                     let mut body = Vec::new();
                     encode::arrow::write_stream(&table, self.time_zone.name(), about, &mut body).map(|()| body)
@@ -108,42 +154,43 @@ impl Rows<'_> {
                 .await
             }
             Format::Parquet => {
-                let about = about(provenance);
+                let about = about(&provenance);
                 made_aside(move || encode::parquet::file(&table, self.time_zone.name(), about)).await
             }
-        }
+        }?;
+        Ok(Written {
+            tag: conditional::entity_tag(&answer, &provenance).into(),
+            answer: answer.into(),
+            columns,
+        })
     }
 
     fn head(&self) -> PageHead {
         let mut page = self.page;
         if page == EVERYTHING {
-            page.size = u32::try_from(self.answer.total.max(1)).unwrap_or(u32::MAX);
+            page.size = u32::try_from(self.total.max(1)).unwrap_or(u32::MAX);
         }
-        PageHead::new(self.path, self.question, page, self.answer.total)
+        PageHead::new(self.path, self.question, page, self.total)
     }
 }
 
 /// So many rows are written while others wait; with more, a thread aside has them.
 const A_FEW_ROWS: usize = 500;
 
-async fn written(
-    table: Table,
-    write: impl FnOnce(&Table) -> (Bytes, usize) + Send + 'static,
-) -> Result<(Bytes, usize), Problem> {
+async fn written(table: Table, write: impl FnOnce(&Table) -> Vec<u8> + Send + 'static) -> Result<Vec<u8>, Problem> {
     if table.rows.len() <= A_FEW_ROWS {
         return Ok(write(&table));
     }
     aside(move || write(&table)).await.map_err(|error| defect(&error))
 }
 
-fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, usize) {
+fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = Vec::new();
     write(&mut body);
-    let answer_bytes = body.len();
-    (body.into(), answer_bytes)
+    body
 }
 
-async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize), Problem> {
+async fn workbook(table: Table, provenance: &Provenance) -> Result<Vec<u8>, Problem> {
     let rows = table.rows.len() as u64;
     if rows > encode::xlsx::MAX_ROWS {
         let limit = encode::xlsx::MAX_ROWS;
@@ -158,12 +205,9 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<(Bytes, usize
 /// Compressing takes long enough that others should not have to wait for it.
 async fn made_aside<E: std::error::Error + Send + 'static>(
     make: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
-) -> Result<(Bytes, usize), Problem> {
+) -> Result<Vec<u8>, Problem> {
     match aside(make).await {
-        Ok(Ok(bytes)) => {
-            let answer_bytes = bytes.len();
-            Ok((bytes.into(), answer_bytes))
-        }
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(defect(&error)),
         Err(error) => Err(defect(&error)),
     }

@@ -66,7 +66,7 @@ impl Reports {
             series: self.0.series.inventory(),
             answers,
             // Last, as looking brings it up to date.
-            bytes: self.load().held_bytes,
+            bytes: self.held_bytes(),
             limit_bytes: self.0.settings.memory_bytes,
             uses: self.0.tally.uses(),
         }
@@ -90,6 +90,8 @@ impl Reports {
         self.0.flights.forget();
         dropped += self.0.held.purge(purge).await;
         dropped += self.0.days.purge(purge);
+        // Nothing finds it any more.
+        self.0.written.clear();
         dropped
     }
 }

@@ -1,6 +1,12 @@
 //! What has been fetched, in memory, bounded by its bytes. Whether it may still be given is not decided here.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -41,12 +47,30 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) enum Payload {
-    Slice(Vec<SliceRow>),
+    Slice(Arc<WholeRows>),
     Names(Arc<NamesById>),
     Observed(Vec<ObservedRow>),
     /// As the upstream wrote it.
     Passed(Bytes),
     LimitHistory(Arc<[LimitUse]>),
+}
+
+/// The rows of an answer to a whole question.
+#[derive(Debug)]
+pub(super) struct WholeRows {
+    /// Tells them from all others.
+    pub(super) id: u64,
+    pub(super) rows: Vec<SliceRow>,
+}
+
+impl WholeRows {
+    pub(super) fn new(rows: Vec<SliceRow>) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            rows,
+        }
+    }
 }
 
 /// The answers held. moka bounds their bytes; it never expires one.
@@ -188,7 +212,7 @@ impl Held {
         /// An allocation's header and rounding.
         const ALLOCATION: usize = 32;
         let payload: usize = match &self.payload {
-            Payload::Slice(rows) => rows.iter().map(row_weight).sum(),
+            Payload::Slice(whole) => whole.rows.iter().map(row_weight).sum(),
             Payload::Names(names) => names
                 .iter()
                 .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))

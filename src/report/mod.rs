@@ -18,6 +18,7 @@ mod observations;
 mod packed;
 mod rows;
 mod series;
+mod written;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ use self::{
     days::DayCache,
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
-    held::{Held, HeldAnswers, Key, Payload},
+    held::{Held, HeldAnswers, Key, Payload, WholeRows},
     series::{Body, Figures, SeriesCache},
 };
 use crate::{
@@ -54,6 +55,7 @@ pub use rows::MAX_ROWS;
 #[doc(hidden)]
 pub use series::Workbench;
 pub use series::{HeldMetric, HeldSeries};
+pub use written::{OrderedRows, Written, WrittenAnswers, WrittenKey};
 
 /// Answers reporting queries, from what is held or from the upstream. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +68,7 @@ struct Parts {
     held: HeldAnswers,
     series: SeriesCache,
     days: DayCache,
+    written: WrittenAnswers,
     flights: Flights<Key, Arc<Held>>,
     tally: Tally,
 }
@@ -117,9 +120,9 @@ pub enum OnError {
 
 /// An answer to a [`Query`].
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The rows of the page asked for.
-    pub table: Table,
+pub struct Answer<C = Table> {
+    /// The rows: laid out for the page asked for, or not yet.
+    pub content: C,
     /// Rows in all pages.
     pub total: u64,
     /// Where it came from.
@@ -213,7 +216,7 @@ impl Reports {
     /// Puts the parts together; nothing runs until a query comes.
     pub fn new(client: Client, clock: Clock, settings: ReportSettings) -> Self {
         Self(Arc::new(Parts {
-            held: HeldAnswers::new(settings.memory_bytes / 16 * 7),
+            held: HeldAnswers::new(settings.memory_bytes / 8 * 3),
             series: SeriesCache::new(settings.memory_bytes / 2, settings.windows, settings.disk.clone()),
             days: DayCache::new(
                 settings.memory_bytes / 16,
@@ -221,6 +224,7 @@ impl Reports {
                 settings.windows,
                 settings.disk.clone(),
             ),
+            written: WrittenAnswers::new(settings.memory_bytes / 16),
             flights: Flights::new(),
             tally: Tally::default(),
             client,
@@ -230,7 +234,12 @@ impl Reports {
     }
 
     /// Answers a query before the errand's deadline.
-    pub async fn run(&self, query: &Query, freshness: Freshness, errand: &Errand) -> Result<Answer, ReportError> {
+    pub async fn run(
+        &self,
+        query: &Query,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Answer<OrderedRows>, ReportError> {
         let (answer, ..) = self.answer(query, freshness, errand).await?;
         Ok(answer)
     }
@@ -241,7 +250,7 @@ impl Reports {
         query: &Query,
         freshness: Freshness,
         errand: &Errand,
-    ) -> Result<(Answer, Account), ReportError> {
+    ) -> Result<(Answer<OrderedRows>, Account), ReportError> {
         let (answer, figures, calls_for_names) = self.answer(query, freshness, errand).await?;
         let (way, used) = match &figures.body {
             Body::Held(view) => view.account(&query.aggregate, self.0.settings.windows),
@@ -265,7 +274,7 @@ impl Reports {
         query: &Query,
         freshness: Freshness,
         errand: &Errand,
-    ) -> Result<(Answer, Figures, u32), ReportError> {
+    ) -> Result<(Answer<OrderedRows>, Figures, u32), ReportError> {
         let (figures, (names, calls_for_names)) = futures_util::try_join!(
             self.figures(query, freshness, errand),
             self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
@@ -273,22 +282,18 @@ impl Reports {
         self.0.tally.count(figures.provenance.cache);
         let held = match &figures.body {
             Body::Held(view) => self.0.series.ordered(view, query, &names),
-            Body::Whole { .. } => None,
+            Body::Whole { rows, .. } => Some(self.0.series.ordered_whole(rows, query, &names)),
         };
         if let Some(rows) = held {
-            let (table, total) = rows::shown(query, &rows?);
-            return Ok((figures.answer(table, total, calls_for_names), figures, calls_for_names));
+            return Ok((figures.answer(rows?, calls_for_names), figures, calls_for_names));
         }
-        let whole = match figures.body {
-            Body::Whole { .. } => figures,
-            // What is held by bucket does not make the buckets asked for.
-            Body::Held(_) => self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?,
-        };
+        // What is held by bucket does not make the buckets asked for.
+        let whole = self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?;
         let Body::Whole { rows, .. } = &whole.body else {
             return Err(ReportError::Internal);
         };
-        let (table, total) = rows::table(query, rows, &names)?;
-        Ok((whole.answer(table, total, calls_for_names), whole, calls_for_names))
+        let rows = self.0.series.ordered_whole(rows, query, &names)?;
+        Ok((whole.answer(rows, calls_for_names), whole, calls_for_names))
     }
 
     /// The rows of a question that is asked whole, for the reason given.
@@ -319,7 +324,7 @@ impl Reports {
         });
         Ok(Figures {
             body: Body::Whole {
-                rows: rows.clone(),
+                rows: Arc::clone(rows),
                 reason,
                 dated: given.held.dated,
             },
@@ -403,7 +408,7 @@ impl Reports {
         self.0.tally.count(given.used);
         let (table, total) = rows::names(query, given.names()?);
         Ok(Answer {
-            table,
+            content: table,
             total,
             fresh_for: given.fresh_for,
             provenance: given.provenance(0),
@@ -476,6 +481,16 @@ impl Reports {
         Ok((names.into_iter().collect(), calls.into_iter().sum()))
     }
 
+    /// Answers as they were written.
+    pub fn written(&self) -> &WrittenAnswers {
+        &self.0.written
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let parts = &self.0;
+        parts.held.bytes() + parts.series.bytes() + parts.days.bytes() + parts.written.bytes()
+    }
+
     /// Stops what is still being fetched. For the end of the process, after requests have been drained.
     pub fn stop(&self) {
         self.0.flights.stop();
@@ -487,7 +502,7 @@ impl Reports {
     pub fn load(&self) -> Load {
         Load {
             fetches_under_way: (self.0.flights.len() + self.0.series.flights.len() + self.0.days.flights.len()) as u64,
-            held_bytes: self.0.held.bytes() + self.0.series.bytes() + self.0.days.bytes(),
+            held_bytes: self.held_bytes(),
         }
     }
 
@@ -607,7 +622,7 @@ impl Reports {
         Ok(Held {
             dated: self.dated(slice.fetched_at, Covers::Aggregates(query.source, query.range)),
             upstream_calls: slice.upstream_calls,
-            payload: Payload::Slice(slice.rows),
+            payload: Payload::Slice(Arc::new(WholeRows::new(slice.rows))),
         })
     }
 
@@ -714,7 +729,7 @@ impl Observed {
         let observed_at = self.given.held.dated.fetched_at;
         let (table, total) = observations::table(query, rows, &self.names, observed_at);
         Ok(Answer {
-            table,
+            content: table,
             total,
             fresh_for: self.given.fresh_for,
             provenance: self.given.provenance(self.calls_for_names),

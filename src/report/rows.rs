@@ -20,14 +20,9 @@ use crate::{
 /// The most rows of one answer, all pages together: what is made in memory to be ordered and cut.
 pub const MAX_ROWS: u64 = 250_000;
 
-/// The page of rows the query asks for, and how many rows there are in all.
-pub(super) fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
-    Ok(shown(query, &ordered(query, rows, names)?))
-}
-
-/// The page of ordered rows the query asks for, and how many rows there are in all. Rows may have been made for a range
-/// that ends later, with the last bucket: that is shown as far as it was asked for.
-pub(super) fn shown(query: &Query, rows: &[Vec<Cell>]) -> (Table, u64) {
+/// The page of ordered rows the query asks for. Rows may have been made for a range that ends later, with the last bucket:
+/// that is shown as far as it was asked for.
+pub(super) fn shown(query: &Query, rows: &[Vec<Cell>]) -> Table {
     let end = query.aggregate.range.end;
     let clipped = |row: &Vec<Cell>| {
         let mut row = row.clone();
@@ -42,14 +37,13 @@ pub(super) fn shown(query: &Query, rows: &[Vec<Cell>]) -> (Table, u64) {
         }
         row
     };
-    let table = Table {
+    Table {
         columns: columns(query),
         rows: page(query.page, rows.iter().collect())
             .into_iter()
             .map(clipped)
             .collect(),
-    };
-    (table, rows.len() as u64)
+    }
 }
 
 fn local(query: &Query, at: Timestamp) -> LocalInstant {
@@ -281,6 +275,11 @@ pub(super) fn page<R>(page: Page, rows: Vec<R>) -> Vec<R> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    fn table(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<(Table, u64), ReportError> {
+        let ordered = ordered(query, rows, names)?;
+        Ok((shown(query, &ordered), ordered.len() as u64))
+    }
     use crate::query::{
         Limits, QueryRequest, Source,
         catalogue::{Formula, KPIS, Lookup, column},

@@ -67,6 +67,48 @@ async fn what_is_held_is_not_sent_again() {
     assert_eq!(service.upstream_calls(), 1);
 }
 
+/// What stands before what tells how an answer came about.
+fn figures(answer: &Answer) -> String {
+    let text = answer.text();
+    text.split(",\"meta\":").next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_figures_are_the_same_in_every_form_and_change_when_they_do() {
+    let service = Service::start().await;
+    let question = "dateFrom=now-3d/d&dateTo=now&interval=PT1H&groupBy=routing.queue.id&select=routing.queue.id,conversation.offered";
+    let forms: Vec<String> = [
+        "",
+        "&format=table",
+        "&format=csv",
+        "&format=ndjson",
+        "&page=2&pageSize=7",
+        "&page=3&pageSize=7",
+    ]
+    .iter()
+    .map(|form| format!("/v1/query?{question}{form}"))
+    .chain(["/v1/reports/queue-performance?from=now-3d/d&to=now&interval=PT1H".to_owned()])
+    .collect();
+    let mut before = Vec::new();
+    for form in &forms {
+        let [first, second] = [service.get(form).await, service.get(form).await];
+        assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 200), "{form}");
+        assert_eq!(
+            (figures(&first), first.header("etag")),
+            (figures(&second), second.header("etag")),
+            "{form}"
+        );
+        assert_eq!(first.header("content-length"), first.body.len().to_string(), "{form}");
+        assert_eq!(second.header("content-length"), second.body.len().to_string(), "{form}");
+        assert!(!before.contains(&figures(&first)), "{form} is like another");
+        before.push(figures(&first));
+    }
+    service.pass(3600).await;
+    for (form, before) in forms.iter().zip(&before).filter(|(form, _)| !form.contains("page=")) {
+        assert_ne!(&figures(&service.get(form).await), before, "{form}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_figures_other_formats_and_other_fetches_have_other_tags() {
     let service = Service::start().await;

@@ -115,8 +115,9 @@ impl GatewayApi {
         };
         let representation = Representation {
             content_type: "application/json",
-            answer_bytes: answer.body.len(),
-            body: answer.body,
+            tag: &conditional::entity_tag(&answer.body, &answer.provenance),
+            answer: answer.body,
+            rest: Bytes::new(),
             provenance: &answer.provenance,
             fresh_for: answer.fresh_for,
         };

@@ -245,7 +245,7 @@ impl Hub {
 fn tell(ring: &mut Ring, answer: &Answer) {
     let event = sse::event("queues", Some(&ring.next_id()), |data| {
         data.extend_from_slice(format!("{{\"total\":{},\"entities\":", answer.total).as_bytes());
-        encode::json::write_entities(&answer.table, data);
+        encode::json::write_entities(&answer.content, data);
         data.extend_from_slice(b",\"meta\":");
         write(&Meta::from(&answer.provenance), data);
         data.push(b'}');

@@ -43,16 +43,16 @@ pub use self::{
     workbench::Workbench,
 };
 use super::{
-    Answer, Asked, Freshness, OnError, Outcome, ReportError, Reports, Stretch, Way, Whole,
+    Answer, Asked, Freshness, OnError, OrderedRows, Outcome, ReportError, Reports, Stretch, Way, Whole,
     disk::Disk,
     flights::{Flights, Role},
     freshness::{Dated, Windows},
-    held::Key,
+    held::{Key, WholeRows},
     rows,
 };
 use crate::{
     query::{AggregateQuery, Column, Fill, Metric, NamesByLookup, OrderBy, Query, Range},
-    table::{CacheUse, Cell, Provenance, Slice, SliceRow, Table},
+    table::{CacheUse, Cell, Provenance, Slice, SliceRow},
     upstream::Errand,
 };
 
@@ -112,19 +112,27 @@ pub(super) struct Landed {
 struct Made {
     chunks: Vec<u64>,
     names: NamesByLookup,
-    rows: Arc<Vec<Vec<Cell>>>,
+    rows: OrderedRows,
 }
 
 /// What rows are made of and for, but for the chunks and the page.
 #[derive(PartialEq, Eq, Hash)]
 struct MadeOf {
-    series: u64,
-    lens: Lens,
+    origin: Origin,
     aggregate: AggregateQuery,
     columns: Vec<Column>,
     order_by: Vec<OrderBy>,
     limit: Option<u32>,
     fill: Fill,
+}
+
+/// What ordered rows are made of.
+#[derive(PartialEq, Eq, Hash)]
+enum Origin {
+    /// A series, and how it is looked at.
+    Series(u64, Lens),
+    /// The answer to a whole question.
+    Whole(u64),
 }
 
 /// The figures of a question, and where they come from.
@@ -140,7 +148,7 @@ pub(super) enum Body {
     /// In the answer to the whole question.
     Whole {
         /// Its rows.
-        rows: Vec<SliceRow>,
+        rows: Arc<WholeRows>,
         /// Why it was asked whole.
         reason: Whole,
         /// When, and what it covers.
@@ -726,7 +734,7 @@ impl SeriesCache {
         view: &View,
         query: &Query,
         names: &NamesByLookup,
-    ) -> Option<Result<Arc<Vec<Vec<Cell>>>, ReportError>> {
+    ) -> Option<Result<OrderedRows, ReportError>> {
         // The range ends with its last bucket, so that the question is the same a moment later.
         let whole = Query {
             aggregate: AggregateQuery {
@@ -735,17 +743,35 @@ impl SeriesCache {
             },
             ..query.clone()
         };
-        let of = MadeOf {
-            series: view.entry.id,
-            lens: view.lens.clone(),
-            aggregate: whole.aggregate.clone(),
-            columns: whole.columns.clone(),
-            order_by: whole.order_by.clone(),
-            limit: whole.limit,
-            fill: whole.fill,
-        };
+        let of = Origin::Series(view.entry.id, view.lens.clone()).asked(&whole);
         let parts = view.parts.iter();
-        let chunks: Vec<u64> = parts.filter_map(|part| Some(part.held.as_ref()?.generation)).collect();
+        let chunks = parts.filter_map(|part| Some(part.held.as_ref()?.generation)).collect();
+        self.made(of, chunks, names, || {
+            let rows = view.rows(&whole.aggregate)?;
+            Some(rows::ordered(&whole, &rows, names))
+        })
+    }
+
+    /// The same of a question that was asked whole.
+    pub(super) fn ordered_whole(
+        &self,
+        whole: &WholeRows,
+        query: &Query,
+        names: &NamesByLookup,
+    ) -> Result<OrderedRows, ReportError> {
+        let of = Origin::Whole(whole.id).asked(query);
+        let made = self.made(of, Vec::new(), names, || Some(rows::ordered(query, &whole.rows, names)));
+        made.expect("it is always made")
+    }
+
+    /// Rows that were made of this before, or are made now.
+    fn made(
+        &self,
+        of: MadeOf,
+        chunks: Vec<u64>,
+        names: &NamesByLookup,
+        make: impl FnOnce() -> Option<Result<Vec<Vec<Cell>>, ReportError>>,
+    ) -> Option<Result<OrderedRows, ReportError>> {
         let has_same_names = |made: &Made| {
             made.names.len() == names.len()
                 && names.iter().all(|(lookup, names)| {
@@ -757,19 +783,32 @@ impl SeriesCache {
             && made.chunks == chunks
             && has_same_names(&made)
         {
-            return Some(Ok(Arc::clone(&made.rows)));
+            return Some(Ok(made.rows.clone()));
         }
-        let rows = match rows::ordered(&whole, &view.rows(&whole.aggregate)?, names) {
-            Ok(rows) => Arc::new(rows),
+        let rows = match make()? {
+            Ok(rows) => OrderedRows::new(rows),
             Err(error) => return Some(Err(error)),
         };
         let made = Made {
             chunks,
             names: names.clone(),
-            rows: Arc::clone(&rows),
+            rows: rows.clone(),
         };
         self.made.insert(of, Arc::new(made));
         Some(Ok(rows))
+    }
+}
+
+impl Origin {
+    fn asked(self, query: &Query) -> MadeOf {
+        MadeOf {
+            origin: self,
+            aggregate: query.aggregate.clone(),
+            columns: query.columns.clone(),
+            order_by: query.order_by.clone(),
+            limit: query.limit,
+            fill: query.fill,
+        }
     }
 }
 
@@ -824,20 +863,20 @@ impl View {
 
 impl Figures {
     /// The rows of what was asked whole.
-    pub(super) fn into_rows(mut self) -> Result<(Vec<SliceRow>, Self), ReportError> {
-        match &mut self.body {
-            Body::Whole { rows, .. } => Ok((std::mem::take(rows), self)),
+    pub(super) fn into_rows(self) -> Result<(Vec<SliceRow>, Self), ReportError> {
+        match &self.body {
+            Body::Whole { rows, .. } => Ok((rows.rows.clone(), self)),
             Body::Held(_) => Err(ReportError::Internal),
         }
     }
 
     /// With the rows made of them.
-    pub(super) fn answer(&self, table: Table, total: u64, calls_for_names: u32) -> Answer {
+    pub(super) fn answer(&self, rows: OrderedRows, calls_for_names: u32) -> Answer<OrderedRows> {
         let mut provenance = self.provenance.clone();
         provenance.upstream_calls += calls_for_names;
         Answer {
-            table,
-            total,
+            total: rows.total(),
+            content: rows,
             fresh_for: self.fresh_for,
             provenance,
         }

@@ -497,11 +497,15 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
         }
         let expected = rows::ordered(&until_now, &model.answer(&until_now.aggregate), &NamesByLookup::new());
         let expected = expected
-            .map(|rows| rows::shown(query, &rows))
+            .map(|rows| (rows::shown(query, &rows), rows.len() as u64))
             .map_err(|error| error.to_string());
-        let rows = cache.ordered(view, query, &NamesByLookup::new()).expect("buckets fit");
+        let ordered = || cache.ordered(view, query, &NamesByLookup::new()).expect("buckets fit");
+        let rows = ordered();
+        if let (Ok(rows), Ok(again)) = (&rows, ordered()) {
+            assert_eq!(rows.id(), again.id(), "what is held makes the same rows");
+        }
         let found = rows
-            .map(|rows| rows::shown(query, &rows))
+            .map(|rows| (rows.table(query), rows.total()))
             .map_err(|error| error.to_string());
         assert_eq!(found, expected, "{query:?} of {:?}", view.entry.series);
     }

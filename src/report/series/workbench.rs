@@ -59,7 +59,7 @@ impl Workbench {
     pub fn page(&self, query: &Query, now: Timestamp) -> Table {
         let merged = self.merge(query, now);
         let ordered = rows::ordered(query, &merged, &NamesByLookup::new()).expect("there are not too many");
-        rows::shown(query, &ordered).0
+        rows::shown(query, &ordered)
     }
 
     fn view(&self, query: &Query, now: Timestamp) -> View {
