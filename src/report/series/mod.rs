@@ -770,7 +770,7 @@ impl SeriesCache {
         of: MadeOf,
         chunks: Vec<u64>,
         names: &NamesByLookup,
-        make: impl FnOnce() -> Option<Result<Vec<Vec<Cell>>, ReportError>>,
+        order: impl FnOnce() -> Option<Result<Vec<Vec<Cell>>, ReportError>>,
     ) -> Option<Result<OrderedRows, ReportError>> {
         let has_same_names = |made: &Made| {
             made.names.len() == names.len()
@@ -785,7 +785,7 @@ impl SeriesCache {
         {
             return Some(Ok(made.rows.clone()));
         }
-        let rows = match make()? {
+        let rows = match order()? {
             Ok(rows) => OrderedRows::new(rows),
             Err(error) => return Some(Err(error)),
         };
