@@ -654,6 +654,46 @@ async fn no_minute_sees_more_requests_than_the_limit_retries_included() {
     );
 }
 
+/// Each is set to a third of what the platform allows by the minute of its clock, and for ten minutes more is wanted.
+#[tokio::test(start_paused = true)]
+async fn three_replicas_use_the_quota_they_share_and_are_never_refused() {
+    const MINUTES: u64 = 10;
+    const ALLOWED: usize = 60;
+    let (start, minutes) = (Instant::now(), Arc::new(Mutex::new(HashMap::<u64, usize>::new())));
+    let counted = Arc::clone(&minutes);
+    let stub = Stub::granting(move |asked| {
+        let mut minutes = counted.lock().unwrap();
+        let count = minutes.entry((asked.at - start).as_secs() / 60).or_default();
+        *count += 1;
+        if *count > ALLOWED {
+            answer(429, "").with("Retry-After", "60")
+        } else {
+            empty()
+        }
+    })
+    .await;
+    let replicas: Vec<Client> = (0..3)
+        .map(|_| {
+            client(Settings {
+                requests_per_minute: Some(20),
+                ..stub.settings()
+            })
+        })
+        .collect();
+    let pressing = replicas.iter().flat_map(|replica| {
+        (0..8).map(move |_| async move {
+            while start.elapsed() < Duration::from_mins(MINUTES) {
+                ask(replica, 300).await.unwrap();
+            }
+        })
+    });
+    join_all(pressing).await;
+    let minutes = minutes.lock().unwrap();
+    assert!(minutes.values().all(|count| *count <= ALLOWED), "{minutes:?}");
+    let used: usize = (0..MINUTES).filter_map(|minute| minutes.get(&minute)).sum();
+    assert!(used as f64 >= 0.95 * MINUTES as f64 * ALLOWED as f64, "{minutes:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_met_with_few_retries_and_then_with_an_open_circuit() {
     let stub = Stub::granting(|_| answer(503, "").after(ms(5))).await;

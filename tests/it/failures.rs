@@ -677,6 +677,46 @@ async fn an_open_circuit_shows_in_readiness_and_metrics_and_never_in_liveness() 
     assert_eq!(left_alone("api").await, "0");
 }
 
+/// With keys required and the upstream down, whoever asks how it is needs no key, and learns nothing about where it runs.
+#[tokio::test(start_paused = true)]
+async fn probes_need_no_key_and_tell_neither_versions_nor_hosts() {
+    let (setup, key) = Setup::new().key("\"read\"", "");
+    let service = setup.start().await;
+    service.fault(Fault::new(Effect::Reset { after_bytes: None }).on_api());
+    for day in [DAY, DAY_BEFORE] {
+        let request = service.request(Method::GET, day).header("x-api-key", &key);
+        assert!(service.send(request).await.status.is_server_error());
+    }
+    let upstream = service.simulator.journal().entries().len();
+    assert!(upstream > 0, "it was asked");
+    for path in ["/health/live", "/health/ready"] {
+        let asked = Instant::now();
+        let answer = service.get(path).await;
+        assert_eq!(
+            (answer.status.as_u16(), asked.elapsed()),
+            (200, Duration::ZERO),
+            "{path}"
+        );
+        let told = format!("{:?} {}", answer.headers, answer.text()).to_lowercase();
+        for secret in [
+            env!("CARGO_PKG_VERSION"),
+            "127.0.0.1",
+            "localhost",
+            "server\":",
+            "http:",
+        ] {
+            assert!(!told.contains(secret), "{path}: {secret} in {told}");
+        }
+    }
+    let ready = service.get("/health/ready").await.json();
+    assert_ne!(ready["reasons"], serde_json::json!([]), "what is known here is told");
+    assert_eq!(
+        service.simulator.journal().entries().len(),
+        upstream,
+        "and nobody is asked"
+    );
+}
+
 /// Connections of requests that never got an answer are given up; none of them is in the way of those that come after.
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_does_not_fill_the_pool() {
