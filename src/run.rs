@@ -25,6 +25,7 @@ use crate::{
     api::conditional::{DATA_AS_OF, DATA_COMPLETE},
     definitions::{Bound, Definition, Kind, Library},
     query::{Complaint, Granularity, Limits, Query, QueryRequest, Range, Zone},
+    report::Reached,
     upstream::Class,
 };
 
@@ -103,11 +104,11 @@ pub async fn run(
         match &wanted.output {
             Output::Standard => {
                 let answer = ask(router, wanted, format, None).await?;
-                copy(answer, &mut io::stdout().lock(), &progress).await
+                copy(answer, &mut io::stdout().lock(), Some(&progress)).await
             }
             Output::File(path) => {
                 let answer = ask(router, wanted, format, None).await?;
-                to_file(answer, path, &progress).await
+                to_file(answer, path, Some(&progress)).await
             }
             Output::Partitions(directory) => {
                 let days = wanted.days(library, now).await?;
@@ -127,7 +128,7 @@ pub async fn run(
 struct Progress(ProgressBar);
 
 impl Progress {
-    /// Nobody knows how much there will be.
+    /// Nobody knows yet how much there will be.
     fn start() -> Self {
         let bar = ProgressBar::new_spinner();
         bar.set_style(style("{spinner} {msg} {elapsed}"));
@@ -149,11 +150,16 @@ impl Progress {
         self.0.inc(1);
     }
 
-    /// So many bytes of an answer have come.
-    fn came(&self, bytes: u64) {
-        if self.0.length().is_none() {
-            self.0.set_message(HumanBytes(bytes).to_string());
+    /// So many bytes of an answer have come, and so far it is through its range, where that is known.
+    fn came(&self, bytes: u64, reached: Option<&Reached>) {
+        if let Some(reached) = reached {
+            if self.0.length().is_none() {
+                self.0.set_style(style("{bar:30} {percent}% {msg} {elapsed}"));
+                self.0.set_length(1000);
+            }
+            self.0.set_position(reached.thousandths().into());
         }
+        self.0.set_message(HumanBytes(bytes).to_string());
     }
 }
 
@@ -382,7 +388,11 @@ fn failed(error: &dyn std::fmt::Display) -> RunError {
     RunError::Failed(error.to_string())
 }
 
-async fn copy(answer: Response<Body>, out: &mut impl io::Write, progress: &Progress) -> Result<Written, RunError> {
+async fn copy(
+    answer: Response<Body>,
+    out: &mut impl io::Write,
+    progress: Option<&Progress>,
+) -> Result<Written, RunError> {
     let field = |name: &http::HeaderName| {
         let value = answer.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)
@@ -392,18 +402,21 @@ async fn copy(answer: Response<Body>, out: &mut impl io::Write, progress: &Progr
         complete: field(&DATA_COMPLETE),
         ..Written::default()
     };
+    let reached = answer.extensions().get::<Reached>().cloned();
     let mut pieces = answer.into_body().into_data_stream();
     let broken = |error: axum::Error| RunError::Failed(format!("the answer broke off: {error}"));
     while let Some(piece) = pieces.try_next().await.map_err(broken)? {
         out.write_all(&piece).map_err(|error| failed(&error))?;
         written.bytes += piece.len() as u64;
-        progress.came(written.bytes);
+        if let Some(progress) = progress {
+            progress.came(written.bytes, reached.as_ref());
+        }
     }
     out.flush().map_err(|error| failed(&error))?;
     Ok(written)
 }
 
-async fn to_file(answer: Response<Body>, path: &Path, progress: &Progress) -> Result<Written, RunError> {
+async fn to_file(answer: Response<Body>, path: &Path, progress: Option<&Progress>) -> Result<Written, RunError> {
     let told = |error: &dyn std::fmt::Display| RunError::Failed(format!("{}: {error}", path.display()));
     let beside = path
         .parent()
@@ -444,7 +457,7 @@ async fn to_partitions(
         std::fs::create_dir_all(&partition)
             .map_err(|error| RunError::Failed(format!("{}: {error}", partition.display())))?;
         let answer = ask(router, wanted, "parquet", Some(day)).await?;
-        let written = to_file(answer, &partition.join("part-0.parquet"), progress).await?;
+        let written = to_file(answer, &partition.join("part-0.parquet"), None).await?;
         progress.end_of_day();
         all.bytes += written.bytes;
         all.files += 1;

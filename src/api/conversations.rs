@@ -30,7 +30,7 @@ use crate::{
     definitions::{Places, bind::PAGING},
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
-    report::{Conversations, ReportError, Reports, conversation_columns, conversation_rows},
+    report::{Conversations, Reached, ReportError, Reports, conversation_columns, conversation_rows},
     upstream::Errand,
 };
 
@@ -195,10 +195,14 @@ impl ConversationsApi {
         let is_stream = matches!(format, Format::Ndjson | Format::Csv | Format::Arrow | Format::Parquet);
         if is_stream && listing.page == EVERYTHING && !listing.newest_first {
             let whole_by = Instant::now() + self.stream_timeout;
+            let reached = Reached::default();
             let documents = self
                 .reports
-                .conversation_stream(&query, delivery.freshness, errand, whole_by);
-            return streamed(documents, format, asked.time_zone, &filename).await;
+                .conversation_stream(&query, delivery.freshness, errand, whole_by, &reached);
+            let mut response = streamed(documents, format, asked.time_zone, &filename).await?;
+            // For who is in the same process.
+            response.extensions_mut().insert(reached);
+            return Ok(response);
         }
         let found = self.reports.conversations(&query, listing, delivery.freshness, errand);
         let mut found = found.await?;

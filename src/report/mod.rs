@@ -46,7 +46,7 @@ use crate::{
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
 pub use contents::{Contents, Dropped, Uses};
-pub use days::Conversations;
+pub use days::{Conversations, Reached};
 pub use disk::{Disk, DiskOwner, DiskSettings, Organisation};
 pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::{Settling, Windows};

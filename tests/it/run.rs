@@ -99,6 +99,33 @@ fn day(ago: i64) -> String {
     today.saturating_sub(ago.days()).to_string()
 }
 
+#[tokio::test]
+async fn a_terminal_shows_how_far_it_has_come() {
+    let upstream = Upstream::start().await;
+    upstream.simulator.set_latency(Duration::from_millis(300));
+    let (from, file) = (day(9), upstream.path("list.csv"));
+    // Runs the command with a terminal as its standard error, and copies to standard output what that shows.
+    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"))
+        .args([
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_genesys-reports"),
+            "run",
+            "conversation-list",
+        ])
+        .args(["--from", &from, "--output", &file])
+        .envs(upstream.environment())
+        .env("TERM", "xterm")
+        .output()
+        .await
+        .expect("./test has installed what the tests need");
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains('█') && shown.contains("% "), "{shown}");
+    assert!(fs::read_to_string(&file).unwrap().lines().count() > 1000);
+}
+
 /// The answers of other people's software about Parquet files by day.
 fn duckdb(question: &str) -> Value {
     let interpreter = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");

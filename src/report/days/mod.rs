@@ -18,7 +18,10 @@ mod tests;
 use std::{
     collections::{HashMap, VecDeque},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -518,11 +521,14 @@ impl Reports {
         freshness: Freshness,
         errand: &Errand,
         whole_by: Instant,
+        reached: &Reached,
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
         let streaming = Streaming {
             reports: self.clone(),
             filter: Arc::new(query.filter.clone()),
+            range: query.range,
             left: query.range,
+            reached: reached.clone(),
             freshness,
             first: errand.on_terms(Class::Export, errand.deadline()),
             rest: errand.on_terms(Class::Export, whole_by),
@@ -539,10 +545,32 @@ impl Reports {
     }
 }
 
+/// How far a stream has come through its range.
+#[derive(Clone, Debug, Default)]
+pub struct Reached(Arc<AtomicU32>);
+
+impl Reached {
+    /// Its share of the range, in thousandths.
+    pub fn thousandths(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, range: Range, at: Timestamp) {
+        let [done, all] = [at.duration_since(range.start), range.duration()].map(|length| length.as_millis().max(0));
+        let share = (done * 1000).checked_div(all).unwrap_or_default().min(1000);
+        self.0.store(share.try_into().unwrap_or_default(), Ordering::Relaxed);
+    }
+}
+
+/// Documents, and when the last of them started.
+type Documents = (Option<Timestamp>, Vec<Bytes>);
+
 /// Where a stream stands.
 struct Streaming {
     reports: Reports,
     filter: Arc<Filter>,
+    range: Range,
+    reached: Reached,
     /// Not planned yet.
     left: Range,
     freshness: Freshness,
@@ -550,7 +578,7 @@ struct Streaming {
     first: Errand,
     rest: Errand,
     runs: VecDeque<Run>,
-    current: Option<BoxStream<'static, Result<Vec<Bytes>, ReportError>>>,
+    current: Option<BoxStream<'static, Result<Documents, ReportError>>>,
 }
 
 /// Days in a row that come the same way.
@@ -564,7 +592,10 @@ impl Streaming {
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>, ReportError> {
         loop {
             if let Some(current) = &mut self.current {
-                if let Some(documents) = current.try_next().await? {
+                if let Some((last, documents)) = current.try_next().await? {
+                    if let Some(last) = last {
+                        self.reached.note(self.range, last);
+                    }
                     return Ok(Some(documents));
                 }
                 self.current = None;
@@ -634,7 +665,7 @@ impl Streaming {
     }
 
     /// The documents of days as their pages come in.
-    fn read(&self, sweep: Sweep) -> impl Stream<Item = Result<Vec<Bytes>, ReportError>> + Send + 'static {
+    fn read(&self, sweep: Sweep) -> impl Stream<Item = Result<Documents, ReportError>> + Send + 'static {
         let query = ConversationQuery {
             range: sweep.days,
             filter: Filter::clone(&sweep.filter),
@@ -658,10 +689,11 @@ impl Streaming {
             };
             holding.take(&page);
             let asked = holding.sweep.asked;
+            let last = page.conversations.last().map(|conversation| conversation.start);
             let conversations = page.conversations.into_iter();
             let started = conversations.filter(|conversation| asked.contains(conversation.start));
             let documents = started.map(|conversation| conversation.document).collect();
-            Ok(Some((documents, (pages, holding))))
+            Ok(Some(((last, documents), (pages, holding))))
         })
     }
 }
@@ -704,12 +736,14 @@ impl Holding {
 }
 
 /// The documents of a held day, a piece at a time.
-fn held_documents(day: Arc<Day>, part: Range) -> impl Stream<Item = Result<Vec<Bytes>, ReportError>> + Send + 'static {
+fn held_documents(day: Arc<Day>, part: Range) -> impl Stream<Item = Result<Documents, ReportError>> + Send + 'static {
     let documents = (0..day.pieces.len()).map(move |index| {
-        day.pieces[index].documents_in(part).ok_or_else(|| {
+        let piece = &day.pieces[index];
+        let documents = piece.documents_in(part).ok_or_else(|| {
             tracing::error!("a day that is held cannot be taken apart");
             ReportError::Internal
-        })
+        })?;
+        Ok((Some(piece.last), documents))
     });
     stream::iter(documents)
 }
