@@ -28,6 +28,10 @@ pub enum About {
     Now,
     /// What things are called and how they are set up.
     Names,
+    /// A job, or what it brought: good for as long as others may share it.
+    Job,
+    /// How a job stands.
+    JobState,
     /// What happened in a range.
     Happened(Range),
     /// Figures of a family in a range.

@@ -7,6 +7,7 @@
 //! | ended longer ago | settled | as long as it is held; readers may keep it for 30 days | |
 //! | none: queues as they are now | | 5 s | 1 min more |
 //! | none: how close the organisation came to its limits | | 1 min | 1 h more |
+//! | none: a job of the upstream's, and what it brought | | 1 h | |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |
 //!
 //! Just past its freshness, by half of its lifetime and at most a minute, an answer is still given to those who named no
@@ -93,6 +94,7 @@ const WARM_AT_MOST: Duration = Duration::from_hours(1);
 const SETTLED_FOR: Duration = Duration::from_hours(30 * 24);
 const NAMES_FOR: Duration = Duration::from_hours(1);
 const NOW_FOR: Duration = Duration::from_secs(5);
+const JOB_FOR: Duration = Duration::from_hours(1);
 const LIMIT_HISTORY_FOR: Duration = Duration::from_mins(1);
 const STALE_LIMIT_HISTORY: Duration = Duration::from_hours(1);
 const STALE_NOW: Duration = Duration::from_mins(1);
@@ -135,6 +137,8 @@ pub(super) enum Covers {
     Now,
     /// How close the organisation came to its limits.
     LimitHistory,
+    /// What a job of the upstream's is called, or what it brought.
+    Job,
 }
 
 /// Whether a held answer may be given, and for how long.
@@ -180,6 +184,7 @@ enum State {
     Names,
     Now,
     LimitHistory,
+    Job,
 }
 
 impl Dated {
@@ -206,6 +211,8 @@ impl Dated {
             State::Names => STALE_NAMES,
             State::Now => STALE_NOW,
             State::LimitHistory => STALE_LIMIT_HISTORY,
+            // It may be gone upstream.
+            State::Job => Duration::ZERO,
         };
         if age <= lifetime + wish.max_stale.map_or(bound, |asked| asked.min(bound)) {
             Verdict::Stale
@@ -233,6 +240,7 @@ impl Dated {
             State::Names => NAMES_FOR,
             State::Now => NOW_FOR,
             State::LimitHistory => LIMIT_HISTORY_FOR,
+            State::Job => JOB_FOR,
         }
     }
 
@@ -241,7 +249,7 @@ impl Dated {
         match self.state() {
             State::Open | State::Now | State::LimitHistory => Settling::Open,
             State::Warm(_) => Settling::Warm,
-            State::Settled | State::Names => Settling::Settled,
+            State::Settled | State::Names | State::Job => Settling::Settled,
         }
     }
 
@@ -256,7 +264,7 @@ impl Dated {
         // Names and observations have nothing that settles: they are whole when they are there.
         matches!(
             self.state(),
-            State::Settled | State::Names | State::Now | State::LimitHistory
+            State::Settled | State::Names | State::Now | State::LimitHistory | State::Job
         )
     }
 
@@ -271,7 +279,7 @@ impl Dated {
             } => range.start,
             Covers::Figures { range, .. } => settled(range, self.windows.settle),
             Covers::Aggregates(source, range) => settled(range, self.windows.settle_of(source)),
-            Covers::Names | Covers::Now | Covers::LimitHistory => self.fetched_at,
+            Covers::Names | Covers::Now | Covers::LimitHistory | Covers::Job => self.fetched_at,
         }
     }
 
@@ -282,6 +290,7 @@ impl Dated {
             Covers::Names => return State::Names,
             Covers::Now => return State::Now,
             Covers::LimitHistory => return State::LimitHistory,
+            Covers::Job => return State::Job,
         };
         let since_end = self.fetched_at.duration_since(range.end);
         match Duration::try_from(since_end) {

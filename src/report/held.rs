@@ -165,7 +165,7 @@ impl HeldAnswer {
                 let source = match question.about {
                     About::Figures(source, _) => Some(source),
                     About::Conversations(_) => Some(Source::Conversations),
-                    About::Now | About::Names | About::Happened(_) => None,
+                    About::Now | About::Names | About::Job | About::JobState | About::Happened(_) => None,
                 };
                 (HeldKind::Passed, source)
             }
@@ -173,7 +173,7 @@ impl HeldAnswer {
         };
         let range = match held.dated.covers {
             Covers::Figures { range, .. } | Covers::Aggregates(_, range) => Some(range),
-            Covers::Names | Covers::Now | Covers::LimitHistory => None,
+            Covers::Names | Covers::Now | Covers::Job | Covers::LimitHistory => None,
         };
         Self {
             kind,

@@ -660,6 +660,9 @@ impl Reports {
         let covers = match question.about {
             About::Now => Covers::Now,
             About::Names => Covers::Names,
+            // What may still become another state is looked at again soon.
+            About::JobState if unfinished => Covers::Now,
+            About::Job | About::JobState => Covers::Job,
             About::Figures(source, range) => Covers::Aggregates(source, range),
             About::Happened(range) | About::Conversations(range) => Covers::Figures { range, unfinished },
         };

@@ -214,6 +214,9 @@ pub(super) fn passed(question: &PassedQuestion) -> Call {
 
 /// Checks that the answer is JSON, and says whether it lists conversations of which one still runs.
 pub(super) fn read_passed(body: &[u8], about: About) -> Result<bool, Nonsense> {
+    if about == About::JobState {
+        return Ok(parse::<JobAnswer<'_>>(body)?.state.as_deref() != Some("FULFILLED"));
+    }
     if !matches!(about, About::Conversations(_)) {
         return parse::<serde::de::IgnoredAny>(body).map(|_| false);
     }

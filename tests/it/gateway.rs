@@ -641,3 +641,93 @@ async fn every_family_of_figures_is_answered() {
         assert!(total > Some(0) || is_told_of_nothing, "{ours} {}", answer.text());
     }
 }
+
+const JOBS: &str = "/api/v2/analytics/conversations/details/jobs";
+
+/// Asks for a job, waits for it and reads it to the end: its id, and the ids of what it brought.
+async fn done(service: &Service, body: &Value) -> (String, Vec<String>) {
+    let begun = service.post(JOBS, body).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let id = begun.json()["jobId"].as_str().expect("an id").to_owned();
+    for look in 0.. {
+        let state = service.get(&format!("{JOBS}/{id}")).await;
+        match state.json()["state"].as_str() {
+            Some("FULFILLED") => {
+                assert_eq!(state.status, 200);
+                break;
+            }
+            Some("QUEUED" | "PENDING") => assert_eq!(state.status, 202),
+            other => return (format!("{other:?}"), Vec::new()),
+        }
+        assert!(look < 10, "it is not done");
+        service.pass(5).await;
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = service.get(&format!("{JOBS}/{id}/results?pageSize=100{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        let page = page.json();
+        let conversations = page["conversations"].as_array().into_iter().flatten();
+        found.extend(conversations.map(|one| one["conversationId"].as_str().expect("an id").to_owned()));
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (id, found),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_done_once_for_all_who_ask_the_same_within_an_hour() {
+    let service = Service::start().await;
+    let week = json!({"interval": "2023-11-06T00:00:00.000Z/2023-11-13T00:00:00.000Z"});
+    let (first, found) = done(&service, &week).await;
+    assert!(found.len() > 300, "{}", found.len());
+    let calls = service.upstream_calls();
+    assert_eq!(done(&service, &week).await, (first.clone(), found.clone()));
+    let dismissed = service
+        .send(service.request(reqwest::Method::DELETE, &format!("{JOBS}/{first}")))
+        .await;
+    assert_eq!(dismissed.status, 204);
+    assert_eq!(
+        done(&service, &week).await,
+        (first.clone(), found.clone()),
+        "others may still need it"
+    );
+    assert_eq!(service.upstream_calls(), calls);
+
+    let other = json!({"interval": "2023-11-06T00:00:00.000Z/2023-11-07T00:00:00.000Z"});
+    assert_ne!(done(&service, &other).await.0, first);
+    service.pass(3700).await;
+    let (later, found_later) = done(&service, &week).await;
+    assert_ne!(later, first);
+    assert_eq!(found_later, found);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_came_to_nothing_is_nobody_elses() {
+    let mut setup = Setup::new();
+    setup.simulator.switches.failing_jobs = true;
+    let service = setup.start().await;
+    let week = json!({"interval": "2023-11-06T00:00:00.000Z/2023-11-13T00:00:00.000Z"});
+    assert_eq!(done(&service, &week).await.0, r#"Some("FAILED")"#);
+    let submitted = || {
+        service
+            .simulator
+            .journal()
+            .entries()
+            .iter()
+            .filter(|entry| entry.method == "POST" && entry.path == JOBS)
+            .count()
+    };
+    assert_eq!(submitted(), 1);
+    service.pass(5).await;
+    assert_eq!(done(&service, &week).await.0, r#"Some("FAILED")"#);
+    assert_eq!(submitted(), 2, "it is tried again");
+    let unknown = service
+        .get(&format!("{JOBS}/7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11"))
+        .await;
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.json()["code"].as_str()),
+        (404, Some("not.found"))
+    );
+}

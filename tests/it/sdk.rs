@@ -20,6 +20,7 @@ async fn got(
     address: std::net::SocketAddr,
     id: &str,
     secret: &str,
+    what: Option<&str>,
 ) -> Value {
     let mut command = std::process::Command::new(&interpreter);
     command
@@ -30,6 +31,7 @@ async fn got(
             id.to_owned(),
             secret.to_owned(),
         ])
+        .args(what)
         // Whatever settings of these SDKs whoever runs the tests has.
         .env("HOME", env!("CARGO_TARGET_TMPDIR"));
     let output = tokio::task::spawn_blocking(move || command.output())
@@ -67,7 +69,8 @@ fn in_order(mut got: Value) -> Value {
 async fn is_a_drop_in(interpreter: PathBuf, program: &'static str) {
     let (setup, key) = Setup::new().key(r#""read""#, "");
     let service = setup.start().await;
-    let run = async |address, id: &str, secret: &str| got(interpreter.clone(), program, address, id, secret).await;
+    let run =
+        async |address, id: &str, secret: &str| got(interpreter.clone(), program, address, id, secret, None).await;
 
     let direct = run(service.upstream, "simulated-client", SECRET).await;
     assert!(direct["details"].as_array().expect("conversations").len() > 100);
@@ -84,6 +87,52 @@ async fn is_a_drop_in(interpreter: PathBuf, program: &'static str) {
         after,
         "it costs nothing the second time"
     );
+}
+
+/// A long range by a job. Time has to pass for it to be done: some seconds whenever somebody looks there.
+async fn is_a_drop_in_for_jobs(interpreter: PathBuf, program: &'static str) {
+    let (setup, key) = Setup::new().key(r#""read""#, "");
+    let service = setup.start().await;
+    let run = async |address, id: &str, secret: &str| {
+        let mut looked = 0;
+        let mut got = std::pin::pin!(got(interpreter.clone(), program, address, id, secret, Some("job")));
+        loop {
+            let moment = tokio::task::spawn_blocking(|| std::thread::sleep(std::time::Duration::from_millis(20)));
+            tokio::select! {
+                got = &mut got => return got,
+                _ = moment => {}
+            }
+            let journal = service.simulator.journal().entries();
+            let looks = journal
+                .iter()
+                .filter(|entry| entry.method == "GET" && entry.path.contains("/jobs/"))
+                .count();
+            if looks > looked {
+                looked = looks;
+                tokio::time::advance(std::time::Duration::from_secs(6)).await;
+            }
+        }
+    };
+    let direct = run(service.upstream, "simulated-client", SECRET).await;
+    assert!(direct.as_array().expect("conversations").len() > 1000);
+    assert_eq!(run(service.address, "test-0", &key).await, direct);
+    let before = service.simulator.journal().entries().len();
+    assert_eq!(run(service.address, "test-0", &key).await, direct);
+    assert_eq!(
+        service.simulator.journal().entries().len(),
+        before,
+        "it costs nothing the second time"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_python_sdk_has_jobs_done() {
+    is_a_drop_in_for_jobs(root().join(".venv/bin/python"), "program.py").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_javascript_sdk_has_jobs_done() {
+    is_a_drop_in_for_jobs("node".into(), "program.js").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,11 +72,20 @@ fn operation(path: &Path, method: &str) -> Value {
         "tags": [TAG],
         "summary": summary(path.kind),
         "security": [{"bearer": []}, {"apiKey": []}],
-        "responses": {
-            "200": {"$ref": "#/components/responses/Upstream"},
-            "default": {"$ref": "#/components/responses/UpstreamFailure"},
-        },
+        "responses": {"default": {"$ref": "#/components/responses/UpstreamFailure"}},
     });
+    let statuses = match (path.kind, method) {
+        (Kind::Job, _) => &["202"][..],
+        (Kind::JobState, "delete") => &["204"],
+        (Kind::JobState, _) => &["200", "202"],
+        _ => &["200"],
+    };
+    for status in statuses {
+        operation["responses"][status] = match *status {
+            "204" => json!({"description": "Needed no more"}),
+            _ => json!({"$ref": "#/components/responses/Upstream"}),
+        };
+    }
     if !in_path.is_empty() {
         operation["parameters"] = in_path.into();
     }
@@ -93,6 +102,9 @@ fn summary(kind: Kind) -> &'static str {
     match kind {
         Kind::Figures(_) => "Aggregates, from what is held by bucket where that is exact",
         Kind::Details | Kind::Records => "Records of an interval, held by the age of their dates",
+        Kind::Job => "A job, for an hour the same one for all who ask the same",
+        Kind::JobState => "How a job stands",
+        Kind::JobResults => "What a job brought, page by page",
         Kind::Now => "How things are now, good for five seconds",
         Kind::Names => "Names and settings, good for an hour",
     }

@@ -9,16 +9,17 @@
 pub(in crate::api) mod document;
 mod figures;
 mod interval;
+mod jobs;
 mod paths;
 pub(in crate::api) mod refusals;
 pub mod token;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Router,
     extract::{FromRequestParts, RawPathParams, State},
-    http::{HeaderMap, Method, request::Parts},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     response::Response,
     routing::{MethodFilter, on},
 };
@@ -26,7 +27,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::paths::{Kind, PATHS, Path};
+use self::{
+    jobs::JobStand,
+    paths::{Kind, PATHS, Path},
+};
 use super::{
     auth::Caller,
     conditional::{self, Representation},
@@ -38,7 +42,8 @@ use crate::{
     config::Scope,
     query::{About, PassedQuestion},
     report::{Freshness, Passed, ReportError, Reports},
-    upstream::Errand,
+    table::CacheUse,
+    upstream::{Errand, UpstreamError},
 };
 
 /// How all of the upstream's own paths begin.
@@ -59,7 +64,9 @@ pub struct GatewayApi {
 /// A route for every path there is.
 pub(super) fn routes() -> Router<GatewayApi> {
     PATHS.iter().fold(Router::new(), |router, path| {
-        let route = if path.method == Method::GET {
+        let route = if path.method == Method::DELETE {
+            on(MethodFilter::DELETE, move |request: Asked| async move { dismissed(path, &request) })
+        } else if path.method == Method::GET {
             on(
                 MethodFilter::GET,
                 move |State(api): State<GatewayApi>, request: Asked| async move { api.answer(path, request, None).await },
@@ -111,7 +118,13 @@ impl GatewayApi {
         let question = question(path, &request, body.as_ref())?;
         let answer = match self.figures(path, body.as_ref(), freshness, errand).await {
             Some(answer) => answer?,
+            None if path.kind == Kind::Job => self.job(question, freshness, errand).await?,
             None => self.reports.passed(question, freshness, errand).await?,
+        };
+        let is_accepted = match path.kind {
+            Kind::Job => true,
+            Kind::JobState => JobStand::of(&answer.body) == JobStand::AtWork,
+            _ => false,
         };
         let representation = Representation {
             content_type: "application/json",
@@ -122,12 +135,38 @@ impl GatewayApi {
             fresh_for: answer.fresh_for,
         };
         let now = self.clock.now();
-        Ok(conditional::answer(
-            &request.method,
-            &request.headers,
-            representation,
-            now,
-        ))
+        let mut response = conditional::answer(&request.method, &request.headers, representation, now);
+        if is_accepted && response.status() == StatusCode::OK {
+            *response.status_mut() = StatusCode::ACCEPTED;
+        }
+        Ok(response)
+    }
+
+    /// A job. Whoever asked the same within the hour has had it begun; unless it came to nothing, it is everybody's.
+    async fn job(
+        &self,
+        question: PassedQuestion,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Passed, ReportError> {
+        let job = self.reports.passed(question.clone(), freshness, errand).await?;
+        let is_new = matches!(job.provenance.cache, CacheUse::Miss | CacheUse::Collapsed);
+        let Some(state) = (!is_new).then(|| jobs::state_of(&job.body)).flatten() else {
+            return Ok(job);
+        };
+        let stand = match self.reports.passed(state, freshness, errand).await {
+            Ok(state) => JobStand::of(&state.body),
+            Err(ReportError::Upstream(UpstreamError::Rejected { .. })) => JobStand::Over,
+            Err(error) => return Err(error),
+        };
+        if stand != JobStand::Over {
+            return Ok(job);
+        }
+        let anew = Freshness {
+            max_age: Some(Duration::ZERO),
+            ..freshness
+        };
+        self.reports.passed(question, anew, errand).await
     }
 
     /// The answer by the query model; `None` if the question has to be passed on.
@@ -155,6 +194,13 @@ impl GatewayApi {
     }
 }
 
+/// A job that is needed no more may be others', so it is left to the upstream, which forgets it after some days.
+fn dismissed(path: &Path, request: &Asked) -> Result<StatusCode, Problem> {
+    request.caller.require(Scope::Read)?;
+    query(path, &request.query_string.pairs)?;
+    target(path, request.values.iter()).map(|_| StatusCode::NO_CONTENT)
+}
+
 /// What is passed on of a request.
 fn question(path: &'static Path, request: &Asked, body: Option<&Value>) -> Result<PassedQuestion, Problem> {
     if body.is_some_and(|body| !body.is_object()) {
@@ -168,6 +214,8 @@ fn question(path: &'static Path, request: &Asked, body: Option<&Value>) -> Resul
     let interval = || body.and_then(|body| interval::of(body.get("interval")?));
     let about = match path.kind {
         Kind::Now => Some(About::Now),
+        Kind::Job | Kind::JobResults => Some(About::Job),
+        Kind::JobState => Some(About::JobState),
         Kind::Names => Some(About::Names),
         Kind::Figures(source) => interval().map(|range| About::Figures(source, range)),
         Kind::Records => interval().map(About::Happened),

@@ -15,7 +15,7 @@ pub(super) static PATHS: LazyLock<Vec<Path>> = LazyLock::new(|| {
 /// A method and a path.
 #[derive(Debug)]
 pub(super) struct Path {
-    /// GET or POST.
+    /// GET, POST or, of a job, DELETE.
     pub(super) method: Method,
     /// With the names of parameters in braces.
     pub(super) template: &'static str,
@@ -32,6 +32,12 @@ pub(super) enum Kind {
     Figures(Source),
     /// Conversations of the days of an interval.
     Details,
+    /// A job about conversations.
+    Job,
+    /// How a job stands.
+    JobState,
+    /// What a job brought.
+    JobResults,
     /// Other records of an interval.
     Records,
     /// How things are at this moment.
@@ -50,6 +56,9 @@ impl Path {
         let kind = match kind {
             "figures" => Kind::Figures(family(template).expect("every family of figures is known")),
             "details" => Kind::Details,
+            "job" => Kind::Job,
+            "state" => Kind::JobState,
+            "results" => Kind::JobResults,
             "records" => Kind::Records,
             "now" => Kind::Now,
             "names" => Kind::Names,

@@ -1,11 +1,12 @@
 // What a reporting script does with the vendor's JavaScript SDK: logs in, asks, prints what it got.
 //
-// program.js HOST PORT CLIENT_ID CLIENT_SECRET. Where it asks is one setting, the SDK's gateway.
+// program.js HOST PORT CLIENT_ID CLIENT_SECRET [job]. Where it asks is one setting, the SDK's gateway. With `job` it has a
+// long range read by a job instead.
 
 const platformClient = require('purecloud-platform-client-v2');
 const questions = require('./questions.json');
 
-const [host, port, clientId, clientSecret] = process.argv.slice(2);
+const [host, port, clientId, clientSecret, what] = process.argv.slice(2);
 
 async function main() {
   const client = platformClient.ApiClient.instance;
@@ -15,6 +16,10 @@ async function main() {
   const routing = new platformClient.RoutingApi();
   const users = new platformClient.UsersApi();
 
+  if (what === 'job') {
+    process.stdout.write(JSON.stringify(await byJob(analytics)));
+    return;
+  }
   const got = {};
   got.queues = await routing.getRoutingQueues({ pageSize: 100 });
   got.users = await users.getUsers({ pageSize: 100, state: 'any' });
@@ -44,6 +49,21 @@ async function main() {
     got.refusal = { status, code, message };
   }
   process.stdout.write(JSON.stringify(got));
+}
+
+async function byJob(analytics) {
+  const { jobId } = await analytics.postAnalyticsConversationsDetailsJobs(questions.job);
+  while ((await analytics.getAnalyticsConversationsDetailsJob(jobId)).state !== 'FULFILLED') {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const conversations = [];
+  let cursor;
+  do {
+    const page = await analytics.getAnalyticsConversationsDetailsJobResults(jobId, { pageSize: 500, cursor });
+    conversations.push(...page.conversations);
+    cursor = page.cursor;
+  } while (cursor);
+  return conversations;
 }
 
 main().catch((error) => {

@@ -1,0 +1,87 @@
+//! What the upstream says of its jobs, as far as it has to be understood here.
+
+use axum::http::Method;
+use serde::Deserialize;
+
+use super::{
+    fits,
+    paths::{Kind, PATHS},
+};
+use crate::query::{About, PassedQuestion};
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobStand {
+    /// There is nothing to read yet.
+    AtWork,
+    /// What it brought can be read.
+    Done,
+    /// It came to nothing, or what it brought is gone.
+    Over,
+}
+
+impl JobStand {
+    /// As the state of a job says.
+    pub(super) fn of(state: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct State {
+            state: String,
+        }
+        match serde_json::from_slice::<State>(state) {
+            Ok(State { state }) if state == "FULFILLED" => Self::Done,
+            Ok(State { state }) if matches!(state.as_str(), "QUEUED" | "PENDING") => Self::AtWork,
+            _ => Self::Over,
+        }
+    }
+}
+
+/// The question how a job stands that was just begun, by what the upstream said of it.
+pub(super) fn state_of(begun: &[u8]) -> Option<PassedQuestion> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Begun {
+        job_id: String,
+    }
+    let Begun { job_id } = serde_json::from_slice(begun).ok()?;
+    let is_meant = |path: &&super::Path| path.kind == Kind::JobState && path.method == Method::GET;
+    let path = PATHS.iter().find(is_meant).filter(|_| fits("jobId", &job_id))?;
+    Some(PassedQuestion {
+        template: path.template,
+        method: Method::GET,
+        target: path.template.replace("{jobId}", &job_id),
+        body: None,
+        about: About::JobState,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_known_by_what_is_said_of_it() {
+        let id = "7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11";
+        let question = state_of(format!(r#"{{"jobId": "{id}"}}"#).as_bytes()).unwrap();
+        assert_eq!(
+            question.target,
+            format!("/api/v2/analytics/conversations/details/jobs/{id}")
+        );
+        for odd in [r#"{"jobId": "../x"}"#, r#"{"jobId": 5}"#, "{}", ""] {
+            assert_eq!(state_of(odd.as_bytes()), None, "{odd}");
+        }
+        for (state, stand) in [
+            ("QUEUED", JobStand::AtWork),
+            ("PENDING", JobStand::AtWork),
+            ("FULFILLED", JobStand::Done),
+            ("FAILED", JobStand::Over),
+            ("CANCELLED", JobStand::Over),
+            ("EXPIRED", JobStand::Over),
+        ] {
+            assert_eq!(
+                JobStand::of(format!(r#"{{"state": "{state}"}}"#).as_bytes()),
+                stand,
+                "{state}"
+            );
+        }
+    }
+}
