@@ -481,19 +481,13 @@ async fn an_answer_explains_itself() {
     );
 }
 
-/// Twenty people look at a dashboard of twelve panels over the last thirty days for an hour.
-#[tokio::test(start_paused = true)]
-async fn a_dashboard_costs_three_requests_a_refresh_however_many_look() {
-    const VIEWERS: usize = 20;
-    const REFRESHES: usize = 60;
-    let mut setup = Setup::new();
-    setup.simulator.rate_limit = 300;
-    let service = setup.set("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "300").start().await;
+/// The panels of a dashboard over the last thirty days.
+pub(crate) async fn panels(service: &Service) -> [String; 12] {
     let hourly = "dateFrom=now-30d/h&interval=PT1H";
     let daily = "dateFrom=now-30d/d&interval=P1D";
     let queues = service.get("/v1/lookups/queues").await.json();
     let queue = |index: usize| queues["entities"][index]["id"].as_str().unwrap();
-    let panels = [
+    [
         format!("{hourly}&groupBy=routing.queue.id&select=conversation.offered,conversation.answered"),
         format!("{hourly}&groupBy=routing.queue.id&select=handle.time.average"),
         format!("{hourly}&groupBy=routing.queue.id&select=service.level"),
@@ -512,7 +506,18 @@ async fn a_dashboard_costs_three_requests_a_refresh_however_many_look() {
         "dateFrom=now/d&select=conversation.offered,conversation.answered".to_owned(),
         "dateFrom=now/d&groupBy=routing.queue.id&select=service.level".to_owned(),
         "dateFrom=now-7d/d&filter=media.type:chat&select=handle.time.average".to_owned(),
-    ];
+    ]
+}
+
+/// Twenty people look at a dashboard of twelve panels over the last thirty days for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_dashboard_costs_three_requests_a_refresh_however_many_look() {
+    const VIEWERS: usize = 20;
+    const REFRESHES: usize = 60;
+    let mut setup = Setup::new();
+    setup.simulator.rate_limit = 300;
+    let service = setup.set("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "300").start().await;
+    let panels = panels(&service).await;
     let mut costs = Vec::new();
     for _ in 0..REFRESHES {
         let before = service.upstream_calls();
@@ -528,4 +533,54 @@ async fn a_dashboard_costs_three_requests_a_refresh_however_many_look() {
     assert!(costs[0] <= panels.len() / 2, "{costs:?}");
     assert!(costs[1..].iter().all(|cost| *cost <= 3), "{costs:?}");
     assert_eq!(service.simulator.journal().count_status(429), 0);
+}
+
+/// A question that would take too many requests is told so, with about how many, and takes none.
+#[tokio::test(start_paused = true)]
+async fn what_would_cost_too_much_is_refused_with_the_estimate() {
+    let mut setup = Setup::new();
+    setup.simulator.conversations_per_day = 1_500;
+    let service = setup.start().await;
+    let timers = [
+        "Handle",
+        "Talk",
+        "TalkComplete",
+        "Acw",
+        "Held",
+        "HeldComplete",
+        "Answered",
+        "Alert",
+    ];
+    let counters = "nConnected,nTransferred,nBlindTransferred,nConsultTransferred,nConsult,nError,nOutbound";
+    let statistics = timers.map(|timer| format!("t{timer}.sum,t{timer}.max"));
+    let columns = format!("{counters},{}", statistics.join(","));
+    let wide = |from: &str| {
+        format!(
+            "/v1/query?dateFrom={from}&dateTo=2023-11-30&interval=PT30M&groupBy=agent.id,routing.queue.id&select={columns}"
+        )
+    };
+    // How many rows there are is known from what is held.
+    let day = service.get(&wide("2023-11-29")).await;
+    assert_eq!(day.status, 200, "{}", day.text());
+    service.simulator.journal().clear();
+    let refused = service.get(&wide("2022-11-01")).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let problem = refused.json();
+    assert_eq!(problem["type"], "urn:genesys-reports:problem:answer-too-large");
+    let detail = problem["detail"].as_str().unwrap();
+    let estimate = detail.strip_prefix("this would take about ").unwrap();
+    let (estimate, rest) = estimate.split_once(' ').unwrap();
+    assert!(
+        rest.starts_with("requests to Genesys Cloud, and 12 is the most for one answer"),
+        "{detail}"
+    );
+    assert!((13..394).contains(&estimate.parse::<u32>().unwrap()), "{detail}");
+    assert_eq!(service.upstream_calls(), 0);
+    let narrower = service.get(&wide("2023-11-28")).await;
+    assert_eq!(
+        (narrower.status.as_u16(), service.upstream_calls()),
+        (200, 1),
+        "{}",
+        narrower.text()
+    );
 }

@@ -75,6 +75,67 @@ async fn settled_buckets_cost_nothing_again() {
     }
 }
 
+/// What is kept of one series answers questions about others, as it does in memory.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_by_the_hour_answers_what_it_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = kept_at(directory.path()).await;
+    let hourly =
+        "dateFrom=now-20d/d&dateTo=now-3d/d&interval=PT1H&groupBy=routing.queue.id&select=conversation.offered,aht";
+    ask(&service, hourly).await;
+    for parameters in [
+        "dateFrom=now-20d/d&dateTo=now-3d/d&interval=P1D&select=conversation.offered",
+        "dateFrom=now-15d/d&dateTo=now-5d/d&interval=P1D&groupBy=media.type&select=handle.time.sum",
+        "dateFrom=now-10d/d&dateTo=now-3d/d&select=conversation.offered",
+        "dateFrom=now-10d/d&dateTo=now-3d/d&interval=PT6H&filter=media.type:chat&select=aht",
+    ] {
+        service.restart().await;
+        let folded = ask(&service, parameters).await.json();
+        assert_eq!(
+            (&folded["meta"]["cache"], intervals(&service)),
+            (&json!("hit"), vec![]),
+            "{parameters}"
+        );
+        let plain = ask(&Service::start().await, parameters).await.json();
+        assert_eq!(folded["entities"], plain["entities"], "{parameters}");
+        assert_eq!(
+            folded["meta"]["settledThrough"], plain["meta"]["settledThrough"],
+            "{parameters}"
+        );
+    }
+    // What is not kept is asked for; a part is not taken for the whole.
+    service.restart().await;
+    ask(
+        &service,
+        "dateFrom=now-25d/d&dateTo=now-3d/d&interval=P1D&select=conversation.offered",
+    )
+    .await;
+    assert_eq!(intervals(&service).len(), 1);
+}
+
+/// A whole dashboard: what it asks for after a restart is what had not settled.
+#[tokio::test(start_paused = true)]
+async fn a_dashboard_costs_its_tail() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = kept_at(directory.path()).await;
+    let panels = crate::buckets::panels(&service).await;
+    let look = async |service: &Service| {
+        futures_util::future::join_all(panels.iter().map(|panel| ask(service, panel))).await;
+    };
+    look(&service).await;
+    service.pass(60).await;
+    look(&service).await;
+    service.restart().await;
+    look(&service).await;
+    let asked = intervals(&service);
+    assert!((1..=6).contains(&asked.len()), "{asked:?}");
+    // It is noon of the first.
+    assert!(
+        asked.iter().all(|interval| interval.as_str() >= "2023-11-29"),
+        "{asked:?}"
+    );
+}
+
 /// Of a moving range, only what had not settled is asked for again.
 #[tokio::test(start_paused = true)]
 async fn a_moving_range_costs_its_tail() {

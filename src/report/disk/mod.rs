@@ -181,6 +181,23 @@ impl Key {
         let range = [self.range.start, self.range.end].map(|instant| instant.to_string());
         serde_json::json!([LAYOUT, organisation.0, self.kind.name(), range, self.question]).to_string()
     }
+
+    /// The same but for the range, of what is looked for by other questions, too.
+    fn question_text(&self, organisation: &Organisation) -> Option<String> {
+        match self.kind {
+            Kind::Figures(source) => {
+                Some(serde_json::json!([LAYOUT, organisation.0, source.name(), self.question]).to_string())
+            }
+            Kind::Conversations => None,
+        }
+    }
+}
+
+/// The question of an organisation's figures again.
+fn question_of(text: &str, organisation: &Organisation) -> Option<(Source, Value)> {
+    let (layout, of, kind, question): (u32, String, String, Value) = serde_json::from_str(text).ok()?;
+    let source = Source::named(&kind).filter(|_| layout == LAYOUT && of == organisation.0)?;
+    Some((source, question))
 }
 
 impl Disk {
@@ -239,6 +256,21 @@ impl Disk {
             .map(|_| found)
         };
         aside(reading).await.unwrap_or(nothing)
+    }
+
+    /// Of which questions about figures something may be kept, those written last first; `None` if that cannot be told now.
+    pub(super) async fn questions(&self) -> Option<Vec<(Source, Value)>> {
+        let kept = self.0.clone()?;
+        let now = Instant::now();
+        aside(move || {
+            let questions = kept.with(now, Store::questions)?;
+            Ok(questions.map(|questions| {
+                let own = questions.iter();
+                own.filter_map(|text| question_of(text, &kept.settings.organisation))
+                    .collect()
+            }))
+        })
+        .await?
     }
 
     /// Has something kept, in its turn. `encode` runs aside and is given what is kept for the key so far.
@@ -416,6 +448,7 @@ impl Kept {
             place,
             kind: key.kind,
             range: key.range,
+            question: key.question_text(&self.settings.organisation),
             sealed: record::seal(&text, &kept),
         });
         Ok(entry)

@@ -11,7 +11,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableHandle as _};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition,
+    TableHandle as _,
+};
 
 use super::{
     Kind, is_meant,
@@ -24,6 +27,11 @@ const ENTRIES: TableDefinition<&Place, (u64, &[u8])> = TableDefinition::new("ent
 /// By turn: the place of the entry, the bytes it takes, its kind, and its range in seconds since 1970.
 const WRITTEN: TableDefinition<u64, Written<'static>> = TableDefinition::new("written");
 
+/// Of which questions there may be entries: each with the turn of the latest that was written.
+const QUESTIONS: TableDefinition<&str, u64> = TableDefinition::new("questions");
+/// The most of them; those written longest ago are forgotten first. Their entries stay.
+const MOST_QUESTIONS: u64 = 1000;
+
 type Written<'w> = (&'w Place, u64, &'w str, i64, i64);
 
 /// Pages of the file kept in memory: what is read is held elsewhere.
@@ -35,6 +43,8 @@ pub(super) struct Entry {
     pub(super) place: Place,
     pub(super) kind: Kind,
     pub(super) range: Range,
+    /// Its key but for the range, if it is to be found by that.
+    pub(super) question: Option<String>,
     pub(super) sealed: Vec<u8>,
 }
 
@@ -74,12 +84,15 @@ impl Store {
             .create(path)?;
         let transaction = database.begin_write()?;
         let mut tables = transaction.list_tables()?;
-        if let Some(foreign) = tables.find(|table| ![ENTRIES.name(), WRITTEN.name()].contains(&table.name())) {
+        if let Some(foreign) =
+            tables.find(|table| ![ENTRIES.name(), WRITTEN.name(), QUESTIONS.name()].contains(&table.name()))
+        {
             let detail = format!("it has a table `{}` of somebody else's", foreign.name());
             return Err(redb::Error::Corrupted(detail));
         }
         drop(tables);
         transaction.open_table(ENTRIES)?;
+        transaction.open_table(QUESTIONS)?;
         let mut bytes = 0;
         for written in transaction.open_table(WRITTEN)?.iter()? {
             bytes += written?.1.value().1;
@@ -100,6 +113,18 @@ impl Store {
         Ok(entry.map(|entry| take(record::open(key, entry.value().1))))
     }
 
+    /// Of which questions there may be entries, those written last first.
+    pub(super) fn questions(&self) -> Result<Vec<String>, redb::Error> {
+        let questions = self.database.begin_read()?.open_table(QUESTIONS)?;
+        let mut found = Vec::new();
+        for entry in questions.iter()? {
+            let (question, turn) = entry?;
+            found.push((turn.value(), question.value().to_owned()));
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found.into_iter().map(|(_, question)| question).collect())
+    }
+
     /// Writes entries, in place of those of the same keys, and lets the oldest go beyond the bound.
     pub(super) fn write(&self, batch: &[Entry]) -> Result<(), redb::Error> {
         if batch.is_empty() {
@@ -111,6 +136,7 @@ impl Store {
         {
             let mut entries = transaction.open_table(ENTRIES)?;
             let mut written = transaction.open_table(WRITTEN)?;
+            let mut questions = transaction.open_table(QUESTIONS)?;
             let mut turn = written.last()?.map_or(0, |(turn, _)| turn.value() + 1);
             for entry in batch {
                 let takes = taken(entry.sealed.len());
@@ -124,9 +150,13 @@ impl Store {
                 }
                 let [start, end] = [entry.range.start, entry.range.end].map(Timestamp::as_second);
                 written.insert(turn, (&entry.place, takes, entry.kind.name(), start, end))?;
+                if let Some(question) = &entry.question {
+                    questions.insert(question.as_str(), turn)?;
+                }
                 left += takes;
                 turn += 1;
             }
+            forget_oldest(&mut questions)?;
             while left > self.entries_bytes()
                 && let Some((_, oldest)) = written.pop_first()?
             {
@@ -148,6 +178,9 @@ impl Store {
         {
             let mut entries = transaction.open_table(ENTRIES)?;
             let mut written = transaction.open_table(WRITTEN)?;
+            if purge.source.is_none() && purge.range.is_none() {
+                transaction.open_table(QUESTIONS)?.retain(|_, _| false)?;
+            }
             let mut failure = None;
             written.retain(|_, (place, takes, kind, start, end)| {
                 if !is_meant(purge, kind, start, end) {
@@ -191,6 +224,24 @@ impl Store {
     fn entries_bytes(&self) -> u64 {
         self.most_bytes / 2
     }
+}
+
+fn forget_oldest(questions: &mut Table<'_, &'static str, u64>) -> Result<(), redb::Error> {
+    let beyond = questions.len()?.saturating_sub(MOST_QUESTIONS);
+    if beyond == 0 {
+        return Ok(());
+    }
+    let mut turns = Vec::new();
+    for entry in questions.iter()? {
+        turns.push(entry?.1.value());
+    }
+    turns.sort_unstable();
+    let kept_from = usize::try_from(beyond)
+        .ok()
+        .and_then(|beyond| turns.get(beyond))
+        .copied();
+    questions.retain(|_, turn| kept_from.is_none_or(|kept_from| turn >= kept_from))?;
+    Ok(())
 }
 
 /// The bytes of the file an entry takes: redb gives long values a power of two of pages of their own.

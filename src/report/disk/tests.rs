@@ -116,6 +116,42 @@ async fn what_was_kept_comes_back_to_the_same_organisation() {
     }
 }
 
+/// Of which figures something is kept is told without looking at the entries.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_listed_for_the_same_organisation() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = filled(directory.path(), 6).await;
+    let again = Running::start(&path, 64 << 20, "us");
+    let listed = |questions: Option<Vec<(Source, Value)>>| -> Vec<Value> {
+        let questions = questions.unwrap().into_iter();
+        let questions = questions.inspect(|(source, _)| assert_eq!(*source, Source::Users));
+        questions.map(|(_, question)| question[1]["which"].clone()).collect()
+    };
+    // Odd are figures; what was written last comes first.
+    assert_eq!(listed(again.disk.questions().await), [json!(5), json!(3), json!(1)]);
+    again.keep(1, b"again");
+    again.end().await;
+    let again = Running::start(&path, 64 << 20, "us");
+    assert_eq!(listed(again.disk.questions().await), [json!(1), json!(5), json!(3)]);
+    let others = Running::start(&path, 64 << 20, "them");
+    assert_eq!(others.disk.questions().await, None, "somebody else has it open");
+    others.end().await;
+    again.disk.remove(ALL).await;
+    assert_eq!(again.disk.questions().await, Some(Vec::new()));
+    // However many there are, the list stays short.
+    for number in 0..1_100 {
+        again.keep(number * 2 + 1, b"kept");
+    }
+    again.end().await;
+    let them = Running::start(&path, 64 << 20, "them");
+    assert_eq!(them.disk.questions().await, Some(Vec::new()));
+    them.end().await;
+    let again = Running::start(&path, 64 << 20, "us");
+    let questions = listed(again.disk.questions().await);
+    assert_eq!((questions.len(), &questions[0]), (1_000, &json!(2_199)));
+    again.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_directory_gets_a_file() {
     let directory = tempfile::tempdir().unwrap();

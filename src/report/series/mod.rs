@@ -64,6 +64,9 @@ const MAX_SERIES: usize = 10_000;
 /// The most series looked at for an answer to a question about another.
 const MAX_LOOKED_AT: usize = 64;
 
+/// The most series that are looked for on disk for an answer to a question about another.
+const MAX_RECALLED: usize = 8;
+
 /// How long after it was read a metric is kept fresh along with others of its series.
 const HABIT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -81,6 +84,8 @@ pub(super) struct SeriesCache {
     purges: RwLock<u64>,
     pub(super) windows: Windows,
     disk: Disk,
+    /// Whether the series that are kept on disk are among those known.
+    is_listed: AtomicBool,
 }
 
 /// A series' number, and where the chunk starts.
@@ -226,6 +231,7 @@ impl SeriesCache {
             purges: RwLock::default(),
             windows,
             disk,
+            is_listed: AtomicBool::new(false),
         }
     }
 
@@ -400,7 +406,7 @@ impl Reports {
         let mut journey = Journey::default();
         let recalled = series.recall(aggregate, query.asked_at).await;
         journey.landed.extend(recalled);
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let wish = Wish {
                 freshness,
                 now: self.now(),
@@ -408,7 +414,16 @@ impl Reports {
                 whole: !can_add,
                 windows: self.0.series.windows,
             };
-            let (view, missing) = match series.choose(aggregate, can_add, wish, query.asked_at, &journey) {
+            let choose = |journey: &Journey| series.choose(aggregate, can_add, wish, query.asked_at, journey);
+            let mut choice = choose(&journey);
+            if round == 0 && series.disk.is_used() && !matches!(choice, Choice::Ready(_)) {
+                // Before anything is asked for, what others have kept may answer it.
+                let recalled = series.recall_others(aggregate, can_add, query.asked_at).await;
+                journey.landed.extend(recalled);
+                // Others may have taken the same from there meanwhile.
+                choice = choose(&journey);
+            }
+            let (view, missing) = match choice {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, errand).await,
                 Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, Standing::Fresh) {
                     Ok(figures) => return Ok(figures),
@@ -659,19 +674,64 @@ impl SeriesCache {
         if !self.disk.is_used() {
             return Vec::new();
         }
-        let series = Series::of(query).and_then(|series| {
-            let range = series.whole_buckets(query.range, asked_at)?;
-            Some((series, range))
+        match Series::of(query) {
+            Some(series) => {
+                let entry = self.entry(&series);
+                let chunks = self.not_in_memory(&entry, query, asked_at);
+                self.recall_chunks(&entry, chunks).await
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes from disk what memory has not of other series that answer a question.
+    async fn recall_others(
+        &self,
+        query: &AggregateQuery,
+        can_add: bool,
+        asked_at: Timestamp,
+    ) -> Vec<(ChunkKey, Arc<Chunk>)> {
+        if !self.is_listed.load(Ordering::Relaxed)
+            && let Some(kept) = self.disk.questions().await
+        {
+            for (source, question) in kept {
+                if let Some(series) = stored::series(source, &question) {
+                    self.entry(&series);
+                }
+            }
+            self.is_listed.store(true, Ordering::Relaxed);
+        }
+        let others = self.others(query, can_add).into_iter();
+        let others = others.map(|(entry, _)| {
+            let chunks = self.not_in_memory(&entry, query, asked_at);
+            (entry, chunks)
         });
-        let Some((series, range)) = series else {
+        let others: Vec<_> = others
+            .filter(|(_, chunks)| !chunks.is_empty())
+            .take(MAX_RECALLED)
+            .collect();
+        let mut recalled = Vec::new();
+        for (entry, chunks) in others {
+            recalled.extend(self.recall_chunks(&entry, chunks).await);
+        }
+        recalled
+    }
+
+    /// The chunks of a series that a question is about and that are not in memory.
+    fn not_in_memory(&self, entry: &Entry, query: &AggregateQuery, asked_at: Timestamp) -> Vec<Range> {
+        let Some(range) = entry.series.whole_buckets(query.range, asked_at) else {
             return Vec::new();
         };
-        let entry = self.entry(&series);
-        let mut chunks = series.chunks(range);
+        let mut chunks = entry.series.chunks(range);
         chunks.retain(|chunk| !self.chunks.contains_key(&(entry.id, chunk.start)));
+        chunks
+    }
+
+    async fn recall_chunks(&self, entry: &Entry, chunks: Vec<Range>) -> Vec<(ChunkKey, Arc<Chunk>)> {
         if chunks.is_empty() {
             return Vec::new();
         }
+        let series = entry.series.clone();
         let keys = chunks.iter().map(|chunk| stored::key(&series, *chunk)).collect();
         let settle = self.windows.settle_of(series.source);
         let starts: Vec<_> = chunks.iter().map(|chunk| chunk.start).collect();

@@ -3,17 +3,20 @@
 //! Only settled buckets are kept. What is read back was checked to be what was written; it is still taken apart as if it
 //! could be anything: nothing panics, and nothing is allocated that the bytes at hand do not fill.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     chunk::{Chunk, Column, FIELDS, Group},
     key::Series,
 };
 use crate::{
-    query::{Metric, Range, Source, catalogue::METRICS},
+    query::{
+        Filter, Metric, Range, Source, Zone,
+        catalogue::{self, METRICS},
+    },
     report::{
         disk,
         packed::{Pieces, pack, put_count, put_text, unpack},
@@ -28,21 +31,46 @@ const MISSING: i64 = i64::MIN;
 
 /// What a chunk is kept by.
 pub(super) fn key(series: &Series, chunk: Range) -> disk::Key {
+    disk::Key {
+        kind: disk::Kind::Figures(series.source),
+        range: chunk,
+        question: question_of(series),
+    }
+}
+
+fn question_of(series: &Series) -> Value {
     let group_by: Vec<_> = series.group_by.iter().map(|dimension| dimension.upstream).collect();
     let clauses = series.filter.clauses.iter();
     let filter: Vec<_> = clauses
         .map(|(dimension, values)| json!([dimension.upstream, values]))
         .collect();
-    disk::Key {
-        kind: disk::Kind::Figures(series.source),
-        range: chunk,
-        question: json!([
-            series.granularity.to_string(),
-            series.time_zone.name(),
-            group_by,
-            filter
-        ]),
-    }
+    json!([
+        series.granularity.to_string(),
+        series.time_zone.name(),
+        group_by,
+        filter
+    ])
+}
+
+/// The series again whose chunks are kept by that question; `None` if there is none.
+pub(super) fn series(source: Source, question: &Value) -> Option<Series> {
+    type Clause = (String, BTreeSet<String>);
+    let kept: (String, String, Vec<String>, Vec<Clause>) = serde_json::from_value(question.clone()).ok()?;
+    let (granularity, time_zone, group_by, filter) = kept;
+    let dimension = |name: &str| catalogue::dimension(name);
+    let clauses = filter.into_iter();
+    let series = Series {
+        source,
+        granularity: granularity.parse().ok()?,
+        time_zone: Zone::named(&time_zone)?,
+        group_by: group_by.iter().map(|name| dimension(name)).collect::<Option<_>>()?,
+        filter: Filter {
+            clauses: clauses
+                .map(|(name, values)| Some((dimension(&name)?, values)))
+                .collect::<Option<_>>()?,
+        },
+    };
+    (question_of(&series) == *question).then_some(series)
 }
 
 /// The settled buckets of a chunk; `None` if there are none, or they would be too much.
@@ -175,10 +203,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        query::{
-            Filter, Granularity, Zone,
-            catalogue::{self, METRICS},
-        },
+        query::Granularity,
         report::series::chunk::Fetched,
         table::{SliceRow, Stats},
     };
@@ -391,6 +416,9 @@ mod tests {
                 ..own.clone()
             },
         ];
+        for other in others.iter().chain([&own]) {
+            assert_eq!(super::series(other.source, &question_of(other)).as_ref(), Some(other));
+        }
         let text = |series: &Series, range| format!("{:?}", key(series, range));
         let later = Range {
             start: day().end,
@@ -401,6 +429,26 @@ mod tests {
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), others.len() + 2);
+    }
+
+    #[test]
+    fn what_is_no_question_is_no_series() {
+        let sound = question_of(&series(Granularity::Minutes(60)));
+        assert!(super::series(Source::Conversations, &sound).is_some());
+        for (place, wrong) in [
+            (0, json!("PT7H")),
+            (0, json!("PT60M")),
+            (1, json!("Europe/Atlantis")),
+            (2, json!(["nothing"])),
+            (2, json!(["routing.queue.id"])),
+            (3, json!([["direction", "inbound"]])),
+            (3, json!([["nothing", ["inbound"]]])),
+        ] {
+            let mut question = sound.clone();
+            question[place] = wrong;
+            assert_eq!(super::series(Source::Conversations, &question), None, "{question}");
+        }
+        assert_eq!(super::series(Source::Conversations, &json!(["started", []])), None);
     }
 
     /// A metric is found again by what it is kept by.
