@@ -4,6 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::Offset};
+use serde::Deserialize;
 
 use crate::query::{Range, Statistic};
 
@@ -37,7 +38,7 @@ pub struct SliceRow {
 ///
 /// Counts are whole; sums and extremes are milliseconds for timers. All are the doubles of the upstream's
 /// own schema, exact for whole numbers up to 2^53.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 pub struct Stats {
     /// How many.
     pub count: Option<f64>,
@@ -61,6 +62,84 @@ pub struct Stats {
     pub p95: Option<f64>,
     /// 99th percentile.
     pub p99: Option<f64>,
+}
+
+impl Stats {
+    /// What the statistics are called, in the order of [`to_array`](Self::to_array).
+    pub const NAMES: [&'static str; 11] = [
+        "count",
+        "sum",
+        "min",
+        "max",
+        "ratio",
+        "numerator",
+        "denominator",
+        "target",
+        "current",
+        "p95",
+        "p99",
+    ];
+
+    /// All of them, in the order of [`NAMES`](Self::NAMES).
+    pub fn to_array(self) -> [Option<f64>; 11] {
+        let Self {
+            count,
+            sum,
+            min,
+            max,
+            ratio,
+            numerator,
+            denominator,
+            target,
+            current,
+            p95,
+            p99,
+        } = self;
+        [
+            count,
+            sum,
+            min,
+            max,
+            ratio,
+            numerator,
+            denominator,
+            target,
+            current,
+            p95,
+            p99,
+        ]
+    }
+
+    /// The statistics of [`to_array`](Self::to_array).
+    pub fn from_array(
+        [
+            count,
+            sum,
+            min,
+            max,
+            ratio,
+            numerator,
+            denominator,
+            target,
+            current,
+            p95,
+            p99,
+        ]: [Option<f64>; 11],
+    ) -> Self {
+        Self {
+            count,
+            sum,
+            min,
+            max,
+            ratio,
+            numerator,
+            denominator,
+            target,
+            current,
+            p95,
+            p99,
+        }
+    }
 }
 
 /// Typed columns and rows, ready to be encoded.

@@ -37,6 +37,7 @@ use utoipa::ToSchema;
 use super::{
     auth::Caller,
     limits::Patience,
+    page::in_milliseconds,
     problem::{Problem, ProblemKind},
     rows::TableAnswer,
     sse,
@@ -496,10 +497,6 @@ pub struct JobEvent {
     /// The job, as JSON.
     #[schema(content_media_type = "application/json")]
     pub data: String,
-}
-
-fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{instant:.3}"))
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over like that")]

@@ -228,7 +228,8 @@ impl From<Account> for Plan {
     }
 }
 
-fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+/// An instant as answers tell it.
+pub fn in_milliseconds<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{instant:.3}"))
 }
 

@@ -371,7 +371,7 @@ fn read_metrics(came: &[MetricAnswer<'_>], wanted: &[&'static Metric]) -> Result
             if !is_wanted {
                 continue;
             }
-            let stats = Stats::from(&metric.stats);
+            let stats = metric.stats;
             *read = Some(match (*read, wanted.qualifier) {
                 (None, _) => stats,
                 (Some(sum), Qualifier::Any) => together(&sum, &stats),
@@ -434,40 +434,7 @@ struct MetricAnswer<'a> {
     metric: Cow<'a, str>,
     #[serde(borrow)]
     qualifier: Option<Cow<'a, str>>,
-    stats: StatsAnswer,
-}
-
-#[derive(Deserialize)]
-struct StatsAnswer {
-    count: Option<f64>,
-    sum: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    ratio: Option<f64>,
-    numerator: Option<f64>,
-    denominator: Option<f64>,
-    target: Option<f64>,
-    current: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
-}
-
-impl From<&StatsAnswer> for Stats {
-    fn from(came: &StatsAnswer) -> Self {
-        Self {
-            count: came.count,
-            sum: came.sum,
-            min: came.min,
-            max: came.max,
-            ratio: came.ratio,
-            numerator: came.numerator,
-            denominator: came.denominator,
-            target: came.target,
-            current: came.current,
-            p95: came.p95,
-            p99: came.p99,
-        }
-    }
+    stats: Stats,
 }
 
 // ---- queue observations

@@ -205,41 +205,16 @@ pub(super) fn document(query: &AggregateQuery, rows: &[SliceRow]) -> Bytes {
 
 fn bucket(query: &AggregateQuery, row: &SliceRow) -> Value {
     let metrics = query.metrics.iter().zip(&row.metrics).filter_map(|(metric, stats)| {
-        let stats = statistics(stats.as_ref()?);
+        let stats = statistics((*stats)?);
         Some(object([("metric", metric.upstream.into()), ("stats", stats)]))
     });
     let metrics: Vec<Value> = metrics.collect();
     object([("interval", row.bucket.to_string().into()), ("metrics", metrics.into())])
 }
 
-fn statistics(stats: &Stats) -> Value {
-    let Stats {
-        count,
-        sum,
-        min,
-        max,
-        ratio,
-        numerator,
-        denominator,
-        target,
-        current,
-        p95,
-        p99,
-    } = *stats;
-    let statistics = [
-        ("count", count),
-        ("sum", sum),
-        ("min", min),
-        ("max", max),
-        ("ratio", ratio),
-        ("numerator", numerator),
-        ("denominator", denominator),
-        ("target", target),
-        ("current", current),
-        ("p95", p95),
-        ("p99", p99),
-    ];
-    let there = statistics.into_iter().filter_map(|(name, value)| {
+fn statistics(stats: Stats) -> Value {
+    let statistics = Stats::NAMES.into_iter().zip(stats.to_array());
+    let there = statistics.filter_map(|(name, value)| {
         let is_share = matches!(name, "ratio" | "target");
         Some((name, if is_share { value?.into() } else { number(value?) }))
     });

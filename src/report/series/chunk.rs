@@ -71,65 +71,7 @@ pub(super) struct Fetched<'a> {
     pub(super) is_sum: bool,
 }
 
-pub(super) const FIELDS: usize = 11;
-
-fn fields(stats: &Stats) -> [Option<f64>; FIELDS] {
-    let Stats {
-        count,
-        sum,
-        min,
-        max,
-        ratio,
-        numerator,
-        denominator,
-        target,
-        current,
-        p95,
-        p99,
-    } = *stats;
-    [
-        count,
-        sum,
-        min,
-        max,
-        ratio,
-        numerator,
-        denominator,
-        target,
-        current,
-        p95,
-        p99,
-    ]
-}
-
-fn stats(fields: [Option<f64>; FIELDS]) -> Stats {
-    let [
-        count,
-        sum,
-        min,
-        max,
-        ratio,
-        numerator,
-        denominator,
-        target,
-        current,
-        p95,
-        p99,
-    ] = fields;
-    Stats {
-        count,
-        sum,
-        min,
-        max,
-        ratio,
-        numerator,
-        denominator,
-        target,
-        current,
-        p95,
-        p99,
-    }
-}
+pub(super) const FIELDS: usize = Stats::NAMES.len();
 
 fn presence(fields: &[Option<f64>; FIELDS]) -> u16 {
     let places = fields.iter().enumerate().filter(|(_, value)| value.is_some());
@@ -233,7 +175,7 @@ impl Chunk {
         for (index, metric) in fetched.metrics.iter().enumerate() {
             let cells = |bucket: usize| {
                 let rows = brought[bucket].iter();
-                rows.filter_map(move |(group, row)| Some((*group, fields(row.metrics[index].as_ref()?))))
+                rows.filter_map(move |(group, row)| Some((*group, row.metrics[index]?.to_array())))
             };
             let held = self.column(metric);
             let mut column = Column::of(metric, held.map_or(0, |held| held.present));
@@ -250,7 +192,7 @@ impl Chunk {
                 } else {
                     let cells = held.into_iter().flat_map(|held| held.cells(bucket));
                     let is_sum = held.is_some_and(|held| held.is_sum[bucket]);
-                    column.push_bucket(held_at, is_sum, cells.map(|(group, stats)| (group, fields(&stats))));
+                    column.push_bucket(held_at, is_sum, cells.map(|(group, stats)| (group, stats.to_array())));
                 }
             }
             column.note_settled(&self.edges, settle);
@@ -277,7 +219,7 @@ impl Chunk {
             let mut column = Column::of(held.metric, held.present);
             for bucket in 0..self.buckets() {
                 let (fetched_at, is_sum) = (held.fetched_at[bucket], held.is_sum[bucket]);
-                let cells = held.cells(bucket).map(|(group, stats)| (group, fields(&stats)));
+                let cells = held.cells(bucket).map(|(group, stats)| (group, stats.to_array()));
                 if is_dropped(bucket) {
                     column.push_bucket(None, false, std::iter::empty());
                 } else {
@@ -328,7 +270,7 @@ impl Chunk {
                     } else {
                         group
                     };
-                    (place, fields(&stats))
+                    (place, stats.to_array())
                 });
                 let is_sum = from.is_some_and(|from| from.is_sum[bucket]);
                 column.push_bucket(at(from), is_sum, cells);
@@ -459,7 +401,7 @@ impl Column {
                     *field = values.next().copied().filter(|value| !value.is_nan());
                 }
             }
-            (self.groups[cell], stats(fields))
+            (self.groups[cell], Stats::from_array(fields))
         })
     }
 }
