@@ -64,6 +64,9 @@ const MAX_SERIES: usize = 10_000;
 /// The most series looked at for an answer to a question about another.
 const MAX_LOOKED_AT: usize = 64;
 
+/// The most chunks that are noted to be looked for on disk; what there is of one that is forgotten is asked for again.
+const UNREAD: u64 = 100_000;
+
 /// The most series that are looked for on disk for an answer to a question about another.
 const MAX_RECALLED: usize = 8;
 
@@ -84,6 +87,8 @@ pub(super) struct SeriesCache {
     purges: RwLock<u64>,
     pub(super) windows: Windows,
     disk: Disk,
+    /// Chunks in memory that were begun by what was fetched: the disk may have more of them.
+    unread: Cache<ChunkKey, ()>,
     /// Whether the series that are kept on disk are among those known.
     is_listed: AtomicBool,
 }
@@ -231,6 +236,7 @@ impl SeriesCache {
             purges: RwLock::default(),
             windows,
             disk,
+            unread: Cache::new(UNREAD),
             is_listed: AtomicBool::new(false),
         }
     }
@@ -723,7 +729,10 @@ impl SeriesCache {
             return Vec::new();
         };
         let mut chunks = entry.series.chunks(range);
-        chunks.retain(|chunk| !self.chunks.contains_key(&(entry.id, chunk.start)));
+        chunks.retain(|chunk| {
+            let key = (entry.id, chunk.start);
+            !self.chunks.contains_key(&key) || self.unread.contains_key(&key)
+        });
         chunks
     }
 
@@ -738,7 +747,9 @@ impl SeriesCache {
         let read = move |index: usize, kept: &[u8]| stored::decode(kept, &series, series.edges(chunks[index]), settle);
         let kept = self.disk.read(keys, read).await;
         let kept = starts.into_iter().zip(kept).filter_map(|(start, kept)| {
-            let (key, kept) = ((entry.id, start), Arc::new(kept?));
+            let key = (entry.id, start);
+            self.unread.invalidate(&key);
+            let kept = Arc::new(kept?);
             self.chunks.entry(key).and_compute_with(|held| {
                 // Something may have been fetched meanwhile.
                 Op::Put(match held {
@@ -777,6 +788,9 @@ impl SeriesCache {
         let mut made = None;
         self.chunks.entry(key).and_compute_with(|held| {
             let held = held.map(|held| Arc::clone(held.value()));
+            if held.is_none() && self.disk.is_used() {
+                self.unread.insert(key, ());
+            }
             let held = held.unwrap_or_else(|| Arc::new(Chunk::empty(edges)));
             let chunk = Arc::new(held.with(fetched, rows, settle));
             made = Some((Arc::clone(&chunk), chunk.settled(settle) > held.settled(settle)));

@@ -377,13 +377,15 @@ pub(super) fn stretches(
 mod tests {
     use std::{collections::HashMap, time::Duration};
 
+    use tokio_util::sync::CancellationToken;
+
     use super::{
         super::{SeriesCache, tests::asked},
         *,
     };
     use crate::{
         query::{AggregateQuery, catalogue::metric},
-        report::OnError,
+        report::{Disk, DiskSettings, OnError, Organisation},
         table::{Slice, SliceRow, Stats},
     };
 
@@ -423,8 +425,12 @@ mod tests {
     impl Held {
         /// Nothing yet.
         fn of(parameters: &str) -> Self {
+            Self::kept_on(Disk::default(), parameters)
+        }
+
+        fn kept_on(disk: Disk, parameters: &str) -> Self {
             Self {
-                cache: SeriesCache::new(1 << 30, Windows::default(), crate::report::Disk::default()),
+                cache: SeriesCache::new(1 << 30, Windows::default(), disk),
                 query: asked(parameters, at(NOW)).aggregate,
             }
         }
@@ -479,6 +485,33 @@ mod tests {
     }
 
     const OFFERED: &[&str] = &["nOffered"];
+
+    #[tokio::test]
+    async fn what_is_on_disk_joins_what_came_before_it_was_looked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let start = || {
+            let (disk, owner) = Disk::new(DiskSettings {
+                path: directory.path().join("kept"),
+                bytes: 1 << 24,
+                organisation: Organisation::of("https://api.example", "client"),
+            });
+            let stop = CancellationToken::new();
+            (disk, tokio::spawn(owner.run(stop.clone())), stop)
+        };
+        let (disk, owner, stop) = start();
+        drop(Held::kept_on(disk, HOURLY).fetch("03-01/03-07", NOW, OFFERED, 3));
+        stop.cancel();
+        owner.await.unwrap();
+
+        let (disk, owner, stop) = start();
+        // As by a wider question that was put together from others.
+        let held = Held::kept_on(disk, HOURLY).fetch("03-05T12/03-10T12", NOW, OFFERED, 3);
+        assert_eq!(held.calls(wish()), [range("03-01/03-05T12")]);
+        held.cache.recall(&held.query, at(NOW)).await;
+        assert_eq!(held.calls(wish()), []);
+        stop.cancel();
+        owner.await.unwrap();
+    }
 
     #[test]
     fn gaps_are_covered_by_the_fewest_requests() {
