@@ -24,10 +24,13 @@ const MAX_FILES: usize = 500;
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The definitions that came with the service, by name.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 12] = [
     ("abandon-analysis", include_str!("builtin/abandon-analysis.toml")),
     ("agent-performance", include_str!("builtin/agent-performance.toml")),
+    ("agent-states", include_str!("builtin/agent-states.toml")),
     ("conversation-list", include_str!("builtin/conversation-list.toml")),
+    ("evaluation-scores", include_str!("builtin/evaluation-scores.toml")),
+    ("flow-outcomes", include_str!("builtin/flow-outcomes.toml")),
     ("media-mix", include_str!("builtin/media-mix.toml")),
     ("queue-performance", include_str!("builtin/queue-performance.toml")),
     ("queues-now", include_str!("builtin/queues-now.toml")),
@@ -35,6 +38,7 @@ const BUILT_IN: [(&str, &str); 8] = [
         "service-level-by-half-hour",
         include_str!("builtin/service-level-by-half-hour.toml"),
     ),
+    ("survey-scores", include_str!("builtin/survey-scores.toml")),
     ("wrapup-breakdown", include_str!("builtin/wrapup-breakdown.toml")),
 ];
 

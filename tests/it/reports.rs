@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::service::{Service, Setup};
 
 /// Each report of figures, and the same asked as a query: what it selects, groups by and orders by.
-const AS_QUERIES: [(&str, &str); 6] = [
+const AS_QUERIES: [(&str, &str); 10] = [
     (
         "queue-performance",
         "groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name,conversation.offered,conversation.answered,\
@@ -41,6 +41,29 @@ const AS_QUERIES: [(&str, &str); 6] = [
         "media-mix",
         "groupBy=media.type&select=media.type,conversation.count,conversation.offered,conversation.answered,\
          conversation.abandoned,handle.time.average&orderBy=-conversation.count",
+    ),
+    (
+        "agent-states",
+        "source=users&groupBy=agent.id&select=agent.id,agent.name,logged.in.time,presence.on.queue.time,\
+         presence.available.time,presence.busy.time,presence.away.time,presence.break.time,presence.meal.time,\
+         presence.meeting.time,presence.training.time,routing.interacting.time,routing.idle.time,\
+         routing.not.responding.time,occupancy,utilization&orderBy=-logged.in.time",
+    ),
+    (
+        "flow-outcomes",
+        "source=flows&groupBy=flow.id&select=flow.id,flow.name,flow.count,flow.time.average,flow.disconnect.rate,\
+         flow.exit.time.count,flow.outcome.count,flow.outcome.failed&orderBy=-flow.count",
+    ),
+    (
+        "evaluation-scores",
+        "source=evaluations&groupBy=agent.id&select=agent.id,agent.name,evaluation.count,\
+         evaluation.score.total.average,evaluation.score.total.min,evaluation.score.total.max,\
+         evaluation.score.critical.average&orderBy=-evaluation.count",
+    ),
+    (
+        "survey-scores",
+        "source=surveys&groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name,survey.sent,\
+         survey.responses.all,survey.response.rate,survey.score.total.average,survey.nps.score&orderBy=-survey.sent",
     ),
 ];
 

@@ -52,7 +52,7 @@ pub(super) struct Column {
     pub(super) starts: Vec<u32>,
     /// By cell: whose figures they are.
     pub(super) groups: Vec<u32>,
-    /// Which statistics there are, by their places in [`fields`].
+    /// Which statistics there are, by their places in [`Stats::to_array`].
     pub(super) present: u16,
     /// By cell, as many as are present; not a number where there is none.
     pub(super) values: Vec<f64>,
