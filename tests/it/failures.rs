@@ -767,6 +767,7 @@ async fn the_login_service_refuses_our_credentials() {
     "#);
     assert_snapshot!(service.get("/health/ready").await.failure(), @r#"
     503 Service Unavailable
+    connection: close
 
     {
       "reasons": [
