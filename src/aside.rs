@@ -2,19 +2,51 @@
 //!
 //! Requests are answered by a few threads; while one of them computes for some milliseconds, everybody else waits,
 //! probes included, and the limit on what is worked on sees nothing of it. Such work is put aside, to threads that get
-//! what those leave of the processors.
+//! what those leave of the processors. There are as many as there are processors, and no more: a hundred would leave
+//! little to anybody, and keep the memory of a hundred.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::{Arc, LazyLock},
+    thread,
+};
 
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, spawn_blocking},
+};
 
-/// Has the work done aside. It fails only by a panic, or by the end of the process.
+/// Has the work done aside, when it is its turn. It fails only by a panic, or by the end of the process.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    spawn_blocking(|| {
-        step_back();
-        work()
-    })
-    .await
+    Turn::wait().await.aside(work).await
+}
+
+/// One of the processors, for as long as this is kept. Whoever has one must not wait for another.
+#[derive(Debug)]
+pub struct Turn(OwnedSemaphorePermit);
+
+impl Turn {
+    /// Waits for those who came before.
+    pub async fn wait() -> Self {
+        static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+            let processors = thread::available_parallelism().map_or(1, usize::from);
+            Arc::new(Semaphore::new(processors))
+        });
+        let turn = Arc::clone(&PROCESSORS).acquire_owned().await;
+        Self(turn.expect("the semaphore is never closed"))
+    }
+
+    /// Has the work done aside, whoever still waits for it, and lets the next go on.
+    pub async fn aside<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let Self(turn) = self;
+        spawn_blocking(move || {
+            step_back();
+            let done = work();
+            drop(turn);
+            done
+        })
+        .await
+    }
 }
 
 /// Lets threads that answer requests go first from now on. What else uses threads of this kind reads a file or asks for

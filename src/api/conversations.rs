@@ -230,6 +230,7 @@ impl ConversationsApi {
                 let table = written_aside(move || conversation_rows(&documents, &zone)).await?;
                 let rows = Rows {
                     table: || table,
+                    turn: None,
                     total: found.total,
                     provenance: found.provenance,
                     fresh_for: found.fresh_for,

@@ -122,6 +122,7 @@ impl NowApi {
         }
         let rows = Rows {
             table: || answer.content,
+            turn: None,
             total: answer.total,
             provenance: answer.provenance,
             fresh_for: answer.fresh_for,

@@ -189,6 +189,7 @@ impl QueryApi {
         };
         let rows = Rows {
             table,
+            turn: answer.turn,
             total: answer.total,
             provenance: answer.provenance,
             fresh_for: answer.fresh_for,

@@ -16,7 +16,7 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 use crate::{
-    aside::aside,
+    aside::Turn,
     encode,
     query::{Page, Zone},
     report::{Written, WrittenAnswers, WrittenKey},
@@ -33,6 +33,8 @@ pub const EVERYTHING: Page = Page {
 pub struct Rows<'a, T> {
     /// Lays out the rows of the page, when they are needed.
     pub table: T,
+    /// The turn that was waited for to make them.
+    pub turn: Option<Turn>,
     /// Rows on all pages.
     pub total: u64,
     /// Where they came from.
@@ -123,6 +125,15 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         {
             return Ok(written);
         }
+        if self.turn.is_none() && self.takes_long(format) {
+            self.turn = Some(Turn::wait().await);
+        }
+        // Somebody may have had the same written meanwhile.
+        if let Some((answers, key)) = &kept
+            && let Some(written) = answers.get(key)
+        {
+            return Ok(written);
+        }
         let written = Arc::new(self.write(format).await?);
         if let Some((answers, key)) = kept {
             answers.insert(key, Arc::clone(&written));
@@ -130,24 +141,41 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         Ok(written)
     }
 
+    fn takes_long(&self, format: Format) -> bool {
+        /// So many rows are written while others wait.
+        const A_FEW_ROWS: u64 = 500;
+        let compresses = matches!(format, Format::Xlsx | Format::Arrow | Format::Parquet);
+        compresses || self.total.min(self.page.size.into()) > A_FEW_ROWS
+    }
+
     async fn write(self, format: Format) -> Result<Written, Problem> {
-        let (head, provenance) = (self.head(), self.provenance);
+        let (head, provenance, turn) = (self.head(), self.provenance, self.turn);
         let table = (self.table)();
         let columns = (format == Format::Json).then(|| page::columns(&table.columns));
         let answer = match format {
             Format::Json => {
-                written(table, move |table| {
+                written(turn, table, move |table| {
                     page::entities(&head, |body| encode::json::write_entities(table, body))
                 })
                 .await
             }
-            Format::Table => written(table, move |table| page::table(&head, table)).await,
-            Format::Ndjson => written(table, |table| all_of(|body| encode::ndjson::write_lines(table, body))).await,
-            Format::Csv => written(table, |table| all_of(|body| encode::csv::write_records(table, body))).await,
-            Format::Xlsx => workbook(table, &provenance).await,
+            Format::Table => written(turn, table, move |table| page::table(&head, table)).await,
+            Format::Ndjson => {
+                written(turn, table, |table| {
+                    all_of(|body| encode::ndjson::write_lines(table, body))
+                })
+                .await
+            }
+            Format::Csv => {
+                written(turn, table, |table| {
+                    all_of(|body| encode::csv::write_records(table, body))
+                })
+                .await
+            }
+            Format::Xlsx => workbook(turn, table, &provenance).await,
             Format::Arrow => {
                 let about = about(&provenance);
-                made_aside(move || {
+                made_aside(turn, move || {
                     let mut body = Vec::new();
                     encode::arrow::write_stream(&table, self.time_zone.name(), about, &mut body).map(|()| body)
                 })
@@ -155,7 +183,10 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
             }
             Format::Parquet => {
                 let about = about(&provenance);
-                made_aside(move || encode::parquet::file(&table, self.time_zone.name(), about)).await
+                made_aside(turn, move || {
+                    encode::parquet::file(&table, self.time_zone.name(), about)
+                })
+                .await
             }
         }?;
         Ok(Written {
@@ -174,14 +205,16 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
     }
 }
 
-/// So many rows are written while others wait; with more, a thread aside has them.
-const A_FEW_ROWS: usize = 500;
-
-async fn written(table: Table, write: impl FnOnce(&Table) -> Vec<u8> + Send + 'static) -> Result<Vec<u8>, Problem> {
-    if table.rows.len() <= A_FEW_ROWS {
-        return Ok(write(&table));
+/// Written aside in a turn that was waited for, or at once.
+async fn written(
+    turn: Option<Turn>,
+    table: Table,
+    write: impl FnOnce(&Table) -> Vec<u8> + Send + 'static,
+) -> Result<Vec<u8>, Problem> {
+    match turn {
+        Some(turn) => turn.aside(move || write(&table)).await.map_err(|error| defect(&error)),
+        None => Ok(write(&table)),
     }
-    aside(move || write(&table)).await.map_err(|error| defect(&error))
 }
 
 fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -190,7 +223,7 @@ fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     body
 }
 
-async fn workbook(table: Table, provenance: &Provenance) -> Result<Vec<u8>, Problem> {
+async fn workbook(turn: Option<Turn>, table: Table, provenance: &Provenance) -> Result<Vec<u8>, Problem> {
     let rows = table.rows.len() as u64;
     if rows > encode::xlsx::MAX_ROWS {
         let limit = encode::xlsx::MAX_ROWS;
@@ -199,14 +232,19 @@ async fn workbook(table: Table, provenance: &Provenance) -> Result<Vec<u8>, Prob
         )));
     }
     let created = provenance.as_of;
-    made_aside(move || encode::xlsx::workbook(&table, created)).await
+    made_aside(turn, move || encode::xlsx::workbook(&table, created)).await
 }
 
 /// Compressing takes long enough that others should not have to wait for it.
 async fn made_aside<E: std::error::Error + Send + 'static>(
+    turn: Option<Turn>,
     make: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
 ) -> Result<Vec<u8>, Problem> {
-    match aside(make).await {
+    let turn = match turn {
+        Some(turn) => turn,
+        None => Turn::wait().await,
+    };
+    match turn.aside(make).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(defect(&error)),
         Err(error) => Err(defect(&error)),

@@ -35,6 +35,7 @@ use self::{
     series::{Body, Figures, SeriesCache},
 };
 use crate::{
+    aside::Turn,
     clock::Clock,
     query::{
         About, AggregateQuery, Column, ColumnValue, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
@@ -119,10 +120,12 @@ pub enum OnError {
 }
 
 /// An answer to a [`Query`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer<C = Table> {
     /// The rows: laid out for the page asked for, or not yet.
     pub content: C,
+    /// The turn in which many rows were made, for what is still made of them: a crowd of answers is made one by one.
+    pub turn: Option<Turn>,
     /// Rows in all pages.
     pub total: u64,
     /// Where it came from.
@@ -280,20 +283,26 @@ impl Reports {
             self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
         )?;
         self.0.tally.count(figures.provenance.cache);
+        let turn = if self.0.series.takes_long(&figures.body, query, &names) {
+            Some(Turn::wait().await)
+        } else {
+            None
+        };
         let held = match &figures.body {
             Body::Held(view) => self.0.series.ordered(view, query, &names),
             Body::Whole { rows, .. } => Some(self.0.series.ordered_whole(rows, query, &names)),
         };
         if let Some(rows) = held {
-            return Ok((figures.answer(rows?, calls_for_names), figures, calls_for_names));
+            return Ok((figures.answer(rows?, turn, calls_for_names), figures, calls_for_names));
         }
+        drop(turn);
         // What is held by bucket does not make the buckets asked for.
         let whole = self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?;
         let Body::Whole { rows, .. } = &whole.body else {
             return Err(ReportError::Internal);
         };
         let rows = self.0.series.ordered_whole(rows, query, &names)?;
-        Ok((whole.answer(rows, calls_for_names), whole, calls_for_names))
+        Ok((whole.answer(rows, None, calls_for_names), whole, calls_for_names))
     }
 
     /// The rows of a question that is asked whole, for the reason given.
@@ -409,6 +418,7 @@ impl Reports {
         let (table, total) = rows::names(query, given.names()?);
         Ok(Answer {
             content: table,
+            turn: None,
             total,
             fresh_for: given.fresh_for,
             provenance: given.provenance(0),
@@ -733,6 +743,7 @@ impl Observed {
         let (table, total) = observations::table(query, rows, &self.names, observed_at);
         Ok(Answer {
             content: table,
+            turn: None,
             total,
             fresh_for: self.given.fresh_for,
             provenance: self.given.provenance(self.calls_for_names),

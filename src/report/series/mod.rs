@@ -51,6 +51,7 @@ use super::{
     rows,
 };
 use crate::{
+    aside::Turn,
     query::{AggregateQuery, Column, Fill, Metric, NamesByLookup, OrderBy, Query, Range},
     table::{CacheUse, Cell, Provenance, Slice, SliceRow},
     upstream::Errand,
@@ -809,18 +810,8 @@ impl SeriesCache {
         query: &Query,
         names: &NamesByLookup,
     ) -> Option<Result<OrderedRows, ReportError>> {
-        // The range ends with its last bucket, so that the question is the same a moment later.
-        let whole = Query {
-            aggregate: AggregateQuery {
-                range: view.range,
-                ..query.aggregate.clone()
-            },
-            ..query.clone()
-        };
-        let of = Origin::Series(view.entry.id, view.lens.clone()).asked(&whole);
-        let parts = view.parts.iter();
-        let chunks = parts.filter_map(|part| Some(part.held.as_ref()?.generation)).collect();
-        self.made(of, chunks, names, || {
+        let whole = view.whole(query);
+        self.made(view.made_of(&whole), view.generations(), names, || {
             let rows = view.rows(&whole.aggregate)?;
             Some(rows::ordered(&whole, &rows, names))
         })
@@ -838,6 +829,30 @@ impl SeriesCache {
         made.expect("it is always made")
     }
 
+    /// Whether the rows of a question will take a while to be made.
+    pub(super) fn takes_long(&self, body: &Body, query: &Query, names: &NamesByLookup) -> bool {
+        /// So many are made while others wait.
+        const A_FEW_ROWS: usize = 500;
+        let (rows, of, chunks) = match body {
+            Body::Held(view) => (view.most_rows(), view.made_of(&view.whole(query)), view.generations()),
+            Body::Whole { rows, .. } => (rows.rows.len(), Origin::Whole(rows.id).asked(query), Vec::new()),
+        };
+        rows > A_FEW_ROWS && self.known(&of, &chunks, names).is_none()
+    }
+
+    fn known(&self, of: &MadeOf, chunks: &[u64], names: &NamesByLookup) -> Option<OrderedRows> {
+        let has_same_names = |made: &Made| {
+            made.names.len() == names.len()
+                && names.iter().all(|(lookup, names)| {
+                    let known = made.names.get(lookup);
+                    known.is_some_and(|known| Arc::ptr_eq(known, names))
+                })
+        };
+        let made = self.made.get(of);
+        let made = made.filter(|made| made.chunks == chunks && has_same_names(made))?;
+        Some(made.rows.clone())
+    }
+
     /// Rows that were made of this before, or are made now.
     fn made(
         &self,
@@ -846,18 +861,8 @@ impl SeriesCache {
         names: &NamesByLookup,
         order: impl FnOnce() -> Option<Result<Vec<Vec<Cell>>, ReportError>>,
     ) -> Option<Result<OrderedRows, ReportError>> {
-        let has_same_names = |made: &Made| {
-            made.names.len() == names.len()
-                && names.iter().all(|(lookup, names)| {
-                    let known = made.names.get(lookup);
-                    known.is_some_and(|known| Arc::ptr_eq(known, names))
-                })
-        };
-        if let Some(made) = self.made.get(&of)
-            && made.chunks == chunks
-            && has_same_names(&made)
-        {
-            return Some(Ok(made.rows.clone()));
+        if let Some(rows) = self.known(&of, &chunks, names) {
+            return Some(Ok(rows));
         }
         let rows = match order()? {
             Ok(rows) => OrderedRows::new(rows),
@@ -887,6 +892,38 @@ impl Origin {
 }
 
 impl View {
+    /// The question up to the end of its last bucket: so it is the same a moment later.
+    fn whole(&self, query: &Query) -> Query {
+        Query {
+            aggregate: AggregateQuery {
+                range: self.range,
+                ..query.aggregate.clone()
+            },
+            ..query.clone()
+        }
+    }
+
+    fn made_of(&self, whole: &Query) -> MadeOf {
+        Origin::Series(self.entry.id, self.lens.clone()).asked(whole)
+    }
+
+    /// Of the chunks that are looked at.
+    fn generations(&self) -> Vec<u64> {
+        let held = self.parts.iter().filter_map(|part| part.held.as_ref());
+        held.map(|chunk| chunk.generation).collect()
+    }
+
+    /// How many rows there are, if every group is in every bucket.
+    fn most_rows(&self) -> usize {
+        let parts = self
+            .parts
+            .iter()
+            .filter_map(|part| Some((part.held.as_ref()?, part.asked)));
+        parts
+            .map(|(chunk, asked)| chunk.groups.len() * chunk.buckets_in(asked).len())
+            .sum()
+    }
+
     /// What is held, as an answer; the view itself if something is missing.
     fn answer(
         self,
@@ -945,12 +982,13 @@ impl Figures {
     }
 
     /// With the rows made of them.
-    pub(super) fn answer(&self, rows: OrderedRows, calls_for_names: u32) -> Answer<OrderedRows> {
+    pub(super) fn answer(&self, rows: OrderedRows, turn: Option<Turn>, calls_for_names: u32) -> Answer<OrderedRows> {
         let mut provenance = self.provenance.clone();
         provenance.upstream_calls += calls_for_names;
         Answer {
             total: rows.total(),
             content: rows,
+            turn,
             fresh_for: self.fresh_for,
             provenance,
         }
