@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     errors::PlatformError,
-    organisation::{Organisation, Switches},
+    organisation::{JobRows, Organisation, Switches},
 };
 
 /// How long a job waits in line, and how long it has taken when it is done.
@@ -50,7 +50,7 @@ pub(super) struct Jobs(Mutex<HashMap<String, Job>>);
 
 #[derive(Clone, Debug)]
 struct Job {
-    body: Value,
+    rows: Arc<JobRows>,
     submitted_at: Timestamp,
     available: Timestamp,
     is_cancelled: bool,
@@ -79,12 +79,11 @@ impl Jobs {
         organisation: &Organisation,
         switches: &Switches,
     ) -> Result<Value, PlatformError> {
-        // What would be refused later is refused now.
-        organisation.details_job(body, available(now), switches, 0..0)?;
+        let available = available(now);
         let job = Job {
-            body: body.clone(),
+            rows: Arc::new(organisation.details_job(body, available, switches)?),
             submitted_at: now,
-            available: available(now),
+            available,
             is_cancelled: false,
         };
         let answer = json!({ "jobId": id });
@@ -141,7 +140,7 @@ impl Jobs {
             Some(cursor) => place(id, &cursor).ok_or_else(|| PlatformError::of_status(400))?,
         };
         let rows = first..first + page_size;
-        let (conversations, more) = organisation.details_job(&job.body, job.available, switches, rows.clone())?;
+        let (conversations, more) = organisation.job_page(&job.rows, rows.clone());
         let mut answer = json!({ "dataAvailabilityDate": format!("{:.0}", job.available) });
         if !conversations.is_empty() {
             answer["conversations"] = conversations.into();

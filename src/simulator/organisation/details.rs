@@ -2,6 +2,7 @@
 //! `…/details/jobs`, which are those active in it; and `GET conversations/details`, which are those named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -95,32 +96,28 @@ impl<'q> Question<'q> {
         first - if self.of_start_day { 0 } else { LONGEST_DAYS }..=last
     }
 
-    /// Those rows of a job, out of the conversations of those days, and whether there are more.
-    pub(super) fn rows(
-        &self,
-        days: &[Arc<Day>],
-        directory: &Directory,
-        as_of: i64,
-        wanted: Range<usize>,
-    ) -> (Vec<Value>, bool) {
-        let conversations = days.iter().flat_map(|day| &day.conversations);
+    /// The rows of a job, out of the conversations of those days.
+    pub(super) fn rows(&self, days: Vec<Arc<Day>>, directory: &Directory, as_of: i64) -> JobRows {
         let is_active = |conversation: &Conversation| {
             conversation.start < self.interval.end
                 && conversation.end(as_of).is_none_or(|end| end >= self.interval.start)
         };
-        let mut rows: Vec<_> = conversations
-            .filter(|conversation| is_active(conversation))
-            .map(|conversation| Seen {
-                conversation,
-                directory,
-                now: as_of,
-            })
-            .filter(|seen| self.matches(seen))
-            .collect();
-        self.sort(&mut rows);
-        let past = wanted.end.min(rows.len());
-        let shown = rows[wanted.start.min(past)..past].iter().map(Seen::json_of_job);
-        (shown.collect(), past < rows.len())
+        let mut rows = Vec::new();
+        for (day, conversations) in days.iter().map(|day| &day.conversations).enumerate() {
+            let active = conversations.iter().enumerate();
+            let seen = active.filter(|(_, one)| is_active(one)).map(|(place, conversation)| {
+                let seen = Seen {
+                    conversation,
+                    directory,
+                    now: as_of,
+                };
+                (seen, (day, place))
+            });
+            rows.extend(seen.filter(|(seen, _)| self.matches(seen)));
+        }
+        self.sort(&mut rows, |(seen, _)| seen);
+        let places = rows.into_iter().map(|(_, place)| place).collect();
+        JobRows { days, places, as_of }
     }
 
     /// The page asked for, out of the conversations of those days.
@@ -134,7 +131,7 @@ impl<'q> Question<'q> {
             })
             .filter(|seen| self.matches(seen))
             .collect();
-        self.sort(&mut rows);
+        self.sort(&mut rows, |seen| seen);
         let (page, total) = self.page(rows.len(), switches);
         let mut answer = Map::new();
         if !page.is_empty() {
@@ -158,8 +155,9 @@ impl<'q> Question<'q> {
             && self.segment_filters.iter().all(|filter| seen.has_segment(filter))
     }
 
-    fn sort(&self, rows: &mut [Seen<'_>]) {
-        rows.sort_by_cached_key(|seen| {
+    fn sort<'s, T>(&self, rows: &mut [T], seen: impl Fn(&T) -> &Seen<'s>) {
+        rows.sort_by_cached_key(|row| {
+            let seen = seen(row);
             let told = seen.conversation;
             let key = match self.order_by {
                 _ if self.order == "unordered" => scramble(told.id.as_u64_pair().1).cast_signed(),
@@ -280,6 +278,36 @@ fn paging(paging: &Value, switches: &Switches) -> Result<(usize, usize), Refusal
     }
     let narrow = |number: u64| usize::try_from(number).map_err(|_| refusal("The paging is too large.".to_owned()));
     Ok((narrow(size)?, narrow(page)?))
+}
+
+/// What a job found, in order: put together once, as it is read page by page.
+pub struct JobRows {
+    days: Vec<Arc<Day>>,
+    /// Day, and place among its conversations.
+    places: Vec<(usize, usize)>,
+    as_of: i64,
+}
+
+impl JobRows {
+    /// Those of them, and whether there are more.
+    pub(super) fn page(&self, directory: &Directory, wanted: Range<usize>) -> (Vec<Value>, bool) {
+        let past = wanted.end.min(self.places.len());
+        let shown = self.places[wanted.start.min(past)..past].iter().map(|(day, place)| {
+            let seen = Seen {
+                conversation: &self.days[*day].conversations[*place],
+                directory,
+                now: self.as_of,
+            };
+            seen.json_of_job()
+        });
+        (shown.collect(), past < self.places.len())
+    }
+}
+
+impl fmt::Debug for JobRows {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("JobRows").field(&self.places.len()).finish()
+    }
 }
 
 /// A conversation as far as it can be seen.

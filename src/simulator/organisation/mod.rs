@@ -37,6 +37,7 @@ use conversation::{About, Conversation, Dimension, Family, Place};
 use directory::Directory;
 use generation::{DAY_MS, LONGEST_DAYS, STRETCHED_DAYS};
 
+pub use details::JobRows;
 pub use injection::Injection;
 pub use listings::Listing;
 pub use timeline::UserPeriod;
@@ -199,19 +200,17 @@ impl Organisation {
         Ok(details::by_id(wanted, days, &self.directory, now.as_millisecond()))
     }
 
-    /// Those rows of a job of `POST /api/v2/analytics/conversations/details/jobs` over data as of an instant, and whether
-    /// there are more: conversations active in the interval, or with `startOfDayIntervalMatching` those that also
+    /// The rows of a job of `POST /api/v2/analytics/conversations/details/jobs` over data as of an instant: conversations active in the interval, or with `startOfDayIntervalMatching` those that also
     /// started on its days. With what participants are known by, which no query tells.
-    pub fn details_job(
-        &self,
-        body: &Value,
-        as_of: Timestamp,
-        switches: &Switches,
-        rows: Range<usize>,
-    ) -> Result<(Vec<Value>, bool), Refusal> {
+    pub fn details_job(&self, body: &Value, as_of: Timestamp, switches: &Switches) -> Result<JobRows, Refusal> {
         let question = details::Question::of_job(body, switches)?;
-        let days: Vec<_> = question.days_active().filter_map(|day| self.day(day)).collect();
-        Ok(question.rows(&days, &self.directory, as_of.as_millisecond(), rows))
+        let days = question.days_active().filter_map(|day| self.day(day)).collect();
+        Ok(question.rows(days, &self.directory, as_of.as_millisecond()))
+    }
+
+    /// Some of a job's rows, and whether there are more.
+    pub fn job_page(&self, rows: &JobRows, wanted: Range<usize>) -> (Vec<Value>, bool) {
+        rows.page(&self.directory, wanted)
     }
 
     /// `POST /api/v2/analytics/users/aggregates/query`.
