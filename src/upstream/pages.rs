@@ -27,6 +27,7 @@ use std::{
 use futures_util::{Stream, future::try_join_all, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     Answered, Asking, Client, Conversation, ConversationPage, Errand, Sent, Told, UpstreamError,
@@ -71,7 +72,7 @@ pub(super) fn conversations(
         rest,
         expected: 0,
         windows: windows(query.range, WINDOW_DAYS),
-        seen: HashSet::new(),
+        seen: Ids::default(),
         seen_until: None,
         sweep: None,
         jobs: Jobs::Untried,
@@ -98,7 +99,7 @@ struct Pager {
     windows: VecDeque<Range>,
     /// Ids of the window being read that have been handed on. Windows share no conversation, as each is told of only
     /// by the window it started in: a range of any length needs the memory of its busiest window.
-    seen: HashSet<Arc<str>>,
+    seen: Ids,
     /// Up to where the range has been read, or begun to be, by a job that came to nothing.
     seen_until: Option<Timestamp>,
     /// The window being read.
@@ -255,9 +256,8 @@ impl Pager {
     /// The rows of a window that were not handed on before.
     fn hand_on(&mut self, window: Range, page: Answered<DetailsPage>) -> ConversationPage {
         let conversations = page.value.conversations.into_iter();
-        let unseen = conversations.filter(|conversation| {
-            window.contains(conversation.start) && self.seen.insert(Arc::clone(&conversation.id))
-        });
+        let unseen = conversations
+            .filter(|conversation| window.contains(conversation.start) && self.seen.insert(&conversation.id));
         ConversationPage {
             conversations: unseen.collect(),
             expected: self.expected,
@@ -321,7 +321,7 @@ impl Pager {
         let conversations = value.conversations.into_iter();
         let window = sweep.pages.window;
         let unseen = conversations.filter(|conversation| {
-            let unseen = window.contains(conversation.start) && self.seen.insert(Arc::clone(&conversation.id));
+            let unseen = window.contains(conversation.start) && self.seen.insert(&conversation.id);
             sweep.news |= unseen
                 && sweep
                     .earlier_reached
@@ -634,6 +634,31 @@ fn days(first: i64, past: i64) -> Range {
     }
 }
 
+/// Ids that have come: a window may have hundreds of thousands, and nearly all of them are UUIDs, which are numbers.
+#[derive(Default)]
+struct Ids {
+    numbers: HashSet<u128>,
+    others: HashSet<Arc<str>>,
+}
+
+impl Ids {
+    /// Whether it is new.
+    fn insert(&mut self, id: &Arc<str>) -> bool {
+        const HYPHENATED: usize = 36;
+        // Only what is written in one way may be taken for its number.
+        let is_usual = id.len() == HYPHENATED && !id.contains(|char: char| char.is_ascii_uppercase());
+        match Uuid::try_parse(id) {
+            Ok(number) if is_usual => self.numbers.insert(number.as_u128()),
+            _ => self.others.insert(Arc::clone(id)),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.others.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -643,6 +668,24 @@ mod tests {
             start: start.parse().unwrap(),
             end: end.parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn ids_are_the_same_if_they_are_written_the_same() {
+        let mut ids = Ids::default();
+        for (id, is_new) in [
+            ("7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11", true),
+            ("7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11", false),
+            ("7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c12", true),
+            ("7A0C5A3E-0A5C-4E0D-9D3F-2F8F2F6F1C11", true),
+            ("7a0c5a3e0a5c4e0d9d3f2f8f2f6f1c11", true),
+            ("c-1", true),
+            ("c-1", false),
+        ] {
+            assert_eq!(ids.insert(&Arc::from(id)), is_new, "{id}");
+        }
+        ids.clear();
+        assert!(ids.insert(&Arc::from("c-1")));
     }
 
     #[test]
