@@ -499,11 +499,7 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
         let expected = expected
             .map(|rows| (rows::shown(query, &rows), rows.len() as u64))
             .map_err(|error| error.to_string());
-        let ordered = || cache.ordered(view, query, &NamesByLookup::new()).expect("buckets fit");
-        let rows = ordered();
-        if let (Ok(rows), Ok(again)) = (&rows, ordered()) {
-            assert_eq!(rows.id(), again.id(), "what is held makes the same rows");
-        }
+        let rows = cache.ordered(view, query, &NamesByLookup::new()).expect("buckets fit");
         let found = rows
             .map(|rows| (rows.table(query), rows.total()))
             .map_err(|error| error.to_string());
