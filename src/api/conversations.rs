@@ -30,7 +30,7 @@ use crate::{
     definitions::{Places, bind::PAGING},
     encode::pieces::PieceWriter,
     query::{Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, Zone},
-    report::{Conversations, Reached, ReportError, Reports, conversation_columns, conversation_rows},
+    report::{Answer, Conversations, Reached, ReportError, Reports, conversation_columns, conversation_rows},
     upstream::Errand,
 };
 
@@ -229,11 +229,13 @@ impl ConversationsApi {
                 let (documents, zone) = (found.documents, asked.time_zone.clone());
                 let table = written_aside(move || conversation_rows(&documents, &zone)).await?;
                 let rows = Rows {
-                    table: || table,
-                    turn: None,
-                    total: found.total,
-                    provenance: found.provenance,
-                    fresh_for: found.fresh_for,
+                    answer: Answer {
+                        content: || table,
+                        turn: None,
+                        total: found.total,
+                        provenance: found.provenance,
+                        fresh_for: found.fresh_for,
+                    },
                     kept: None,
                     page: listing.page,
                     path: asked.path,

@@ -75,11 +75,7 @@ pub async fn get(
     }
     let answer = api.reports.names(lookup, &query, delivery.freshness, &errand).await?;
     let rows = Rows {
-        table: || answer.content,
-        turn: None,
-        total: answer.total,
-        provenance: answer.provenance,
-        fresh_for: answer.fresh_for,
+        answer: answer.map(|table| || table),
         kept: None,
         page: query.page,
         path: &format!("/v1/lookups/{lookup}"),

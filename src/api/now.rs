@@ -121,11 +121,7 @@ impl NowApi {
             definition.finish(&mut answer.content);
         }
         let rows = Rows {
-            table: || answer.content,
-            turn: None,
-            total: answer.total,
-            provenance: answer.provenance,
-            fresh_for: answer.fresh_for,
+            answer: answer.map(|table| || table),
             kept: None,
             page: query.page,
             path: asked.path,

@@ -21,7 +21,7 @@ use crate::{
     config::Scope,
     definitions::{Definition, Places},
     query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
-    report::Reports,
+    report::{OrderedRows, Reports},
     upstream::Errand,
 };
 
@@ -169,7 +169,6 @@ impl QueryApi {
             Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, errand).await?, None),
         };
         answer.provenance.upstream_calls += calls;
-        let ordered = answer.content;
         // The last bucket is shown as far as the question goes.
         let (end, source) = (
             query.aggregate.range.end,
@@ -177,10 +176,10 @@ impl QueryApi {
         );
         let kept = Kept {
             answers: self.reports.written(),
-            rows: ordered.id(),
+            rows: answer.content.id(),
             further: format!("{end} {source:?}"),
         };
-        let table = || {
+        let table = |ordered: OrderedRows| {
             let mut table = ordered.table(&query);
             if let Some(definition) = asked.definition {
                 definition.finish(&mut table);
@@ -188,11 +187,7 @@ impl QueryApi {
             table
         };
         let rows = Rows {
-            table,
-            turn: answer.turn,
-            total: answer.total,
-            provenance: answer.provenance,
-            fresh_for: answer.fresh_for,
+            answer: answer.map(|ordered| || table(ordered)),
             kept: Some(kept),
             page: query.page,
             path: asked.path,

@@ -1,6 +1,6 @@
 //! Rows and columns on their way out, in whichever format the caller wants.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
@@ -19,7 +19,7 @@ use crate::{
     aside::Turn,
     encode,
     query::{Page, Zone},
-    report::{Written, WrittenAnswers, WrittenKey},
+    report::{Answer, Written, WrittenAnswers, WrittenKey},
     table::{Provenance, Table},
 };
 
@@ -31,16 +31,8 @@ pub const EVERYTHING: Page = Page {
 
 /// An answer of rows and columns, and what its formats say of the question.
 pub struct Rows<'a, T> {
-    /// Lays out the rows of the page, when they are needed.
-    pub table: T,
-    /// The turn that was waited for to make them.
-    pub turn: Option<Turn>,
-    /// Rows on all pages.
-    pub total: u64,
-    /// Where they came from.
-    pub provenance: Provenance,
-    /// How much longer they may be reused.
-    pub fresh_for: Duration,
+    /// What lays out the rows of the page, when they are needed.
+    pub answer: Answer<T>,
     /// Where what is written is held for the next who asks.
     pub kept: Option<Kept<'a>>,
     /// The page they are.
@@ -79,7 +71,7 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let disposition = disposition(&self.filename, format);
-        let (provenance, fresh_for) = (self.provenance.clone(), self.fresh_for);
+        let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
         let (formulas, plan) = (self.formulas.take(), self.plan.take());
         let written = self.written(format).await?;
         let mut rest = Vec::new();
@@ -125,8 +117,8 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         {
             return Ok(written);
         }
-        if self.turn.is_none() && self.takes_long(format) {
-            self.turn = Some(Turn::wait().await);
+        if self.answer.turn.is_none() && self.takes_long(format) {
+            self.answer.turn = Some(Turn::wait().await);
         }
         // Somebody may have had the same written meanwhile.
         if let Some((answers, key)) = &kept
@@ -145,12 +137,12 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         /// So many rows are written while others wait.
         const A_FEW_ROWS: u64 = 500;
         let compresses = matches!(format, Format::Xlsx | Format::Arrow | Format::Parquet);
-        compresses || self.total.min(self.page.size.into()) > A_FEW_ROWS
+        compresses || self.answer.total.min(self.page.size.into()) > A_FEW_ROWS
     }
 
     async fn write(self, format: Format) -> Result<Written, Problem> {
-        let (head, provenance, turn) = (self.head(), self.provenance, self.turn);
-        let table = (self.table)();
+        let (head, provenance, turn) = (self.head(), self.answer.provenance, self.answer.turn);
+        let table = (self.answer.content)();
         let columns = (format == Format::Json).then(|| page::columns(&table.columns));
         let answer = match format {
             Format::Json => {
@@ -199,9 +191,9 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
     fn head(&self) -> PageHead {
         let mut page = self.page;
         if page == EVERYTHING {
-            page.size = u32::try_from(self.total.max(1)).unwrap_or(u32::MAX);
+            page.size = u32::try_from(self.answer.total.max(1)).unwrap_or(u32::MAX);
         }
-        PageHead::new(self.path, self.question, page, self.total)
+        PageHead::new(self.path, self.question, page, self.answer.total)
     }
 }
 

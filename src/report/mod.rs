@@ -134,6 +134,19 @@ pub struct Answer<C = Table> {
     pub fresh_for: Duration,
 }
 
+impl<C> Answer<C> {
+    /// The same with other content.
+    pub fn map<D>(self, change: impl FnOnce(C) -> D) -> Answer<D> {
+        Answer {
+            content: change(self.content),
+            turn: self.turn,
+            total: self.total,
+            provenance: self.provenance,
+            fresh_for: self.fresh_for,
+        }
+    }
+}
+
 /// Figures as the upstream gives them.
 #[derive(Clone, Debug)]
 pub struct Unfolded {

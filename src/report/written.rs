@@ -5,7 +5,6 @@
 //! so nothing here is ever out of date, and what can no more be asked for is the first to be displaced.
 
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -114,11 +113,5 @@ impl WrittenAnswers {
     /// Drops everything: cheap to have again.
     pub(super) fn clear(&self) {
         self.0.invalidate_all();
-    }
-}
-
-impl fmt::Debug for WrittenAnswers {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("WrittenAnswers").field(&self.bytes()).finish()
     }
 }

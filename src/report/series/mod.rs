@@ -833,11 +833,18 @@ impl SeriesCache {
     pub(super) fn takes_long(&self, body: &Body, query: &Query, names: &NamesByLookup) -> bool {
         /// So many are made while others wait.
         const A_FEW_ROWS: usize = 500;
-        let (rows, of, chunks) = match body {
-            Body::Held(view) => (view.most_rows(), view.made_of(&view.whole(query)), view.generations()),
-            Body::Whole { rows, .. } => (rows.rows.len(), Origin::Whole(rows.id).asked(query), Vec::new()),
+        let rows = match body {
+            Body::Held(view) => view.most_rows(),
+            Body::Whole { rows, .. } => rows.rows.len(),
         };
-        rows > A_FEW_ROWS && self.known(&of, &chunks, names).is_none()
+        if rows <= A_FEW_ROWS {
+            return false;
+        }
+        let (of, chunks) = match body {
+            Body::Held(view) => (view.made_of(&view.whole(query)), view.generations()),
+            Body::Whole { rows, .. } => (Origin::Whole(rows.id).asked(query), Vec::new()),
+        };
+        self.known(&of, &chunks, names).is_none()
     }
 
     fn known(&self, of: &MadeOf, chunks: &[u64], names: &NamesByLookup) -> Option<OrderedRows> {
