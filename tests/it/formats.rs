@@ -392,8 +392,10 @@ pub(crate) fn workbook(answer: &Answer) -> Value {
 pub(crate) fn python(script: &str, answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let interpreter = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    // All has been said by then: pyarrow's threads can abort an interpreter that takes itself apart.
+    let script = format!("{script}\nimport os, sys; sys.stdout.flush(); os._exit(0)");
     let mut child = Command::new(&interpreter)
-        .args(["-c", script])
+        .args(["-c", &script])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
