@@ -3,19 +3,53 @@
 //! `cargo bench --bench held`; the figures stand in docs/caching.md. Bytes are those of the answers of Genesys Cloud that
 //! what is merged came in, as it writes them, or, where the name says so, those it takes in memory.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{env, fmt::Write as _, sync::LazyLock};
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use genesys_reports::{
+    encode::{csv, json, ndjson},
     query::{AggregateQuery, Limits, NamesByLookup, Query, QueryRequest, Range},
     report::Workbench,
-    table::{Slice, SliceRow, Stats},
+    table::{Slice, SliceRow, Stats, Table},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 fn main() {
-    divan::main();
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["count", piece, times, ..] => repeat(piece, times.parse().expect("how often")),
+        _ => divan::main(),
+    }
+}
+
+/// Does one piece of work so often and nothing else: what `./bench` counts the instructions of, under valgrind. Of forty
+/// days: everything takes fifty times as long there.
+fn repeat(piece: &str, times: usize) {
+    let half_hours = question_since("2026-01-21", HALF_HOURS, FIGURES);
+    let of_days = question_since("2026-01-21", "interval=P1D&groupBy=routing.queue.id", FIGURES);
+    let held = held(&half_hours).bench;
+    let page = held.page(&of_days, now());
+    let range = days(&half_hours)[20];
+    let (fetch, slice) = day(&half_hours.aggregate, range, now());
+    for _ in 0..times {
+        match piece {
+            "plan" => drop(black_box(held.plan(black_box(&half_hours), now()))),
+            "merge" => drop(black_box(held.merge(black_box(&of_days), now()))),
+            "hold" => held.hold(black_box(&fetch), black_box(&slice)),
+            "order" => drop(black_box(held.page(black_box(&of_days), now()))),
+            "json" => encoded(&page, json::write_entities),
+            "ndjson" => encoded(&page, ndjson::write_lines),
+            "csv" => encoded(&page, csv::write_records),
+            other => panic!("there is no piece {other}"),
+        }
+    }
+}
+
+fn encoded(table: &Table, write: fn(&Table, &mut Vec<u8>)) {
+    let mut out = Vec::new();
+    write(black_box(table), &mut out);
+    black_box(out);
 }
 
 const QUEUES: usize = 50;
@@ -32,7 +66,11 @@ fn now() -> Timestamp {
 
 /// 400 days up to now, cut and grouped like that.
 fn question(cut: &str, figures: &str) -> Query {
-    let text = format!("dateFrom=2025-01-26&dateTo=2026-03-02&timeZone=Europe/Berlin&{cut}&{figures}");
+    question_since("2025-01-26", cut, figures)
+}
+
+fn question_since(from: &str, cut: &str, figures: &str) -> Query {
+    let text = format!("dateFrom={from}&dateTo=2026-03-02&timeZone=Europe/Berlin&{cut}&{figures}");
     let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     let parsed = QueryRequest::from_pairs(&pairs)
         .meaning(|request| Query::parse(&request, now(), &Limits::default()))
@@ -155,18 +193,19 @@ struct Held {
 }
 
 /// The last two days were fetched an hour ago, all before when it had settled.
-static HELD: LazyLock<Held> = LazyLock::new(|| {
+static HELD: LazyLock<Held> = LazyLock::new(|| held(&question(HALF_HOURS, FIGURES)));
+
+fn held(query: &Query) -> Held {
     let bench = Workbench::new(1 << 30);
-    let query = question(HALF_HOURS, FIGURES);
     let mut written_bytes = 0;
-    for range in days(&query) {
+    for range in days(query) {
         let fetched_at = (range.end + SignedDuration::from_hours(72)).min(now() - SignedDuration::from_mins(30));
         let (fetch, slice) = day(&query.aggregate, range, fetched_at);
         bench.hold(&fetch, &slice);
         written_bytes += written(&slice, &fetch).len();
     }
     Held { bench, written_bytes }
-});
+}
 
 mod plan {
     use super::{Bencher, FIGURES, HALF_HOURS, HELD, SignedDuration, Workbench, black_box, now, question};
