@@ -13,6 +13,8 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, runtime::Builder};
 
 // The service's own; a peer with a slower one would flatter it.
@@ -34,12 +36,15 @@ fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let listener = TcpListener::bind(address).await.expect("a free port");
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
             let _ = stream.set_nodelay(true);
-        });
-        axum::serve(listener, router)
-            .await
-            .expect("it serves until it is killed");
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let _ = connection.await;
+            });
+        }
     });
 }
 

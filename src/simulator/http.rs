@@ -1,10 +1,11 @@
 //! The addresses of the simulated platform, and what every request passes on its way to an answer.
 //!
 //! Adding an endpoint is one row of [`ENDPOINTS`]; its permissions and request model come from what the
-//! vendor publishes.
+//! vendor publishes. All that is published of jobs is there already.
 
 use std::{
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
     time::SystemTime,
 };
@@ -41,7 +42,7 @@ use super::{
 /// Around every answer, outermost first: the journal, so that it sees what the caller sees; latency, which
 /// even a failure takes; faults, which cut what really goes out, compressed or not; compression.
 pub(super) fn router(simulator: &Simulator) -> Router {
-    let platform = ENDPOINTS.iter().fold(Router::new(), |router, endpoint| {
+    let platform = ENDPOINTS.iter().chain(&*JOBS).fold(Router::new(), |router, endpoint| {
         router.route(endpoint.path, endpoint.route())
     });
     platform
@@ -72,31 +73,11 @@ static ENDPOINTS: &[Endpoint] = &[
         let answer = organisation.details_by_id(&params, call.now)?;
         Ok(Answer::Json(answer))
     }),
-    endpoint("POST", "/api/v2/analytics/conversations/details/jobs", submit_job),
-    endpoint(
-        "GET",
-        "/api/v2/analytics/conversations/details/jobs/availability",
-        |call| {
-            let available = format!("{:.0}", jobs::available(call.now));
-            Ok(Answer::Json(json!({ "dataAvailabilityDate": available })))
-        },
-    ),
-    endpoint("GET", "/api/v2/analytics/conversations/details/jobs/{jobId}", job_state),
-    endpoint(
-        "DELETE",
-        "/api/v2/analytics/conversations/details/jobs/{jobId}",
-        |call| {
-            call.simulator.jobs().cancel(call.id_after("jobs"), call.now)?;
-            Ok(Answer::NoContent)
-        },
-    ),
-    endpoint(
-        "GET",
-        "/api/v2/analytics/conversations/details/jobs/{jobId}/results",
-        job_results,
-    ),
     endpoint("POST", "/api/v2/analytics/users/aggregates/query", |call| {
         analytics(call, Organisation::user_aggregates)
+    }),
+    endpoint("POST", "/api/v2/analytics/users/details/query", |call| {
+        analytics(call, Organisation::user_details)
     }),
     endpoint("POST", "/api/v2/analytics/queues/observations/query", |call| {
         analytics(call, Organisation::queue_observations)
@@ -179,6 +160,23 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v2/tokens/me", |call| Ok(log_out(call))),
     endpoint("GET", "/api/v2/organizations/limits/namespaces/{namespaceName}", limits),
 ];
+
+/// Jobs: of the details of conversations and users, and of the aggregates of every family, as published.
+static JOBS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
+    let of_jobs =
+        published::paths().filter(|(_, path)| path.starts_with("/api/v2/analytics/") && path.contains("/jobs"));
+    let endpoint = |(method, path): (&'static str, &'static str)| {
+        let answer: fn(&Call<'_>) -> Result<Answer, PlatformError> = match (method, path) {
+            ("POST", _) => submit_job,
+            ("DELETE", _) => cancel_job,
+            (_, path) if path.ends_with("/availability") => |call| Ok(availability(call)),
+            (_, path) if path.ends_with("/results") => job_results,
+            _ => job_state,
+        };
+        Endpoint { method, path, answer }
+    };
+    of_jobs.map(endpoint).collect()
+});
 
 /// One method of one path.
 struct Endpoint {
@@ -267,10 +265,9 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The part of the path after that one.
-    fn id_after(&self, part: &str) -> &str {
-        let mut parts = self.uri.path().split('/').skip_while(|found| *found != part);
-        parts.nth(1).unwrap_or_default()
+    /// The job that is asked for.
+    fn job(&self) -> jobs::Address<'_> {
+        jobs::Address::of(self.uri.path())
     }
 }
 
@@ -284,17 +281,22 @@ fn analytics(call: &Call<'_>, question: Question) -> Result<Answer, PlatformErro
 }
 
 fn submit_job(call: &Call<'_>) -> Result<Answer, PlatformError> {
-    let (simulator, id) = (call.simulator, call.simulator.next_id());
+    let (simulator, job) = (call.simulator, (call.uri.path(), call.simulator.next_id()));
     let (organisation, switches) = (simulator.organisation(), simulator.switches());
     let answer = simulator
         .jobs()
-        .submit(id, &call.body, call.now, organisation, switches)?;
+        .submit(job, &call.body, call.now, organisation, switches)?;
     Ok(Answer::Accepted(answer))
 }
 
+fn availability(call: &Call<'_>) -> Answer {
+    let available = format!("{:.0}", jobs::available(call.now));
+    Answer::Json(json!({ "dataAvailabilityDate": available }))
+}
+
 fn job_state(call: &Call<'_>) -> Result<Answer, PlatformError> {
-    let switches = call.simulator.switches();
-    let (answer, is_at_work) = call.simulator.jobs().state(call.id_after("jobs"), call.now, switches)?;
+    let (simulator, switches) = (call.simulator, call.simulator.switches());
+    let (answer, is_at_work) = simulator.jobs().state(call.job(), call.now, switches)?;
     Ok(if is_at_work {
         Answer::Accepted(answer)
     } else {
@@ -305,8 +307,13 @@ fn job_state(call: &Call<'_>) -> Result<Answer, PlatformError> {
 fn job_results(call: &Call<'_>) -> Result<Answer, PlatformError> {
     let (organisation, switches) = (call.simulator.organisation(), call.simulator.switches());
     let jobs = call.simulator.jobs();
-    let answer = jobs.results(call.id_after("jobs"), call.uri, call.now, organisation, switches)?;
+    let answer = jobs.results(call.job(), call.uri, call.now, organisation, switches)?;
     Ok(Answer::Json(answer))
+}
+
+fn cancel_job(call: &Call<'_>) -> Result<Answer, PlatformError> {
+    call.simulator.jobs().cancel(call.job(), call.now)?;
+    Ok(Answer::NoContent)
 }
 
 fn family_aggregates(call: &Call<'_>) -> Result<Answer, PlatformError> {

@@ -1,9 +1,11 @@
-//! Jobs about conversation details: submitted, looked after, read by cursor, for some days.
+//! Jobs: submitted, looked after, read by cursor, for some days.
 //!
-//! A job reads a copy of the data that is loaded once a night: what happened since is silently missing from its results.
+//! A job about details reads a copy of the data that is loaded once a night: what happened since is silently missing from
+//! its results. One about aggregates brings what the query would have when it was submitted.
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -25,6 +27,8 @@ const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Rows on a page of results unless told otherwise, and at most.
 const PAGE_SIZE: usize = 1_000;
 const MAX_PAGE_SIZE: usize = 10_000;
+/// Groups on a page of aggregates unless told otherwise: few, so that programs learn to turn pages. A guess.
+const AGGREGATES_PAGE_SIZE: usize = 100;
 /// When the nightly load is done, and what it reaches to, in UTC.
 const LOADED_AT: SignedDuration = SignedDuration::from_mins(5 * 60);
 const LOADED_TO: SignedDuration = SignedDuration::from_secs(4 * 3600 + 10 * 60 + 3);
@@ -50,10 +54,55 @@ pub(super) struct Jobs(Mutex<HashMap<String, Job>>);
 
 #[derive(Clone, Debug)]
 struct Job {
-    rows: Arc<JobRows>,
+    /// The path of its kind.
+    path: String,
+    rows: Rows,
+    page_size: usize,
     submitted_at: Timestamp,
-    available: Timestamp,
     is_cancelled: bool,
+}
+
+/// What a job found.
+#[derive(Clone, Debug)]
+enum Rows {
+    /// Conversations of the copy that is complete up to then.
+    Conversations(Arc<JobRows>, Timestamp),
+    /// Users, likewise.
+    Users(Arc<Vec<Value>>, Timestamp),
+    /// The answer of the query.
+    Aggregates(Arc<Value>),
+}
+
+impl Rows {
+    /// Some of them in the shape of their kind, and whether there are more.
+    fn page(&self, rows: Range<usize>, organisation: &Organisation) -> (Value, bool) {
+        let some = |all: &[Value]| {
+            (
+                all.iter().skip(rows.start).take(rows.len()).cloned().collect(),
+                rows.end < all.len(),
+            )
+        };
+        let (mut answer, name, (page, more)): (Value, _, (Vec<Value>, bool)) = match self {
+            Self::Conversations(all, available) => {
+                (copied(*available), "conversations", organisation.job_page(all, rows))
+            }
+            Self::Users(all, available) => (copied(*available), "userDetails", some(all)),
+            Self::Aggregates(answer) => {
+                let mut rest = Value::clone(answer);
+                rest.as_object_mut().and_then(|rest| rest.remove("results"));
+                let all = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
+                (rest, "results", some(all))
+            }
+        };
+        if !page.is_empty() {
+            answer[name] = page.into();
+        }
+        (answer, more)
+    }
+}
+
+fn copied(available: Timestamp) -> Value {
+    json!({ "dataAvailabilityDate": format!("{available:.0}") })
 }
 
 impl Job {
@@ -70,20 +119,35 @@ impl Job {
 }
 
 impl Jobs {
-    /// Takes a job, if its body is one.
+    /// Takes a job of a path, `/api/v2/analytics/<family>/aggregates/jobs` or `…/details/jobs`, if its body is one.
     pub(super) fn submit(
         &self,
-        id: String,
+        (path, id): (&str, String),
         body: &Value,
         now: Timestamp,
         organisation: &Organisation,
         switches: &Switches,
     ) -> Result<Value, PlatformError> {
-        let available = available(now);
+        let copy = available(now);
+        let mut page_size = PAGE_SIZE;
+        let family = path.split('/').nth(4).unwrap_or_default();
+        let rows = match (family, path.contains("/details/")) {
+            ("users", true) => Rows::Users(organisation.user_details_job(body, copy, switches)?.into(), copy),
+            (_, true) => Rows::Conversations(organisation.details_job(body, copy, switches)?.into(), copy),
+            (_, false) => {
+                page_size = size_of_page(body["pageSize"].as_u64(), AGGREGATES_PAGE_SIZE)?;
+                let answer = match family {
+                    "users" => organisation.user_aggregates(body, now, switches)?,
+                    family => organisation.family_aggregates(family, body, now, switches)?,
+                };
+                Rows::Aggregates(answer.into())
+            }
+        };
         let job = Job {
-            rows: Arc::new(organisation.details_job(body, available, switches)?),
+            path: path.to_owned(),
+            rows,
+            page_size,
             submitted_at: now,
-            available,
             is_cancelled: false,
         };
         let answer = json!({ "jobId": id });
@@ -92,8 +156,13 @@ impl Jobs {
     }
 
     /// Its state, and whether it is still at work.
-    pub(super) fn state(&self, id: &str, now: Timestamp, switches: &Switches) -> Result<(Value, bool), PlatformError> {
-        let job = self.find(id, now)?;
+    pub(super) fn state(
+        &self,
+        address: Address<'_>,
+        now: Timestamp,
+        switches: &Switches,
+    ) -> Result<(Value, bool), PlatformError> {
+        let job = self.find(address, now)?;
         let state = job.state(now, switches);
         let seconds = |at: Timestamp| format!("{at:.0}");
         let mut answer = json!({
@@ -110,13 +179,13 @@ impl Jobs {
     /// A page of its results.
     pub(super) fn results(
         &self,
-        id: &str,
+        address: Address<'_>,
         uri: &Uri,
         now: Timestamp,
         organisation: &Organisation,
         switches: &Switches,
     ) -> Result<Value, PlatformError> {
-        let job = self.find(id, now)?;
+        let (job, id) = (self.find(address, now)?, address.id);
         if job.state(now, switches) != "FULFILLED" {
             return Err(PlatformError::of_status(400));
         }
@@ -127,24 +196,16 @@ impl Jobs {
                 .find(|(name, _)| name == wanted)
                 .map(|(_, value)| value.into_owned())
         };
-        let page_size = match field("pageSize") {
-            None => PAGE_SIZE,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|size| (1..=MAX_PAGE_SIZE).contains(size))
-                .ok_or_else(|| PlatformError::of_status(400))?,
+        let page_size = match field("pageSize").map(|text| text.parse()) {
+            None => job.page_size,
+            Some(size) => size_of_page(Some(size.unwrap_or(0)), PAGE_SIZE)?,
         };
         let first = match field("cursor") {
             None => 0,
             Some(cursor) => place(id, &cursor).ok_or_else(|| PlatformError::of_status(400))?,
         };
         let rows = first..first + page_size;
-        let (conversations, more) = organisation.job_page(&job.rows, rows.clone());
-        let mut answer = json!({ "dataAvailabilityDate": format!("{:.0}", job.available) });
-        if !conversations.is_empty() {
-            answer["conversations"] = conversations.into();
-        }
+        let (mut answer, more) = job.rows.page(rows.clone(), organisation);
         if more {
             answer["cursor"] = json!(BASE64_URL_SAFE_NO_PAD.encode(format!("{id} {}", rows.end)));
         }
@@ -152,23 +213,50 @@ impl Jobs {
     }
 
     /// Ends a job.
-    pub(super) fn cancel(&self, id: &str, now: Timestamp) -> Result<(), PlatformError> {
-        self.find(id, now)?;
-        if let Some(job) = self.jobs().get_mut(id) {
+    pub(super) fn cancel(&self, address: Address<'_>, now: Timestamp) -> Result<(), PlatformError> {
+        self.find(address, now)?;
+        if let Some(job) = self.jobs().get_mut(address.id) {
             job.is_cancelled = true;
         }
         Ok(())
     }
 
-    fn find(&self, id: &str, now: Timestamp) -> Result<Job, PlatformError> {
-        let job = self.jobs().get(id).cloned();
-        job.filter(|job| now < job.submitted_at + KEPT)
+    fn find(&self, address: Address<'_>, now: Timestamp) -> Result<Job, PlatformError> {
+        let job = self.jobs().get(address.id).cloned();
+        job.filter(|job| job.path == address.path && now < job.submitted_at + KEPT)
             .ok_or_else(PlatformError::not_found)
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Job>> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
+}
+
+/// Where a job is asked for: the path of its kind, and its id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address<'a> {
+    path: &'a str,
+    id: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// That of a path `<path of its kind>/<id>`, which may go on.
+    pub(super) fn of(path: &'a str) -> Self {
+        const JOBS: &str = "/jobs/";
+        let (before, after) = path.split_once(JOBS).unwrap_or((path, ""));
+        Self {
+            path: path.get(..before.len() + JOBS.len() - 1).unwrap_or(path),
+            id: after.split('/').next().unwrap_or_default(),
+        }
+    }
+}
+
+fn size_of_page(asked: Option<u64>, default: usize) -> Result<usize, PlatformError> {
+    let Some(asked) = asked else { return Ok(default) };
+    let asked = usize::try_from(asked)
+        .ok()
+        .filter(|size| (1..=MAX_PAGE_SIZE).contains(size));
+    asked.ok_or_else(|| PlatformError::of_status(400))
 }
 
 /// Where the cursor of that job points.

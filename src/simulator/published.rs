@@ -11,6 +11,12 @@ pub(super) fn endpoint(method: &str, path: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.endpoints.iter().chain(&ENDPOINTS.lookups).find(found)
 }
 
+/// The methods and paths of all endpoints of analytics.
+pub(super) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let endpoints = ENDPOINTS.endpoints.iter();
+    endpoints.map(|endpoint| (endpoint.method.as_str(), endpoint.path.as_str()))
+}
+
 /// The published model of this name, as a JSON schema.
 pub(super) fn model(name: &str) -> Option<&'static Schema> {
     MODELS.definitions.get(name)

@@ -704,6 +704,75 @@ async fn a_job_is_done_once_for_all_who_ask_the_same_within_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_about_aggregates_brings_what_the_query_does_page_by_page() {
+    let service = Service::start().await;
+    let question = json!({
+        "interval": "2023-11-06T00:00:00.000Z/2023-11-13T00:00:00.000Z", "granularity": "P1D",
+        "groupBy": ["queueId", "mediaType"], "metrics": ["nOffered", "tHandle"],
+    });
+    let path = "/api/v2/analytics/conversations/aggregates";
+    let asked = service.post(&format!("{path}/query"), &question).await.json();
+    let in_order = |mut groups: Vec<Value>| {
+        groups.sort_by_key(|group| group["group"].to_string());
+        groups
+    };
+    let expected = in_order(asked["results"].as_array().expect("results").clone());
+    assert!(expected.len() > 5, "{asked}");
+    let mut paged = question.clone();
+    paged["pageSize"] = json!(2);
+    let (first, found) = all_of_job(&service, &format!("{path}/jobs"), &paged, "results").await;
+    assert!(
+        in_order(found.clone()) == expected,
+        "{} groups of {}",
+        found.len(),
+        expected.len()
+    );
+    let calls = service.upstream_calls();
+    let again = all_of_job(&service, &format!("{path}/jobs"), &paged, "results").await;
+    assert_eq!((again, service.upstream_calls()), ((first.clone(), found), calls));
+    // They are of the moment it was begun.
+    service.pass(61).await;
+    let later = all_of_job(&service, &format!("{path}/jobs"), &paged, "results").await;
+    assert_ne!(later.0, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn details_of_users_are_the_same_by_query_and_by_job() {
+    let service = Service::start().await;
+    let question = json!({"interval": "2023-11-20T00:00:00.000Z/2023-11-22T00:00:00.000Z"});
+    let mut page = question.clone();
+    page["paging"] = json!({"pageSize": 100, "pageNumber": 1});
+    let asked = service
+        .post("/api/v2/analytics/users/details/query", &page)
+        .await
+        .json();
+    let expected = asked["userDetails"].as_array().expect("users");
+    assert!(expected.len() > 3, "{asked}");
+    assert_eq!(asked["totalHits"], expected.len());
+    let jobs = "/api/v2/analytics/users/details/jobs";
+    assert_eq!(all_of_job(&service, jobs, &question, "userDetails").await.1, *expected);
+}
+
+/// A job of any kind, begun, waited for and read to the end: its id, and what it brought under that name.
+async fn all_of_job(service: &Service, jobs: &str, question: &Value, name: &str) -> (String, Vec<Value>) {
+    let begun = service.post(jobs, question).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let id = begun.json()["jobId"].as_str().expect("an id").to_owned();
+    while service.get(&format!("{jobs}/{id}")).await.json()["state"] != "FULFILLED" {
+        service.pass(3).await;
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = service.get(&format!("{jobs}/{id}/results{cursor}")).await.json();
+        found.extend(page[name].as_array().into_iter().flatten().cloned());
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("?cursor={next}"),
+            None => return (id, found),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_came_to_nothing_is_nobody_elses() {
     let mut setup = Setup::new();
     setup.simulator.switches.failing_jobs = true;

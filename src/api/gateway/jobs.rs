@@ -35,15 +35,19 @@ impl JobStand {
     }
 }
 
-/// The question how a job stands that was just begun, by what the upstream said of it.
-pub(super) fn state_of(begun: &[u8]) -> Option<PassedQuestion> {
+/// The question how a job stands that was begun at that path, by what the upstream said of it.
+pub(super) fn state_of(jobs: &str, begun: &[u8]) -> Option<PassedQuestion> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Begun {
         job_id: String,
     }
     let Begun { job_id } = serde_json::from_slice(begun).ok()?;
-    let is_meant = |path: &&super::Path| path.kind == Kind::JobState && path.method == Method::GET;
+    let is_meant = |path: &&super::Path| {
+        path.kind == Kind::JobState
+            && path.method == Method::GET
+            && path.template.strip_prefix(jobs) == Some("/{jobId}")
+    };
     let path = PATHS.iter().find(is_meant).filter(|_| fits("jobId", &job_id))?;
     Some(PassedQuestion {
         template: path.template,
@@ -61,13 +65,13 @@ mod tests {
     #[test]
     fn a_job_is_known_by_what_is_said_of_it() {
         let id = "7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11";
-        let question = state_of(format!(r#"{{"jobId": "{id}"}}"#).as_bytes()).unwrap();
-        assert_eq!(
-            question.target,
-            format!("/api/v2/analytics/conversations/details/jobs/{id}")
-        );
-        for odd in [r#"{"jobId": "../x"}"#, r#"{"jobId": 5}"#, "{}", ""] {
-            assert_eq!(state_of(odd.as_bytes()), None, "{odd}");
+        let kinds = ["conversations/details", "users/details", "flows/aggregates"];
+        for jobs in kinds.map(|kind| format!("/api/v2/analytics/{kind}/jobs")) {
+            let question = state_of(&jobs, format!(r#"{{"jobId": "{id}"}}"#).as_bytes()).unwrap();
+            assert_eq!(question.target, format!("{jobs}/{id}"));
+            for odd in [r#"{"jobId": "../x"}"#, r#"{"jobId": 5}"#, "{}", ""] {
+                assert_eq!(state_of(&jobs, odd.as_bytes()), None, "{odd}");
+            }
         }
         for (state, stand) in [
             ("QUEUED", JobStand::AtWork),

@@ -118,7 +118,7 @@ impl GatewayApi {
         let question = question(path, &request, body.as_ref())?;
         let answer = match self.figures(path, body.as_ref(), freshness, errand).await {
             Some(answer) => answer?,
-            None if path.kind == Kind::Job => self.job(question, freshness, errand).await?,
+            None if path.kind == Kind::Job => self.job(question, shared(path, freshness), errand).await?,
             None => self.reports.passed(question, freshness, errand).await?,
         };
         let is_accepted = match path.kind {
@@ -149,9 +149,10 @@ impl GatewayApi {
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Passed, ReportError> {
+        let template = question.template;
         let job = self.reports.passed(question.clone(), freshness, errand).await?;
         let is_new = matches!(job.provenance.cache, CacheUse::Miss | CacheUse::Collapsed);
-        let Some(state) = (!is_new).then(|| jobs::state_of(&job.body)).flatten() else {
+        let Some(state) = (!is_new).then(|| jobs::state_of(template, &job.body)).flatten() else {
             return Ok(job);
         };
         let stand = match self.reports.passed(state, freshness, errand).await {
@@ -191,6 +192,19 @@ impl GatewayApi {
             Err(ReportError::TooManyCalls { .. }) => None,
             Err(error) => Some(Err(error)),
         }
+    }
+}
+
+/// For how long one job serves all who ask the same. Details are read from a copy that is loaded once a night, aggregates
+/// are of the moment the job was begun.
+fn shared(path: &Path, freshness: Freshness) -> Freshness {
+    const OF_AGGREGATES: Duration = Duration::from_mins(1);
+    if path.template.contains("/details/") {
+        return freshness;
+    }
+    Freshness {
+        max_age: Some(freshness.max_age.unwrap_or(OF_AGGREGATES).min(OF_AGGREGATES)),
+        ..freshness
     }
 }
 

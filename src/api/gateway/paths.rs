@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Figures(Source),
     /// Conversations of the days of an interval.
     Details,
-    /// A job about conversations.
+    /// A job about details or aggregates.
     Job,
     /// How a job stands.
     JobState,

@@ -255,7 +255,8 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// The page's size and number: 1 of 25 unless told.
-fn paging(paging: &Value, switches: &Switches) -> Result<(usize, usize), Refusal> {
+/// How many on a page, and which page, counted from one.
+pub(super) fn paging(paging: &Value, switches: &Switches) -> Result<(usize, usize), Refusal> {
     let refusal = |sentence: String| Refusal::bad_request("general.bad.request", sentence);
     let number = |name: &str, default: u64| match &paging[name] {
         Value::Null => Ok(default),

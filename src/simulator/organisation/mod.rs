@@ -22,6 +22,7 @@ mod queue_observations;
 pub(super) mod rate_limits;
 mod timeline;
 mod user_aggregates;
+mod user_details;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -220,6 +221,23 @@ impl Organisation {
             question.wants(user, &self.directory)
         });
         Ok(question.answer(&timelines, &self.directory, switches))
+    }
+
+    /// `POST /api/v2/analytics/users/details/query`.
+    pub fn user_details(&self, body: &Value, now: Timestamp, switches: &Switches) -> Result<Value, Refusal> {
+        let question = user_details::Question::parse(body, switches)?;
+        Ok(question.answer(&self.user_rows(&question, now)))
+    }
+
+    /// The rows of a job of `POST /api/v2/analytics/users/details/jobs` over data as of an instant, by user.
+    pub fn user_details_job(&self, body: &Value, as_of: Timestamp, switches: &Switches) -> Result<Vec<Value>, Refusal> {
+        let question = user_details::Question::of_job(body, switches)?;
+        Ok(self.user_rows(&question, as_of))
+    }
+
+    fn user_rows(&self, question: &user_details::Question, now: Timestamp) -> Vec<Value> {
+        let timelines = self.timelines(question.range(), now, |user| question.wants(user, &self.directory));
+        question.rows(&timelines, &self.directory, now.as_millisecond())
     }
 
     /// `POST /api/v2/analytics/queues/observations/query`.

@@ -263,3 +263,118 @@ fn before_the_beginning_and_after_now_nobody_does_anything() {
         assert_eq!(user_aggregates(&body, now)["results"], json!([]));
     }
 }
+
+/// Records of a question about two days in the middle of a week, by user: start, end (none while it lasts), what it is.
+fn records(
+    body: &Value,
+    now: Timestamp,
+    list: &str,
+    field: &str,
+) -> BTreeMap<String, Vec<(String, Option<String>, String)>> {
+    let answer = PUNCTUAL.user_details(body, now, &Switches::default()).unwrap();
+    let users = answer["userDetails"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    users
+        .map(|user| {
+            let records = user[list].as_array().into_iter().flatten();
+            let records = records.map(|record| {
+                (
+                    text(&record["startTime"]).unwrap(),
+                    text(&record["endTime"]),
+                    text(&record[field]).unwrap(),
+                )
+            });
+            (text(&user["userId"]).unwrap(), records.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn details_of_users_tell_whole_records_that_touch_the_interval() {
+    let (start, end) = (
+        "2025-04-01T09:00:00Z".parse::<Timestamp>().unwrap(),
+        "2025-04-02T15:00:00Z".parse::<Timestamp>().unwrap(),
+    );
+    let now = "2025-04-02T12:00:00Z".parse::<Timestamp>().unwrap();
+    let body = json!({
+        "interval": format!("{start:.3}/{end:.3}"), "paging": {"pageSize": 100, "pageNumber": 1},
+    });
+    let (mut open, mut crossing) = (0, 0);
+    for (list, field) in [
+        ("primaryPresence", "systemPresence"),
+        ("routingStatus", "routingStatus"),
+    ] {
+        let told = records(&body, now, list, field);
+        assert!(told.len() > 5);
+        for (user, records) in told {
+            let began = records[0].0.parse::<Timestamp>().unwrap();
+            assert!(began <= start, "{user} was something at the beginning");
+            crossing += usize::from(began < start);
+            for pair in records.windows(2) {
+                assert_eq!(pair[0].1.as_ref(), Some(&pair[1].0), "without gap");
+            }
+            let periods = PUNCTUAL.user_periods(&user, start, end, now);
+            for (began, ended, what) in &records {
+                let began: Timestamp = began.parse().unwrap();
+                let ended = ended.as_ref().map_or(now, |ended| ended.parse().unwrap());
+                open += usize::from(ended == now);
+                let inside = periods
+                    .iter()
+                    .filter(|period| began <= period.start && period.end <= ended);
+                let seen: Vec<_> = inside
+                    .map(|period| {
+                        if list == "routingStatus" {
+                            period.routing_status
+                        } else {
+                            period.system_presence
+                        }
+                    })
+                    .collect();
+                // An instant at the edge may leave no period of its own.
+                assert!(seen.iter().all(|seen| seen == what), "{user} {began} {what} {seen:?}");
+            }
+        }
+    }
+    assert!(open > 0 && crossing > 0, "{open} {crossing}");
+}
+
+#[test]
+fn filters_of_user_details_leave_the_records_they_hold_for() {
+    let now = "2025-04-03T12:00:00Z".parse::<Timestamp>().unwrap();
+    let with = |name: &str, dimension: &str, value: &str| {
+        json!({
+            "interval": "2025-03-31T00:00:00.000Z/2025-04-02T00:00:00.000Z", "paging": {"pageSize": 100, "pageNumber": 1},
+            name: [{"type": "and", "predicates": [{"dimension": dimension, "value": value}]}],
+        })
+    };
+    let meals = records(
+        &with("presenceFilters", "systemPresence", "MEAL"),
+        now,
+        "primaryPresence",
+        "systemPresence",
+    );
+    assert!(
+        meals.len() > 5 && meals.values().flatten().all(|record| record.2 == "MEAL"),
+        "{meals:?}"
+    );
+    let idle = records(
+        &with("routingStatusFilters", "routingStatus", "IDLE"),
+        now,
+        "routingStatus",
+        "routingStatus",
+    );
+    assert!(idle.values().flatten().all(|record| record.2 == "IDLE") && !idle.is_empty());
+    let one = meals.keys().next().unwrap();
+    let told = records(
+        &with("userFilters", "userId", one),
+        now,
+        "primaryPresence",
+        "systemPresence",
+    );
+    assert_eq!(told.keys().collect::<Vec<_>>(), [one]);
+    let long = json!({"interval": "2025-03-10T00:00:00.000Z/2025-03-29T00:00:00.000Z"});
+    assert!(
+        PUNCTUAL.user_details(&long, now, &Switches::default()).is_err(),
+        "seven days without a filter"
+    );
+}
