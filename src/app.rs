@@ -1,9 +1,10 @@
 //! The composition root: builds each part once, owns what runs in the background, and ends it in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ use crate::{
     },
     clock::Clock,
     config::Settings,
+    fleet::{Fleet, FleetSettings},
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
@@ -57,9 +59,11 @@ pub struct App {
     reports: Reports,
     warm: Warm,
     disk_owner: Option<DiskOwner>,
+    fleet: Fleet,
+    client: Client,
     doors: Doors,
-    /// Whom to ask how often the upstream may be asked, where no setting says so.
-    limit_from: Option<Client>,
+    /// Whether it is asked how often the upstream may be asked, as no setting says so.
+    learns_limit: bool,
     drain: Duration,
     grace: Duration,
     stop: Stop,
@@ -85,16 +89,10 @@ impl App {
 
     /// The same with a given source of jitter, the only chance there is in what the service does.
     pub fn with_jitter(settings: &Settings, clock: Clock, jitter: Jitter) -> Result<Self, BuildError> {
-        let client = Client::with_jitter(upstream_settings(settings), clock.clone(), jitter)?;
+        let fleet = fleet(settings);
+        let client = Client::with_jitter(upstream_settings(settings, fleet.clone()), clock.clone(), jitter)?;
         let (disk, disk_owner) = disk(settings).unzip();
-        let report_settings = ReportSettings {
-            memory_bytes: settings.cache.memory_bytes,
-            // What cannot be held would be fetched again for every page of it.
-            listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
-            refresh_timeout: settings.server.request_timeout,
-            windows: settings.cache.windows,
-            disk: disk.unwrap_or_default(),
-        };
+        let report_settings = report_settings(settings, disk.unwrap_or_default(), fleet.clone());
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
         let stop = Stop::default();
         let metrics = telemetry::metrics()?;
@@ -159,6 +157,7 @@ impl App {
             service: ServiceApi {
                 client: client.clone(),
                 reports: reports.clone(),
+                fleet: fleet.clone(),
                 draining: stop.draining.clone(),
                 metrics: metrics.clone(),
                 document: api::openapi::Served::new(library, clock.clone()),
@@ -176,11 +175,13 @@ impl App {
             reports,
             warm,
             disk_owner,
+            fleet,
+            client,
             doors: Doors {
                 max_connections: server.max_connections,
                 identity: server.identity.clone(),
             },
-            limit_from: settings.upstream.requests_per_minute.is_none().then_some(client),
+            learns_limit: settings.upstream.requests_per_minute.is_none(),
             drain: server.drain,
             grace: server.grace,
             stop,
@@ -210,8 +211,11 @@ impl App {
         if let Some(identity) = self.doors.identity.clone() {
             background.spawn(identity.keep_current());
         }
-        if let Some(client) = self.limit_from {
-            background.spawn(keep_limit_known(client));
+        background.spawn(self.fleet.follow_secret());
+        background.spawn(self.reports.clone().follow_purges());
+        background.spawn(self.client.clone().stay_in_touch());
+        if self.learns_limit {
+            background.spawn(keep_limit_known(self.client));
         }
         background.spawn(end(stop, self.stop.clone(), self.drain, self.grace));
         let written = CancellationToken::new();
@@ -252,12 +256,44 @@ fn disk(settings: &Settings) -> Option<(Disk, DiskOwner)> {
     }))
 }
 
-/// The upstream client as the settings want it.
-pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Error> {
-    Client::new(upstream_settings(settings), clock)
+fn report_settings(settings: &Settings, disk: Disk, fleet: Fleet) -> ReportSettings {
+    ReportSettings {
+        memory_bytes: settings.cache.memory_bytes,
+        // What cannot be held would be fetched again for every page of it.
+        listing_bytes: LISTING_BYTES.min(settings.cache.memory_bytes / 2),
+        refresh_timeout: settings.server.request_timeout,
+        windows: settings.cache.windows,
+        disk,
+        fleet,
+    }
 }
 
-fn upstream_settings(settings: &Settings) -> upstream::Settings {
+/// Other replicas, if there are any: nothing of what only one person may see is left for them.
+fn fleet(settings: &Settings) -> Fleet {
+    let Some(address) = settings.cache.redis.clone() else {
+        return Fleet::default();
+    };
+    let credentials = settings.genesys.credentials();
+    let upstream::Credentials::Client { client_id, .. } = credentials() else {
+        tracing::warn!("nothing is shared with other replicas of what a person's own login may see");
+        return Fleet::default();
+    };
+    Fleet::new(FleetSettings {
+        address,
+        organisation: Organisation::of(&settings.genesys.api_url, &client_id).to_string(),
+        secret: Arc::new(move || match credentials() {
+            upstream::Credentials::Client { client_secret, .. } => client_secret,
+            upstream::Credentials::Login { .. } => SecretString::default(),
+        }),
+    })
+}
+
+/// The upstream client as the settings want it, of a service that is alone.
+pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Error> {
+    Client::new(upstream_settings(settings, Fleet::default()), clock)
+}
+
+fn upstream_settings(settings: &Settings, fleet: Fleet) -> upstream::Settings {
     let upstream = &settings.upstream;
     upstream::Settings {
         api_url: settings.genesys.api_url.clone(),
@@ -269,6 +305,8 @@ fn upstream_settings(settings: &Settings) -> upstream::Settings {
         attempt_timeout: upstream.attempt_timeout,
         max_attempts: upstream.max_attempts,
         memory_bytes: upstream.memory_bytes,
+        fleet,
+        replicas: upstream.replicas,
     }
 }
 

@@ -27,6 +27,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
+    fleet::Address,
     report::Windows,
     telemetry::LogFormat,
     tls::{self, Identity},
@@ -136,6 +137,8 @@ pub struct UpstreamSettings {
     pub max_attempts: u32,
     /// Bytes of upstream answers being read or not yet passed on.
     pub memory_bytes: u64,
+    /// Replicas that share the requests a minute, at most, where they meet in Redis.
+    pub replicas: usize,
 }
 
 /// `[cache]`
@@ -147,6 +150,8 @@ pub struct CacheSettings {
     pub disk_path: Option<PathBuf>,
     /// The most bytes of that file.
     pub disk_bytes: u64,
+    /// Where replicas meet; this is the only one without.
+    pub redis: Option<Address>,
     /// When figures settle, and how long they may stand in for a failure.
     pub windows: Windows,
 }
@@ -250,6 +255,7 @@ impl Settings {
                 memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
                 disk_path: reader.optional("cache.disk_path"),
                 disk_bytes: reader.number("cache.disk_bytes", 1 << 30, (1 << 20)..=(1 << 44)),
+                redis: CacheSettings::read_redis(&mut reader),
                 windows: CacheSettings::read_windows(&mut reader),
             },
             auth: AuthSettings::read(&mut reader),
@@ -257,6 +263,7 @@ impl Settings {
             telemetry: TelemetrySettings::read(&mut reader),
         };
         reader.refuse_open_listener(&settings);
+        reader.refuse_less_than_one_each(&settings);
         reader.refuse_unknown_names();
         reader.finish(settings)
     }
@@ -277,6 +284,17 @@ pub fn process_environment() -> BTreeMap<String, String> {
 }
 
 impl CacheSettings {
+    fn read_redis(reader: &mut Reader) -> Option<Address> {
+        let url = reader.optional_secret("cache.redis_url", "cache.redis_url_file")?;
+        match Address::parse(url.current().expose_secret()) {
+            Ok(address) => Some(address),
+            Err(detail) => {
+                reader.problem("cache.redis_url", detail);
+                None
+            }
+        }
+    }
+
     fn read_windows(reader: &mut Reader) -> Windows {
         const LONGEST_HOURS: i64 = 90 * 24;
         const LONGEST_SECONDS: u64 = 30 * 24 * 3600;
@@ -495,6 +513,7 @@ impl UpstreamSettings {
             attempt_timeout: reader.seconds("upstream.attempt_timeout_s", 15, 1..=300),
             max_attempts: reader.number("upstream.max_attempts", 3, 1..=10),
             memory_bytes: reader.number("upstream.memory_bytes", 256 << 20, 8 << 20..=1 << 40),
+            replicas: reader.number("upstream.replicas", 3, 1..=1000),
         }
     }
 }
@@ -827,6 +846,23 @@ impl Reader {
         }
     }
 
+    /// A replica that cannot reach the others needs a share.
+    fn refuse_less_than_one_each(&mut self, settings: &Settings) {
+        let upstream = &settings.upstream;
+        let share = upstream
+            .requests_per_minute
+            .map(|limit| u64::from(limit) / upstream.replicas as u64);
+        if settings.cache.redis.is_some() && share == Some(0) {
+            self.problem(
+                "upstream.replicas",
+                format!(
+                    "{} replicas cannot share fewer requests than they are (upstream.requests_per_minute)",
+                    upstream.replicas
+                ),
+            );
+        }
+    }
+
     fn refuse_unknown_names(&mut self) {
         let Ok(data) = self.figment.data() else { return };
         let mut names = Vec::new();
@@ -1100,6 +1136,8 @@ mod tests {
             ("REPORTS_CACHE__DISK_PATH", "/var/lib/reports"),
             ("REPORTS_CACHE__DISK_BYTES", "32000000"),
             ("REPORTS_CACHE__SETTLE_HOURS", "33"),
+            ("REPORTS_CACHE__REDIS_URL", "redis://127.0.0.1:6379/2"),
+            ("REPORTS_UPSTREAM__REPLICAS", "7"),
             ("REPORTS_CACHE__SETTLE_LATE_HOURS", "34"),
             ("REPORTS_CACHE__STALE_OPEN_S", "35"),
             ("REPORTS_CACHE__STALE_CLOSED_S", "36"),
@@ -1133,6 +1171,8 @@ mod tests {
         let cache = &settings.cache;
         assert_eq!((cache.memory_bytes, cache.disk_bytes), (31_000_000, 32_000_000));
         assert_eq!(cache.disk_path.as_deref(), Some(Path::new("/var/lib/reports")));
+        assert!(cache.redis.is_some());
+        assert_eq!(upstream.replicas, 7);
         let windows = &cache.windows;
         assert_eq!((windows.settle.as_hours(), windows.settle_late.as_hours()), (33, 34));
         assert_eq!((windows.stale_open.as_secs(), windows.stale_closed.as_secs()), (35, 36));
@@ -1338,6 +1378,32 @@ mod tests {
                 assert!(found.starts_with(expected), "{found}");
             }
         }
+    }
+
+    #[test]
+    fn where_replicas_meet_may_carry_a_password_and_must_leave_each_a_share() {
+        let url = "rediss://reports:canary-password@redis.internal:6380/1";
+        let path = std::env::temp_dir().join(format!("genesys-reports-{}.redis", uuid::Uuid::new_v4()));
+        std::fs::write(&path, format!("{url}\n")).unwrap();
+        let file = ("REPORTS_CACHE__REDIS_URL_FILE", path.to_str().unwrap());
+        let settings = Settings::load(&sources(&[file])).unwrap();
+        assert!(settings.cache.redis.is_some());
+        assert!(!format!("{settings:?}").contains("canary"));
+        let wrong = [
+            ("REPORTS_CACHE__REDIS_URL", "http://canary-password@redis"),
+            ("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "2"),
+        ];
+        let found = problems(&sources(&wrong)).join("\n");
+        assert!(
+            found.starts_with("cache.redis_url (environment): ") && !found.contains("canary"),
+            "{found}"
+        );
+        let few = [("REPORTS_CACHE__REDIS_URL", url), wrong[1]];
+        let found = problems(&sources(&few)).join("\n");
+        assert!(
+            found.starts_with("upstream.replicas: 3 replicas cannot share"),
+            "{found}"
+        );
     }
 
     #[test]

@@ -58,8 +58,12 @@ pub mod upstream;
 pub mod query;
 pub mod table;
 
-// Work that others should not have to wait for.
+// What replicas have in common, by way of Redis.
+pub mod fleet;
+
+// Work that others should not have to wait for; hosts that keep failing are left alone.
 pub mod aside;
+pub mod breaker;
 
 // Known to all: calendar time as a value; names of logs and metrics; settings, read once; the certificate they name.
 pub mod clock;

@@ -32,6 +32,13 @@ pub const DISK_BYTES: &str = "genesys_reports_disk_bytes";
 pub const DISK_READS: &str = "genesys_reports_disk_reads_total";
 /// Entries not kept on disk because too many waited to be written.
 pub const DISK_WRITES_SKIPPED: &str = "genesys_reports_disk_writes_skipped_total";
+/// Values looked for at other replicas; label `outcome`: `hit`, `miss`, `spoiled`.
+pub const FLEET_READS: &str = "genesys_reports_fleet_reads_total";
+/// Operations of Redis; labels `operation`: `read`, `write`, `claim`, `hold`, `lease`, `drops`, and `outcome`: `done`,
+/// `failed`, `too_slow`, `nonsense`, `left_alone`.
+pub const FLEET_OPERATIONS: &str = "genesys_reports_fleet_operations_total";
+/// 1 while Redis is left alone after repeated failures and this replica goes on by itself, else 0.
+pub const FLEET_APART: &str = "genesys_reports_fleet_apart";
 /// Fetches from the upstream under way, however many requests wait for each.
 pub const FETCHES_UNDER_WAY: &str = "genesys_reports_fetches_under_way";
 /// Requests that could be sent upstream right now, by our own count.
@@ -137,6 +144,12 @@ fn describe() {
     metrics::describe_gauge!(DISK_BYTES, metrics::Unit::Bytes, "Entries kept on disk");
     metrics::describe_counter!(DISK_READS, "Entries looked for on disk");
     metrics::describe_counter!(DISK_WRITES_SKIPPED, "Entries not kept on disk because too many waited");
+    metrics::describe_counter!(FLEET_READS, "Values looked for at other replicas");
+    metrics::describe_counter!(FLEET_OPERATIONS, "Operations of Redis");
+    metrics::describe_gauge!(
+        FLEET_APART,
+        "1 while Redis is left alone and this replica goes on by itself"
+    );
     metrics::describe_gauge!(FETCHES_UNDER_WAY, "Fetches from the upstream under way");
     metrics::describe_gauge!(UPSTREAM_BUDGET_LEFT, "Requests that could be sent upstream right now");
     metrics::describe_gauge!(

@@ -18,6 +18,7 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 use crate::{
+    fleet::{Fleet, FleetState},
     report::Reports,
     telemetry,
     upstream::{self, BreakerState, Client, TokenState},
@@ -33,6 +34,8 @@ pub struct ServiceApi {
     pub client: Client,
     /// What is held and being fetched.
     pub reports: Reports,
+    /// Other replicas, not asked either.
+    pub fleet: Fleet,
     /// Cancelled once the service is stopping.
     pub draining: CancellationToken,
     /// The process's metrics.
@@ -76,7 +79,7 @@ pub async fn live() -> Json<Health> {
     responses((status = 200, description = "It could; `reasons` says what is not at its best", body = Health)),
 )]
 pub async fn ready(State(api): State<ServiceApi>) -> Result<Json<Health>, Problem> {
-    let (is_ready, reasons) = readiness(api.draining.is_cancelled(), &api.client.health());
+    let (is_ready, reasons) = readiness(api.draining.is_cancelled(), &api.client.health(), api.fleet.state());
     if !is_ready {
         return Err(Problem::new(ProblemKind::NotReady).reasons(reasons));
     }
@@ -87,8 +90,8 @@ pub async fn ready(State(api): State<ServiceApi>) -> Result<Json<Health>, Proble
 }
 
 /// Whether the service can serve, and what is not at its best. An open breaker is no reason to be taken out of
-/// rotation: what is held can still be served, and every replica sees the same upstream.
-fn readiness(is_draining: bool, upstream: &upstream::Health) -> (bool, Vec<String>) {
+/// rotation: what is held can still be served, and every replica sees the same upstream and the same Redis.
+fn readiness(is_draining: bool, upstream: &upstream::Health, fleet: FleetState) -> (bool, Vec<String>) {
     let (can_ask, token) = match upstream.token {
         TokenState::Unknown | TokenState::Valid(_) | TokenState::Expired => (true, None),
         TokenState::Failing => (false, Some("no access token can be had from Genesys Cloud")),
@@ -104,8 +107,12 @@ fn readiness(is_draining: bool, upstream: &upstream::Health) -> (bool, Vec<Strin
         BreakerState::Open { .. } => Some("the login service has been failing and is being left alone"),
         BreakerState::Probing => Some("the login service has been failing and is being tried again"),
     };
+    let apart = match fleet {
+        FleetState::Alone | FleetState::Together => None,
+        FleetState::Apart => Some("Redis has been failing and is being left alone: this replica goes on by itself"),
+    };
     let stopping = is_draining.then_some("the service is stopping");
-    let reasons = [stopping, token, breaker, login]
+    let reasons = [stopping, token, breaker, login, apart]
         .into_iter()
         .flatten()
         .map(str::to_owned);
@@ -134,6 +141,8 @@ impl ServiceApi {
         let load = self.reports.load();
         let upstream = self.client.health();
         let quota = self.client.quota();
+        let is_apart = self.fleet.state() == FleetState::Apart;
+        metrics::gauge!(telemetry::FLEET_APART).set(f64::from(u8::from(is_apart)));
         metrics::gauge!(telemetry::HELD_BYTES).set(load.held_bytes as f64);
         metrics::gauge!(telemetry::FETCHES_UNDER_WAY).set(load.fetches_under_way as f64);
         metrics::gauge!(telemetry::UPSTREAM_BUDGET_LEFT).set(quota.left as f64);
@@ -240,8 +249,10 @@ mod tests {
                 breaker,
                 login_breaker: BreakerState::Closed,
             };
-            let (is_ready, why) = readiness(draining, &health);
+            let (is_ready, why) = readiness(draining, &health, FleetState::Together);
             assert_eq!((is_ready, why.len()), (ready, reasons), "{health:?} {why:?}");
+            let (is_ready, why) = readiness(draining, &health, FleetState::Apart);
+            assert_eq!((is_ready, why.len()), (ready, reasons + 1), "{health:?} {why:?}");
         }
     }
 }

@@ -89,6 +89,34 @@ impl Purge {
         }
     }
 
+    /// As it is told to other replicas.
+    pub(crate) fn to_text(self) -> String {
+        let range = self
+            .range
+            .map(|range| [range.start, range.end].map(|instant| instant.to_string()));
+        serde_json::json!([self.source.map(Source::name), range]).to_string()
+    }
+
+    /// What was told; all there is if it makes no sense here, as it may be of another version.
+    pub(crate) fn from_text(text: &str) -> Self {
+        let all = Self {
+            source: None,
+            range: None,
+        };
+        let Ok((source, range)) = serde_json::from_str::<(Option<String>, Option<(Timestamp, Timestamp)>)>(text) else {
+            return all;
+        };
+        let known = |name: &String| Source::named(name);
+        let known_range = range.map(|(start, end)| Range::new(start, end));
+        match (source.as_ref().map(known), known_range) {
+            (Some(None), _) | (_, Some(None)) => all,
+            (source, range) => Self {
+                source: source.flatten(),
+                range: range.flatten(),
+            },
+        }
+    }
+
     /// Whether figures of that family are meant.
     pub fn is_about(&self, source: Source) -> bool {
         self.source.is_none_or(|asked| asked == source)
@@ -143,6 +171,27 @@ mod tests {
             let told = purge.range.map(|range| range.to_string());
             assert_eq!((purge.source, told.as_deref()), (source, range), "{text}");
             assert_eq!(purge.is_all(), text.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_to_others_is_what_they_hear_and_nonsense_is_all() {
+        for text in [
+            "",
+            "source=users",
+            "dateFrom=yesterday",
+            "source=flows&dateFrom=2026-03-01",
+        ] {
+            let purge = parse(text).unwrap();
+            assert_eq!(Purge::from_text(&purge.to_text()), purge, "{text}");
+        }
+        for nonsense in [
+            "",
+            "{}",
+            "[\"agents\",null]",
+            "[null,[\"2026-03-02T00:00:00Z\",\"2026-03-01T00:00:00Z\"]]",
+        ] {
+            assert!(Purge::from_text(nonsense).is_all(), "{nonsense}");
         }
     }
 

@@ -3,10 +3,16 @@
 use std::{
     ops::AddAssign,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
+
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{HeldAnswer, HeldSeries, Reports};
 use crate::{query::Purge, table::CacheUse};
+
+/// How often it is asked what other replicas have dropped.
+const IN_TOUCH: Duration = Duration::from_secs(1);
 
 /// Everything that is held.
 #[derive(Clone, Debug)]
@@ -72,9 +78,37 @@ impl Reports {
         }
     }
 
-    /// Drops what is meant, of what is on disk too. What is under way lands for those who wait for it, is joined by nobody
+    /// Drops what is meant, of what is on disk too, and has other replicas do the same within a second or two. What is under way lands for those who wait for it, is joined by nobody
     /// any more, and is not held: it was asked for before.
     pub async fn purge(&self, purge: &Purge) -> Dropped {
+        let fleet = &self.0.settings.fleet;
+        if fleet.is_used() {
+            // From now on nothing is found there that was fetched before.
+            for others in fleet.exchange_drops(Some(purge.to_text())).await {
+                self.purge_here(&Purge::from_text(&others)).await;
+            }
+        }
+        self.purge_here(purge).await
+    }
+
+    /// Drops what other replicas drop, for as long as it is let.
+    pub async fn follow_purges(self) {
+        let mut moments = interval(IN_TOUCH);
+        moments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.0.settings.fleet.is_used() {
+            moments.tick().await;
+            for others in self.0.settings.fleet.exchange_drops(None).await {
+                let dropped = self.purge_here(&Purge::from_text(&others)).await;
+                tracing::info!(
+                    buckets = dropped.buckets,
+                    answers = dropped.answers,
+                    "dropped what another replica was told to drop"
+                );
+            }
+        }
+    }
+
+    async fn purge_here(&self, purge: &Purge) -> Dropped {
         let mut dropped = self.drop_from_memory(purge).await;
         let disk = &self.0.settings.disk;
         if disk.is_used() {

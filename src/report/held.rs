@@ -41,6 +41,10 @@ pub(super) enum Key {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) dated: Dated,
+    /// Whether it tells of something that may go on by itself, as the upstream wrote it.
+    pub(super) is_unfinished: bool,
+    /// Whether another replica has asked for it.
+    pub(super) is_left_by_another: bool,
     pub(super) upstream_calls: u32,
     pub(super) payload: Payload,
 }

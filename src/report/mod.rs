@@ -15,9 +15,11 @@ mod freshness;
 mod held;
 mod merge;
 mod observations;
+mod once;
 mod packed;
 mod rows;
 mod series;
+mod stored;
 mod written;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -37,9 +39,10 @@ use self::{
 use crate::{
     aside::Turn,
     clock::Clock,
+    fleet::{Entry, Fleet},
     query::{
-        About, AggregateQuery, Column, ColumnValue, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
-        NowQuery, Page, PassedQuestion, Query, catalogue::Lookup,
+        AggregateQuery, Column, ColumnValue, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery, NowQuery, Page,
+        PassedQuestion, Query, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
     upstream::{Class, Client, Errand, LimitUse, UpstreamError},
@@ -87,6 +90,8 @@ pub struct ReportSettings {
     pub windows: Windows,
     /// What outlives a restart.
     pub disk: Disk,
+    /// Replicas that have what was fetched in common.
+    pub fleet: Fleet,
 }
 
 /// What the room is doing and holding.
@@ -239,6 +244,7 @@ impl Reports {
                 settings.listing_bytes,
                 settings.windows,
                 settings.disk.clone(),
+                settings.fleet.clone(),
             ),
             written: WrittenAnswers::new(settings.memory_bytes / 16),
             flights: Flights::new(),
@@ -546,12 +552,21 @@ impl Reports {
                 Duration::ZERO,
             ));
         }
-        let (landing, role) = self.0.flights.join(key, errand, fetch);
-        let failure = match timeout_at(errand.deadline(), landing).await {
+        let (mut landing, mut role) = self.0.flights.join(key, errand, fetch);
+        let mut landed = timeout_at(errand.deadline(), landing).await;
+        if let Ok(Ok(fetched)) = &landed
+            && fetched.is_left_by_another
+            && !matches!(fetched.dated.judge(freshness, self.now()), Verdict::Fresh(_))
+        {
+            // Fresh for most, and not for this one: nothing newer is left, so that it is asked for now.
+            (landing, role) = self.0.flights.join(key, errand, fetch);
+            landed = timeout_at(errand.deadline(), landing).await;
+        }
+        let failure = match landed {
             Ok(Ok(fetched)) => {
                 let used = match role {
-                    Role::Leader => CacheUse::Miss,
-                    Role::Follower => CacheUse::Collapsed,
+                    Role::Leader if !fetched.is_left_by_another => CacheUse::Miss,
+                    Role::Leader | Role::Follower => CacheUse::Collapsed,
                 };
                 let fresh_for = fetched.dated.lifetime().saturating_sub(fetched.dated.age(self.now()));
                 return Ok(Given::new(fetched, used, fresh_for));
@@ -621,76 +636,126 @@ impl Reports {
         })
     }
 
-    /// Asks the upstream and holds what it brings. Runs in a flight, for whoever waits and for the cache.
+    /// Has it asked for by one replica for all, and holds what comes. Runs in a flight, for whoever waits and for the cache.
     async fn fetch(self, key: Key, errand: Errand) -> Result<Arc<Held>, ReportError> {
+        let Some(name) = stored::name(&key) else {
+            return self.ask_upstream(key, errand).await;
+        };
+        let known = self.0.held.get(&key).await;
+        let look = self.left_by_others(&key, known.as_ref());
+        let ask = self.ask_upstream(key.clone(), errand.clone());
+        let leave = |held: &Arc<Held>| {
+            let entry = stored::encode(held).map(|kept| Entry {
+                name: name.clone(),
+                kept,
+                ttl: stored::kept_for(held),
+            });
+            entry.into_iter().collect()
+        };
+        let what = serde_json::json!(["asked", name.text()]);
+        once::once(&self.0.settings.fleet, what, errand.deadline(), look, ask, leave).await
+    }
+
+    /// What another replica has left that is fresh and newer than what is held here, held from now on.
+    async fn left_by_others(&self, key: &Key, held: Option<&Arc<Held>>) -> Option<Arc<Held>> {
+        let parts = &self.0;
+        if !parts.settings.fleet.is_used() {
+            return None;
+        }
+        let purges = parts.series.purges();
+        let name = stored::name(key)?;
+        let kept = parts.settings.fleet.read(&[name]).await.pop()??;
+        let left = Arc::new(stored::decode(&kept, key, parts.settings.windows)?);
+        let is_known = held.is_some_and(|held| held.dated.fetched_at >= left.dated.fetched_at);
+        let is_fresh = matches!(left.dated.judge(Freshness::default(), self.now()), Verdict::Fresh(_));
+        if is_known || !is_fresh {
+            return None;
+        }
+        self.hold_whole(key, &left, purges).await;
+        Some(left)
+    }
+
+    /// Asks the upstream and holds what it brings.
+    async fn ask_upstream(&self, key: Key, errand: Errand) -> Result<Arc<Held>, ReportError> {
         let purges = self.0.series.purges();
         let fetched = match &key {
-            Key::Aggregates(query) => self.fetch_aggregates(query, &errand).await,
-            Key::Names(lookup) => self.fetch_names(*lookup, &errand).await,
-            Key::QueuesNow(queues) => self.fetch_observations(queues, &errand).await,
-            Key::Passed(question) => self.fetch_passed(question, &errand).await,
-            Key::LimitHistory => self.fetch_limit_history(&errand).await,
+            Key::Aggregates(query) => self.ask_aggregates(query, &errand).await,
+            Key::Names(lookup) => self.ask_names(*lookup, &errand).await,
+            Key::QueuesNow(queues) => self.ask_observations(queues, &errand).await,
+            Key::Passed(question) => self.ask_passed(question, &errand).await,
+            Key::LimitHistory => self.ask_limit_history(&errand).await,
         };
-        let held = Arc::new(fetched?);
-        self.0.held.insert(key.clone(), Arc::clone(&held)).await;
-        if self.0.series.purges() != purges {
-            // It was asked for before.
-            self.0.held.remove(&key).await;
-        }
+        let Brought {
+            fetched_at,
+            is_unfinished,
+            upstream_calls,
+            payload,
+        } = fetched?;
+        let held = Arc::new(Held {
+            dated: self.dated(fetched_at, stored::covers(&key, is_unfinished)),
+            is_unfinished,
+            is_left_by_another: false,
+            upstream_calls,
+            payload,
+        });
+        self.hold_whole(&key, &held, purges).await;
         Ok(held)
     }
 
-    async fn fetch_aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Held, ReportError> {
+    /// Holds an answer, unless something was dropped since `purges` was read before it was asked for.
+    async fn hold_whole(&self, key: &Key, held: &Arc<Held>, purges: u64) {
+        self.0.held.insert(key.clone(), Arc::clone(held)).await;
+        if self.0.series.purges() != purges {
+            self.0.held.remove(key).await;
+        }
+    }
+
+    async fn ask_aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Brought, ReportError> {
         let slice = self.0.client.aggregates(query, errand).await?;
-        Ok(Held {
-            dated: self.dated(slice.fetched_at, Covers::Aggregates(query.source, query.range)),
+        Ok(Brought {
+            fetched_at: slice.fetched_at,
+            is_unfinished: false,
             upstream_calls: slice.upstream_calls,
             payload: Payload::Slice(Arc::new(WholeRows::new(slice.rows))),
         })
     }
 
-    async fn fetch_names(&self, lookup: Lookup, errand: &Errand) -> Result<Held, ReportError> {
+    async fn ask_names(&self, lookup: Lookup, errand: &Errand) -> Result<Brought, ReportError> {
         let names = self.0.client.names(lookup, errand).await?;
-        Ok(Held {
-            dated: self.dated(names.fetched_at, Covers::Names),
+        Ok(Brought {
+            fetched_at: names.fetched_at,
+            is_unfinished: false,
             upstream_calls: names.upstream_calls,
             payload: Payload::Names(Arc::new(names.by_id)),
         })
     }
 
-    async fn fetch_limit_history(&self, errand: &Errand) -> Result<Held, ReportError> {
+    async fn ask_limit_history(&self, errand: &Errand) -> Result<Brought, ReportError> {
         let fetched_at = self.now();
         let uses = self.0.client.limit_history(errand).await?;
-        Ok(Held {
-            dated: self.dated(fetched_at, Covers::LimitHistory),
+        Ok(Brought {
+            fetched_at,
+            is_unfinished: false,
             upstream_calls: 1,
             payload: Payload::LimitHistory(uses.into()),
         })
     }
 
-    async fn fetch_observations(&self, queues: &BTreeSet<Arc<str>>, errand: &Errand) -> Result<Held, ReportError> {
+    async fn ask_observations(&self, queues: &BTreeSet<Arc<str>>, errand: &Errand) -> Result<Brought, ReportError> {
         let observed = self.0.client.queue_observations(queues, errand).await?;
-        Ok(Held {
-            dated: self.dated(observed.fetched_at.unwrap_or_else(|| self.now()), Covers::Now),
+        Ok(Brought {
+            fetched_at: observed.fetched_at.unwrap_or_else(|| self.now()),
+            is_unfinished: false,
             upstream_calls: observed.upstream_calls,
             payload: Payload::Observed(observed.rows),
         })
     }
 
-    async fn fetch_passed(&self, question: &PassedQuestion, errand: &Errand) -> Result<Held, ReportError> {
+    async fn ask_passed(&self, question: &PassedQuestion, errand: &Errand) -> Result<Brought, ReportError> {
         let passed = self.0.client.passed(question, errand).await?;
-        let unfinished = passed.unfinished;
-        let covers = match question.about {
-            About::Now => Covers::Now,
-            About::Names => Covers::Names,
-            // What may still become another state is looked at again soon.
-            About::JobState if unfinished => Covers::Now,
-            About::Job | About::JobState => Covers::Job,
-            About::Figures(source, range) => Covers::Aggregates(source, range),
-            About::Happened(range) | About::Conversations(range) => Covers::Figures { range, unfinished },
-        };
-        Ok(Held {
-            dated: self.dated(passed.fetched_at, covers),
+        Ok(Brought {
+            fetched_at: passed.fetched_at,
+            is_unfinished: passed.unfinished,
             upstream_calls: passed.upstream_calls,
             payload: Payload::Passed(passed.body),
         })
@@ -703,6 +768,14 @@ impl Reports {
     fn dated(&self, fetched_at: Timestamp, covers: Covers) -> Dated {
         self.0.settings.windows.dated(fetched_at, covers)
     }
+}
+
+/// What came of asking the upstream.
+struct Brought {
+    fetched_at: Timestamp,
+    is_unfinished: bool,
+    upstream_calls: u32,
+    payload: Payload,
 }
 
 /// The queues asked about: those named, or all there are.

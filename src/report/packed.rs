@@ -72,6 +72,11 @@ impl<'b> Pieces<'b> {
         std::str::from_utf8(self.bytes(count)?).ok()
     }
 
+    /// All that is left.
+    pub(super) fn rest(&mut self) -> &'b [u8] {
+        std::mem::take(&mut self.0)
+    }
+
     /// Whether nothing is left.
     pub(super) fn is_at_end(&self) -> bool {
         self.0.is_empty()

@@ -4,7 +4,6 @@
 //! attempt. Only `wire.rs` knows the upstream's spelling; nothing above this module knows its status codes. What an
 //! answer is good for, and for how long, is decided above; nothing is cached here but the token.
 
-mod breaker;
 mod budget;
 pub mod document;
 mod errand;
@@ -23,7 +22,7 @@ mod tests;
 mod token;
 mod wire;
 
-pub use breaker::BreakerState;
+pub use crate::breaker::BreakerState;
 pub use budget::{ClassQuota, LimitSource, Quota, Use};
 pub use errand::{Class, Errand};
 pub use error::{Told, UpstreamError};
@@ -51,7 +50,6 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 use tracing::Instrument;
 
 use self::{
-    breaker::Breaker,
     budget::Budget,
     memory::Memory,
     retry::{Tries, Trouble, Verdict},
@@ -60,7 +58,9 @@ use self::{
     wire::{Call, Endpoint, Nonsense, Spent},
 };
 use crate::{
+    breaker::{self, Breaker},
     clock::Clock,
+    fleet::Fleet,
     query::{AggregateQuery, ConversationQuery, PassedQuestion, Range, catalogue::Lookup},
     table::Slice,
 };
@@ -232,6 +232,11 @@ impl Client {
         Ok(())
     }
 
+    /// Keeps other replicas told of this one, for as long as it is let: what they may send depends on it.
+    pub async fn stay_in_touch(self) {
+        self.0.budget.stay_in_touch().await;
+    }
+
     /// Builds the HTTP clients; sends nothing.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
         Self::with_jitter(settings, clock, chance())
@@ -251,10 +256,14 @@ impl Client {
                 settings.attempt_timeout,
                 clock.clone(),
                 Arc::clone(&jitter),
+                settings.fleet.clone(),
             ),
-            budget: match settings.requests_per_minute {
-                Some(setting) => Budget::new(setting, LimitSource::Setting, settings.concurrency),
-                None => Budget::new(REQUESTS_PER_MINUTE, LimitSource::Default, settings.concurrency),
+            budget: {
+                let (limit, source) = match settings.requests_per_minute {
+                    Some(setting) => (setting, LimitSource::Setting),
+                    None => (REQUESTS_PER_MINUTE, LimitSource::Default),
+                };
+                Budget::new(limit, source, settings.concurrency, settings.fleet, settings.replicas)
             },
             breaker: Breaker::new("API", breaker::LONGEST_PAUSE),
             memory: Memory::new(settings.memory_bytes),
@@ -431,6 +440,10 @@ pub struct Settings {
     pub attempt_timeout: Duration,
     /// Attempts of one request, the first included.
     pub max_attempts: u32,
+    /// Replicas that share the access token and the requests a minute.
+    pub fleet: Fleet,
+    /// How many of them there are at most.
+    pub replicas: usize,
 }
 
 /// Who we are; asked for again before every mint, so that a changed file takes effect.

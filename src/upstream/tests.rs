@@ -153,6 +153,8 @@ impl Stub {
             attempt_timeout: Duration::from_secs(20),
             max_attempts: 3,
             memory_bytes: 256 << 20,
+            fleet: Fleet::default(),
+            replicas: 1,
         }
     }
 

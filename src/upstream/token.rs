@@ -6,6 +6,8 @@
 //! - A token refused by the API is replaced by generation: latecomers with the same complaint get the new one. A login
 //!   service that has just failed or asked us to wait is not asked any sooner for that.
 //! - Credentials refused by the login service stay refused for a minute, or until they change.
+//! - Replicas share one token, of a client's own: whoever needs one looks whether another has left a better one, and only
+//!   one at a time asks the login service. What a person's login may see is nobody else's.
 //!
 //! moka holds the token; its age is judged here, on tokio's clock. A mint outlives its callers by at most the attempt
 //! timeout and ends with the runtime at shutdown, where nobody misses it. Mints are not charged to the request
@@ -22,18 +24,23 @@ use futures_util::{
 };
 use http::{HeaderValue, StatusCode};
 use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Breaker, BreakerState, Credentials, Errand, Jitter, Told, UpstreamError,
+    BreakerState, Credentials, Errand, Jitter, Told, UpstreamError,
     login::{self, Kept, LoginError},
     memory::Room,
     meters, retry, send,
     send::Lost,
     wire,
 };
-use crate::clock::Clock;
+use crate::{
+    breaker::Breaker,
+    clock::Clock,
+    fleet::{Entry, Fleet, Name},
+};
 
 /// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves;
 /// the longest that a login service which keeps failing is left alone, since a token runs out meanwhile.
@@ -44,6 +51,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(1);
 /// Between replacements of tokens the API refused.
 const PAUSE_BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(30);
+
+/// What the token is kept by that replicas share.
+const SHARED: &str = "access token";
 
 /// The access token and what is known about getting one. Cheap to clone.
 #[derive(Clone)]
@@ -91,6 +101,14 @@ struct Minter {
     state: Mutex<State>,
     /// Of the login service; that of the API is another.
     breaker: Breaker,
+    fleet: Fleet,
+}
+
+/// The token that replicas share.
+#[derive(Serialize, Deserialize)]
+struct SharedToken {
+    access_token: String,
+    expires_at: jiff::Timestamp,
 }
 
 /// Where minting stands. Tokens are in moka; this knows their generations and ages.
@@ -135,6 +153,7 @@ impl Tokens {
         attempt_timeout: Duration,
         clock: Clock,
         jitter: Jitter,
+        fleet: Fleet,
     ) -> Self {
         Self(Arc::new(Minter {
             http,
@@ -146,6 +165,7 @@ impl Tokens {
             held: moka::future::Cache::builder().build(),
             state: Mutex::default(),
             breaker: Breaker::new("login service", FLOOR),
+            fleet,
         }))
     }
 
@@ -240,7 +260,7 @@ impl Tokens {
         let minter = Arc::clone(&self.0);
         tokio::spawn(async move {
             let credentials = (minter.credentials)();
-            let outcome = minter.mint(&credentials).await;
+            let outcome = minter.obtain(&credentials).await;
             let outcome = minter.settle(outcome, &credentials).await;
             // Nobody may be waiting any more; the token is kept.
             let _ = publish.send(outcome);
@@ -308,6 +328,59 @@ enum MintFailure {
 }
 
 impl Minter {
+    /// A token that another replica has left, or else one of the login service, for all of them.
+    async fn obtain(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
+        if !self.fleet.is_used() || matches!(credentials, Credentials::Login { .. }) {
+            return self.mint(credentials).await;
+        }
+        if let Some(left) = self.left_by_another().await {
+            return Ok(left);
+        }
+        let name = Name::lasting(SHARED);
+        let Some(claim) = self.fleet.claim(&name, Instant::now() + self.attempt_timeout).await else {
+            return self.mint(credentials).await;
+        };
+        let outcome = match self.left_by_another().await {
+            Some(left) => Ok(left),
+            None => claim.while_held(self.mint_for_all(credentials, name)).await,
+        };
+        claim.release().await;
+        outcome
+    }
+
+    async fn mint_for_all(&self, credentials: &Credentials, name: Name) -> Result<wire::Grant, MintFailure> {
+        let grant = self.mint(credentials).await?;
+        let shared = SharedToken {
+            access_token: grant.access_token.clone(),
+            expires_at: self.clock.now() + grant.lifetime,
+        };
+        if let Ok(kept) = serde_json::to_vec(&shared) {
+            let ttl = grant.lifetime;
+            self.fleet.write(vec![Entry { name, kept, ttl }]).await;
+        }
+        Ok(grant)
+    }
+
+    /// The token that another replica has left, if it is new here and does not end soon.
+    async fn left_by_another(&self) -> Option<wire::Grant> {
+        let kept = self.fleet.read(&[Name::lasting(SHARED)]).await.pop()??;
+        let SharedToken {
+            access_token,
+            expires_at,
+        } = serde_json::from_slice(&kept).ok()?;
+        let lifetime = Duration::try_from(expires_at.duration_since(self.clock.now())).ok()?;
+        let is_known = self.held.get(&()).await.is_some_and(|token| token.is(&access_token));
+        if is_known || lifetime <= margin(lifetime, 1.0) || lifetime <= FLOOR {
+            return None;
+        }
+        metrics::counter!(meters::TOKEN_MINTS, "outcome" => "shared").increment(1);
+        Some(wire::Grant {
+            access_token,
+            lifetime,
+            refresh_token: None,
+        })
+    }
+
     /// Asks the login service for a token, once, unless it has been failing.
     async fn mint(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
         let admission = self.breaker.admit().map_err(MintFailure::LeftAlone)?;

@@ -1,20 +1,18 @@
 //! A restart with a disk costs nothing that has settled, however the process ended and whatever became of its file.
 
-use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use genesys_reports::{
     clock::Clock,
     simulator::{Options, Simulator},
 };
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
-use crate::support::service::{Answer, Service, Setup, connect};
+use crate::support::{
+    processes::Process,
+    service::{Answer, Service, Setup},
+};
 
 const AGGREGATES: &str = "/api/v2/analytics/conversations/aggregates/query";
 
@@ -325,8 +323,12 @@ async fn a_process_that_was_killed_left_nothing_wrong() {
         let answer: Value = answer.json().await?;
         Ok::<_, reqwest::Error>(answer["entities"].clone())
     };
+    let start = async |path: &Path| {
+        let kept = [("REPORTS_CACHE__DISK_PATH", path.to_str().unwrap())];
+        Process::start(&options, upstream, &kept).await
+    };
     for round in 0..5 {
-        let mut service = Process::start(&options, upstream, &path).await;
+        let mut service = start(&path).await;
         let asked = (0..30).map(|number| ask(service.address, number));
         let asking = futures_util::future::join_all(asked);
         // Later every time: before the first answer, among them, after the last.
@@ -336,8 +338,8 @@ async fn a_process_that_was_killed_left_nothing_wrong() {
         }
         service.process.kill().await.unwrap();
     }
-    let service = Process::start(&options, upstream, &path).await;
-    let plain = Process::start(&options, upstream, Path::new("")).await;
+    let service = start(&path).await;
+    let plain = Process::start(&options, upstream, &[]).await;
     for number in 0..30 {
         let given = ask(service.address, number).await.unwrap();
         let expected = ask(plain.address, number).await.unwrap();
@@ -350,63 +352,11 @@ async fn a_process_that_was_killed_left_nothing_wrong() {
     // What was asked for by itself outlives an orderly stop.
     let mut service = service;
     service.stop().await;
-    let mut service = Process::start(&options, upstream, &path).await;
+    let mut service = start(&path).await;
     journal.clear();
     for number in (0..30).step_by(3) {
         ask(service.address, number).await.unwrap();
     }
     assert_eq!(journal.count(AGGREGATES), 0);
     service.process.kill().await.unwrap();
-}
-
-/// `genesys-reports serve` as a process of its own.
-struct Process {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    /// Keeps nothing if the path is empty.
-    async fn start(upstream_options: &Options, upstream: SocketAddr, path: &Path) -> Self {
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            free.local_addr().unwrap()
-        };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genesys-reports"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("GENESYS_API_URL", format!("http://{upstream}"))
-            .env("GENESYS_LOGIN_URL", format!("http://{upstream}"))
-            .env("GENESYS_CLIENT_ID", &upstream_options.client_id)
-            .env("GENESYS_CLIENT_SECRET", &upstream_options.client_secret)
-            .env("REPORTS_SERVER__LISTEN", address.to_string())
-            .env("REPORTS_SERVER__DRAIN_S", "0")
-            .env("REPORTS_UPSTREAM__REQUESTS_PER_MINUTE", "100000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        if path != Path::new("") {
-            command.env("REPORTS_CACHE__DISK_PATH", path);
-        }
-        let process = command.spawn().expect("the binary is built with the tests");
-        let started = Instant::now();
-        while connect(address).await.is_err() {
-            assert!(started.elapsed() < Duration::from_mins(1), "it does not listen");
-            sleep(Duration::from_millis(10)).await;
-        }
-        Self { process, address }
-    }
-
-    async fn stop(&mut self) {
-        let id = self.process.id().expect("it runs");
-        let kill = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -TERM {id}"))
-            .status()
-            .await;
-        assert!(kill.expect("there is a shell").success());
-        assert!(self.process.wait().await.unwrap().success());
-    }
 }

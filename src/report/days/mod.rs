@@ -4,7 +4,8 @@
 //! [`Reports::conversation_stream`] both begin with what `plan` says of the days of their range; what is missing is read
 //! in as few sweeps as can be, as days in a row are one query, and becomes days again (`day`). Of a day that is good but
 //! for what runs on after it, only that is asked for, by its ids. Days that have settled are
-//! kept on disk too (`stored`). A sweep that breaks off makes no day.
+//! kept on disk too (`stored`), and all are left for other replicas, of which one reads for all. A sweep that breaks off
+//! makes no day.
 //!
 //! Pages for people are read in a task of its own, for everybody who waits ([`Flights`]). A stream reads by itself, hands
 //! on what comes as it comes, and holds it by the way as far as that is little.
@@ -32,6 +33,7 @@ use futures_util::{
 };
 use jiff::Timestamp;
 use moka::{ops::compute::Op, sync::Cache};
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use self::{
@@ -42,9 +44,11 @@ use super::{
     Dropped, Freshness, HeldAnswer, HeldKind, OnError, ReportError, Reports, Windows,
     disk::Disk,
     flights::{Flights, Landing, Role},
-    freshness::Settling,
+    freshness::{Settling, Verdict},
+    once,
 };
 use crate::{
+    fleet::{Entry, Fleet, Name},
     query::{ConversationQuery, Filter, Listing, Purge, Range, Source},
     table::{CacheUse, Provenance},
     upstream::{Class, ConversationPage, ConversationsById, Errand, UpstreamError},
@@ -65,6 +69,7 @@ pub(super) struct DayCache {
     pub(super) flights: Flights<Reading, Arc<Landed>>,
     windows: Windows,
     disk: Disk,
+    fleet: Fleet,
 }
 
 /// Which conversations, and the midnight their day begins with.
@@ -100,6 +105,8 @@ pub(super) struct Landed {
     looked_at: Vec<Arc<Day>>,
     /// Those conversations.
     ids: Vec<Arc<str>>,
+    /// Days that another replica has left.
+    left: Vec<Arc<Day>>,
     calls: u32,
 }
 
@@ -140,7 +147,7 @@ struct Found {
 }
 
 impl DayCache {
-    pub(super) fn new(capacity_bytes: u64, listing_bytes: u64, windows: Windows, disk: Disk) -> Self {
+    pub(super) fn new(capacity_bytes: u64, listing_bytes: u64, windows: Windows, disk: Disk, fleet: Fleet) -> Self {
         const BOOKKEEPING: usize = 256;
         let weigh = |_: &DayKey, day: &Arc<Day>| (day.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX);
         Self {
@@ -150,6 +157,7 @@ impl DayCache {
             flights: Flights::new(),
             windows,
             disk,
+            fleet,
         }
     }
 
@@ -245,9 +253,28 @@ impl DayCache {
         }
     }
 
-    /// Takes from disk what memory has not of some days.
+    /// What another replica has left of some days.
+    async fn left_by_others(&self, filter: &Filter, days: &[Range]) -> Vec<Day> {
+        let names: Vec<_> = days.iter().map(|day| name(filter, *day)).collect();
+        let kept = self.fleet.read(&names).await;
+        let left = days.iter().zip(kept);
+        left.filter_map(|(day, kept)| stored::decode_all(&kept?, *day))
+            .collect()
+    }
+
+    /// Leaves days for other replicas.
+    fn entries(filter: &Filter, days: &[Arc<Day>]) -> Vec<Entry> {
+        let entries = days.iter().map(|day| Entry {
+            name: name(filter, day.range),
+            kept: stored::encode_all(day),
+            ttl: once::KEPT_FOR,
+        });
+        entries.collect()
+    }
+
+    /// Takes from disk what memory has not of some days, or else from other replicas.
     async fn recall(&self, filter: &Arc<Filter>, mut days: Vec<Range>) -> Vec<Arc<Day>> {
-        if !self.disk.is_used() {
+        if !self.disk.is_used() && !self.fleet.is_used() {
             return Vec::new();
         }
         days.retain(|day| !self.days.contains_key(&(Arc::clone(filter), day.start)));
@@ -256,11 +283,16 @@ impl DayCache {
         }
         let windows = self.windows;
         let keys = days.iter().map(|day| stored::key(filter, *day)).collect();
+        let ranges = days.clone();
         let kept = self
             .disk
-            .read(keys, move |index, kept| stored::decode(kept, days[index], windows));
+            .read(keys, move |index, kept| stored::decode(kept, ranges[index], windows));
         let kept = kept.await.into_iter().flatten().map(Arc::new);
-        let kept: Vec<_> = kept.collect();
+        let mut kept: Vec<_> = kept.collect();
+        if self.fleet.is_used() {
+            days.retain(|day| kept.iter().all(|kept| kept.range != *day));
+            kept.extend(self.left_by_others(filter, &days).await.into_iter().map(Arc::new));
+        }
         for day in &kept {
             let key = (Arc::clone(filter), day.range.start);
             self.days.entry(key).or_insert_with(|| Arc::clone(day));
@@ -386,7 +418,7 @@ impl Reports {
             }
             Reading::Outlasting { .. } => false,
         };
-        let read = |errand| self.clone().read_days(sweep.clone(), errand);
+        let read = |errand: Errand| self.clone().read_days_once(sweep.clone(), errand);
         self.join_reading(&Reading::Days(sweep.clone()), errand, alone, brings_some, read)
     }
 
@@ -429,6 +461,37 @@ impl Reports {
         }
         let (landing, role) = flights.join(reading, errand, read);
         (landing, role, true)
+    }
+
+    /// Has days read by one replica for all.
+    async fn read_days_once(self, sweep: Sweep, errand: Errand) -> Result<Arc<Landed>, ReportError> {
+        let fleet = &self.0.days.fleet;
+        let days: Vec<_> = days_of(sweep.days).into_iter().map(|(day, _)| day).collect();
+        let look = self.left_of_days(&sweep.filter, &days);
+        let ask = self.clone().read_days(sweep.clone(), errand.clone());
+        let leave = |landed: &Arc<Landed>| DayCache::entries(&sweep.filter, &landed.days);
+        let first = days
+            .first()
+            .map(|day| stored::key(&sweep.filter, *day).question_and_range());
+        let what = json!(["read", first, days.len()]);
+        // Pages under way take room.
+        Box::pin(once::once(fleet, what, errand.deadline(), look, ask, leave)).await
+    }
+
+    /// What others have left of days, held from now on; `None` if none of it is fresh and new here.
+    async fn left_of_days(&self, filter: &Arc<Filter>, days: &[Range]) -> Option<Arc<Landed>> {
+        let (cache, purges) = (&self.0.days, self.0.series.purges());
+        let mut landed = Landed::default();
+        for day in cache.left_by_others(filter, days).await {
+            let held = cache.days.get(&(Arc::clone(filter), day.range.start));
+            let now = self.now();
+            let is_later = held.is_none_or(|held| day.age(now) < held.age(now));
+            let verdict = day.dated(day.range, cache.windows).judge(Freshness::default(), now);
+            if is_later && matches!(verdict, Verdict::Fresh(_)) {
+                landed.left.push(self.hold(filter, day, purges));
+            }
+        }
+        (!landed.left.is_empty()).then(|| Arc::new(landed))
     }
 
     /// Reads days and holds each as soon as it is whole. Runs in a flight, for whoever waits and for the cache.
@@ -684,10 +747,12 @@ impl Streaming {
         };
         stream::try_unfold((pages, holding), async |(mut pages, mut holding)| {
             let Some(page) = pages.try_next().await? else {
-                holding.finish();
+                let held = holding.finish();
+                holding.leave(&held).await;
                 return Ok(None);
             };
-            holding.take(&page);
+            let held = holding.take(&page);
+            holding.leave(&held).await;
             let asked = holding.sweep.asked;
             let last = page.conversations.last().map(|conversation| conversation.start);
             let conversations = page.conversations.into_iter();
@@ -710,27 +775,43 @@ struct Holding {
 }
 
 impl Holding {
-    fn take(&mut self, page: &ConversationPage) {
+    /// The days that are held now.
+    fn take(&mut self, page: &ConversationPage) -> Vec<Arc<Day>> {
         // The days that are not whole yet are beside those that are held.
         let room = self.reports.0.days.capacity_bytes / 2;
         // Never more than there may be.
         let _ = self.came.take(page);
         let foreseen = self.came.bytes_foreseen(page.expected.saturating_sub(self.held)) / PACKED_TO_A;
-        let Some(builder) = &mut self.builder else { return };
+        let Some(builder) = &mut self.builder else {
+            return Vec::new();
+        };
         if foreseen > room || builder.weight() as u64 > room {
             tracing::debug!(foreseen, room, "too much to be held beside a stream");
             self.builder = None;
-            return;
+            return Vec::new();
         }
-        for day in builder.add(page) {
-            self.held += day.count();
-            self.reports.hold(&self.sweep.filter, day, self.purges);
-        }
+        let whole = builder.add(page);
+        self.held += whole.iter().map(Day::count).sum::<usize>();
+        self.hold(whole)
     }
 
-    fn finish(&mut self) {
-        for day in self.builder.take().into_iter().flat_map(Builder::finish) {
-            self.reports.hold(&self.sweep.filter, day, self.purges);
+    /// The days that are held now.
+    fn finish(&mut self) -> Vec<Arc<Day>> {
+        let rest = self.builder.take().into_iter().flat_map(Builder::finish).collect();
+        self.hold(rest)
+    }
+
+    fn hold(&self, days: Vec<Day>) -> Vec<Arc<Day>> {
+        let days = days.into_iter();
+        let held = days.map(|day| self.reports.hold(&self.sweep.filter, day, self.purges));
+        held.collect()
+    }
+
+    /// Leaves days for other replicas.
+    async fn leave(&self, days: &[Arc<Day>]) {
+        let fleet = &self.reports.0.days.fleet;
+        if fleet.is_used() && !days.is_empty() {
+            fleet.write(DayCache::entries(&self.sweep.filter, days)).await;
         }
     }
 }
@@ -746,6 +827,11 @@ fn held_documents(day: Arc<Day>, part: Range) -> impl Stream<Item = Result<Docum
         Ok((Some(piece.last), documents))
     });
     stream::iter(documents)
+}
+
+/// What a day is kept by for other replicas.
+fn name(filter: &Filter, day: Range) -> Name {
+    Name::of(json!(["day", stored::key(filter, day).question_and_range()]).to_string())
 }
 
 /// Days that are missing of a question, to be read.
@@ -802,7 +888,7 @@ impl Journey {
         let read = landed.days.iter().map(|day| day.range.start);
         self.waited_for.days.extend(read);
         self.waited_for.conversations.extend(landed.ids.iter().cloned());
-        for day in landed.days.iter().chain(&landed.looked_at) {
+        for day in landed.days.iter().chain(&landed.looked_at).chain(&landed.left) {
             self.came.insert(day.range.start, Arc::clone(day));
         }
     }

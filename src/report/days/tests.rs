@@ -194,11 +194,17 @@ fn read(model: &mut Model, sweep: &Sweep, random: &mut Pcg64) -> (Vec<Day>, bool
     (whole, breaks_at.is_some())
 }
 
+/// Alone, and as large as told.
+fn cache_of(capacity_bytes: u64) -> DayCache {
+    let (windows, disk, fleet) = (Windows::default(), Disk::default(), Fleet::default());
+    DayCache::new(capacity_bytes, u64::MAX, windows, disk, fleet)
+}
+
 /// One history.
 fn history(random: &mut Pcg64) {
     let mut model = Model::new(random);
     let capacity = if random.random_bool(0.2) { 2_000 } else { 50_000_000 };
-    let cache = DayCache::new(capacity, u64::MAX, Windows::default(), Disk::default());
+    let cache = cache_of(capacity);
     let filter = Arc::new(Filter::default());
     for _ in 0..random.random_range(1..12) {
         if random.random_bool(0.6) {
@@ -309,7 +315,7 @@ fn with_days_held_and_without_the_same_conversations() {
 /// What was read before the clock was set back says a later instant than what is read now.
 #[test]
 fn what_was_just_read_counts_although_the_clock_was_set_back() {
-    let cache = DayCache::new(1_000_000, u64::MAX, Windows::default(), Disk::default());
+    let cache = cache_of(1_000_000);
     let filter = Arc::new(Filter::default());
     let counts = |came: &HashMap<_, _>, now: &str| {
         let parts = cache.parts(&filter, days(1, 2), came, at(now));

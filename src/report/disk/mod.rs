@@ -76,6 +76,12 @@ impl Organisation {
     }
 }
 
+impl fmt::Display for Organisation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// What is kept on disk, if anything. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Disk(Option<Arc<Kept>>);
@@ -180,6 +186,12 @@ impl Key {
     fn text(&self, organisation: &Organisation) -> String {
         let range = [self.range.start, self.range.end].map(|instant| instant.to_string());
         serde_json::json!([LAYOUT, organisation.0, self.kind.name(), range, self.question]).to_string()
+    }
+
+    /// The same text for the same question, whoever asks it.
+    pub(super) fn question_and_range(&self) -> Value {
+        let range = [self.range.start, self.range.end].map(|instant| instant.to_string());
+        serde_json::json!([LAYOUT, self.kind.name(), range, self.question])
     }
 
     /// The same but for the range, of what is looked for by other questions, too.

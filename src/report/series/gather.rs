@@ -99,12 +99,16 @@ impl Reports {
         let class = Class::of(fetch);
         let has_company = !alone && flights.any(|other| other != fetch && Class::of(other) == class);
         let (landing, role) = flights.join(fetch, errand, |errand| {
-            let (reports, fetch) = (self.clone(), fetch.clone());
-            if has_company {
-                reports.gather(class, fetch, errand).boxed()
-            } else {
-                reports.fetch_series(fetch, errand).boxed()
-            }
+            let (reports, asking) = (self.clone(), self.clone());
+            let (fetch, asked, on) = (fetch.clone(), fetch.clone(), errand.clone());
+            let ask = async move {
+                if has_company {
+                    asking.gather(class, asked, on).await
+                } else {
+                    asking.fetch_series(asked, on).await
+                }
+            };
+            reports.fetch_once(fetch, errand, ask)
         });
         (landing, role, true)
     }

@@ -3,7 +3,7 @@
 //! [`Reports::figures`] is the journey: `plan` says what is missing of the question's own series, and whether another
 //! series that is held answers it (`fold`); what is missing is asked for once for everybody who wants it (`gather`), and
 //! lands in chunks (`chunk`), from which the rows are made. What has settled of them is kept on disk too (`stored`), and
-//! taken from there when memory has it not. A question that cannot be cut into buckets is asked whole,
+//! taken from there when memory has it not; all of them are left for other replicas, of which one asks for all (`shared`). A question that cannot be cut into buckets is asked whole,
 //! and says why ([`Whole`]).
 
 mod chunk;
@@ -12,6 +12,7 @@ mod gather;
 mod inventory;
 mod key;
 mod plan;
+mod shared;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
-//! What has settled of a chunk, as bytes to be kept on disk.
+//! What has settled of a chunk, as bytes to be kept on disk, and all of it, as bytes for other replicas.
 //!
-//! Only settled buckets are kept. What is read back was checked to be what was written; it is still taken apart as if it
+//! What is read back was checked to be what was written; it is still taken apart as if it
 //! could be anything: nothing panics, and nothing is allocated that the bytes at hand do not fill.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -78,6 +78,17 @@ pub(super) fn encode(chunk: &Chunk, settle: SignedDuration) -> Option<Vec<u8>> {
     if chunk.settled(settle) == 0 {
         return None;
     }
+    encode_if(chunk, |column, bucket| {
+        column.has_settled(bucket, chunk.edges[bucket + 1], settle)
+    })
+}
+
+/// Whatever is held of a chunk; `None` if it would be too much.
+pub(super) fn encode_all(chunk: &Chunk) -> Option<Vec<u8>> {
+    encode_if(chunk, |_, _| true)
+}
+
+fn encode_if(chunk: &Chunk, is_kept: impl Fn(&Column, usize) -> bool) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     put_count(&mut bytes, chunk.edges.len());
     for edge in chunk.edges.iter() {
@@ -99,8 +110,7 @@ pub(super) fn encode(chunk: &Chunk, settle: SignedDuration) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&column.present.to_le_bytes());
         let width = column.present.count_ones() as usize;
         for bucket in 0..chunk.buckets() {
-            let is_settled = column.has_settled(bucket, chunk.edges[bucket + 1], settle);
-            let fetched_at = column.fetched_at(bucket).filter(|_| is_settled);
+            let fetched_at = column.fetched_at(bucket).filter(|_| is_kept(column, bucket));
             let fetched_at = fetched_at.map_or(Some(MISSING), |at| i64::try_from(at.as_nanosecond()).ok())?;
             bytes.extend_from_slice(&fetched_at.to_le_bytes());
             if fetched_at == MISSING {
@@ -320,6 +330,25 @@ mod tests {
             prop_assert_eq!(back.settled(SETTLE), chunk.settled(SETTLE));
             let all = |chunk: &Chunk| chunk.columns().map(|column| column.is_settled).collect::<Vec<_>>();
             prop_assert_eq!(all(&back), all(&chunk));
+        }
+
+        #[test]
+        fn all_of_it_comes_back(fetches in prop::collection::vec(any_fetch(), 0..8)) {
+            let series = series(Granularity::Minutes(60));
+            let chunk = chunk(&series, &fetches);
+            let bytes = encode_all(&chunk).unwrap();
+            let back = decode(&bytes, &series, series.edges(day()), SETTLE).unwrap();
+            let held = |chunk: &Chunk| {
+                let columns = chunk.columns().flat_map(|column| {
+                    (0..chunk.buckets()).map(move |bucket| {
+                        let cells = column.cells(bucket);
+                        let cells: Vec<_> = cells.map(|(group, stats)| (&chunk.groups[group as usize], stats)).collect();
+                        format!("{} {bucket} {:?} {cells:?}", column.metric.upstream, column.fetched_at(bucket))
+                    })
+                });
+                columns.collect::<Vec<_>>()
+            };
+            prop_assert_eq!(held(&back), held(&chunk));
         }
 
         #[test]

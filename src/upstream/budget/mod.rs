@@ -5,7 +5,11 @@
 //! let a full bucket plus a minute's refill into one fixed minute.) How many, `limit` says; who is next, `schedule`
 //! says; here are the waiting, the clock and the lock. A 429 closes a gate in front of everybody for what it asked.
 //! Whoever cannot be served before their deadline is told at once when to come back.
+//!
+//! Of several replicas, each asks the others for leave to send (`allowance` says what it may send, [`Fleet`] asks), and
+//! hears from them of a gate that is closed.
 
+mod allowance;
 mod limit;
 mod schedule;
 #[cfg(test)]
@@ -19,18 +23,25 @@ use std::{
 
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 pub use self::limit::LimitSource;
 use self::{
+    allowance::Allowance,
     limit::Limit,
     schedule::{Next, Schedule, Waiter},
 };
 use super::{Class, Errand, Told, UpstreamError, meters};
+use crate::fleet::Fleet;
 
 /// The upstream counts by the minute; a second more covers the way there.
 pub(super) const WINDOW: Duration = Duration::from_secs(61);
+
+/// How often other replicas are told of this one, and heard of.
+const IN_TOUCH: Duration = Duration::from_secs(1);
+/// A gate that others tell of is another's if it is closed for so much longer than is known: what one tells comes back.
+const GATE_SLACK: Duration = Duration::from_millis(100);
 
 /// One for the whole service.
 pub(super) struct Budget(Arc<Shared>);
@@ -41,6 +52,9 @@ struct Shared {
     state: Mutex<State>,
     /// Something changed for whoever keeps the time.
     changed: Notify,
+    fleet: Fleet,
+    /// What is asked of the fleet is asked one after the other.
+    asking: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -52,6 +66,16 @@ struct State {
     next_ticket: u64,
     /// Whether a task keeps the time for those who wait.
     is_time_kept: bool,
+}
+
+/// What has to happen before there are more turns.
+enum Pending {
+    /// It has to be that late.
+    At(Instant),
+    /// Other replicas have to be asked for leave for so many.
+    Leave(usize),
+    /// Something else.
+    Something,
 }
 
 /// A turn, or how long until there would be one.
@@ -116,13 +140,21 @@ pub struct Use {
 }
 
 impl Budget {
-    pub(super) fn new(requests_per_minute: u32, source: LimitSource, concurrency: usize) -> Self {
+    /// `replicas` is how many share the limit at most, where there is a fleet.
+    pub(super) fn new(
+        requests_per_minute: u32,
+        source: LimitSource,
+        concurrency: usize,
+        fleet: Fleet,
+        replicas: usize,
+    ) -> Self {
         let now = Instant::now();
         let mut limit = Limit::new(requests_per_minute, source, now);
+        let allowance = fleet.is_used().then(|| Allowance::new(replicas));
         Self(Arc::new(Shared {
             concurrency: concurrency.max(1),
             state: Mutex::new(State {
-                schedule: Schedule::new(limit.in_force(now), now),
+                schedule: Schedule::new(limit.in_force(now), allowance, now),
                 limit,
                 in_flight: [0; Class::ALL.len()],
                 waiting: HashMap::new(),
@@ -130,7 +162,19 @@ impl Budget {
                 is_time_kept: false,
             }),
             changed: Notify::new(),
+            fleet,
+            asking: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Stays in touch with other replicas, for as long as it is let.
+    pub(super) async fn stay_in_touch(&self) {
+        let mut moments = interval(IN_TOUCH);
+        moments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.0.fleet.is_used() {
+            moments.tick().await;
+            self.0.ask_fleet(0).await;
+        }
     }
 
     /// Waits for a turn, or tells at once that none comes before the errand's deadline.
@@ -282,8 +326,8 @@ impl Shared {
         }
     }
 
-    /// Gives the turns there are; when to look again, if that is known.
-    fn give_turns(&self, state: &mut State, now: Instant) -> Option<Instant> {
+    /// Gives the turns there are; what has to happen before there are more.
+    fn give_turns(&self, state: &mut State, now: Instant) -> Pending {
         state.heed_limit(now);
         loop {
             match state.schedule.next(now, self.open(state.in_flight)) {
@@ -294,10 +338,62 @@ impl Shared {
                         let _ = tell.send(Ok(()));
                     }
                 }
-                Next::At(at) => return Some(at),
-                Next::Nobody => return None,
+                Next::At(at) => return Pending::At(at),
+                Next::Nobody => return Pending::Something,
+                Next::NoLeave(frees_at) => {
+                    let places = self.concurrency.saturating_sub(state.in_flight.iter().sum());
+                    // No more at once than others can do without for a while.
+                    let most = places.min((state.limit.in_force(now) / 20).max(1));
+                    let asks_at = state
+                        .schedule
+                        .allowance()
+                        .map_or(now, |allowance| allowance.asks_at(now));
+                    if now < asks_at {
+                        let frees_at = frees_at.filter(|frees_at| now < *frees_at);
+                        return Pending::At(frees_at.map_or(asks_at, |frees_at| asks_at.min(frees_at)));
+                    }
+                    let wanted = state.schedule.would_send(now, self.open(state.in_flight), most);
+                    return Pending::Leave(wanted.max(1));
+                }
             }
         }
+    }
+
+    /// Asks other replicas for leave to send so many requests, and takes note of what they say.
+    async fn ask_fleet(&self, wanted: usize) {
+        let _one_at_a_time = self.asking.lock().await;
+        if self.ask_fleet_once(wanted).await {
+            self.ask_fleet_once(0).await;
+        }
+    }
+
+    /// Whether the fleet's clock is only known now, so that nothing was promised.
+    async fn ask_fleet_once(&self, wanted: usize) -> bool {
+        let asked_at = Instant::now();
+        let ask = {
+            let mut state = self.lock();
+            let limit = state.limit.in_force(asked_at);
+            let gate = state.schedule.gate().saturating_duration_since(asked_at);
+            let Some(allowance) = state.schedule.allowance() else {
+                return false;
+            };
+            allowance.ask(limit, wanted, gate, asked_at)
+        };
+        let told = self.fleet.lease(&ask).await;
+        let now = Instant::now();
+        let mut state = self.lock();
+        if let Some(allowance) = state.schedule.allowance() {
+            allowance.heard(&ask, told.as_ref(), asked_at, now);
+        }
+        if let Some(told) = told
+            && now + told.gate > state.schedule.gate() + GATE_SLACK
+            && state.schedule.close_gate(now + told.gate)
+        {
+            tracing::warn!(wait_ms = told.gate.as_millis(), "another replica was asked to wait");
+            state.tell_those_too_late(now);
+        }
+        self.settle(&mut state, now);
+        told.is_some() && ask.until == 0
     }
 
     /// In which classes a request may be sent besides those in flight. A quarter of the places is kept for those who wait
@@ -322,11 +418,12 @@ impl Shared {
                 next
             };
             match next {
-                Some(at) => tokio::select! {
+                Pending::Leave(wanted) => self.ask_fleet(wanted).await,
+                Pending::At(at) => tokio::select! {
                     () = sleep_until(at) => {}
                     () = self.changed.notified() => {}
                 },
-                None => self.changed.notified().await,
+                Pending::Something => self.changed.notified().await,
             }
         }
     }
@@ -335,7 +432,7 @@ impl Shared {
 impl State {
     fn heed_limit(&mut self, now: Instant) {
         let limit = self.limit.in_force(now);
-        self.schedule.set_limit(limit);
+        self.schedule.set_limit(limit, now);
     }
 
     /// When somebody in the line has their turn.
@@ -375,7 +472,8 @@ fn spent(retry_after: Duration) -> UpstreamError {
 }
 
 impl Turn {
-    /// Spends one request of the budget: the caller sends now. `None` if the gate has closed since the turn was given.
+    /// Spends one request of the budget: the caller sends now. `None` if the gate has closed since the turn was given, or
+    /// the leave of other replicas has ended.
     pub(super) fn spend(mut self) -> Option<InFlight> {
         let now = Instant::now();
         let leave = self.0.as_ref()?;
@@ -383,7 +481,9 @@ impl Turn {
         if now < state.schedule.gate() {
             return None;
         }
-        state.schedule.spend(leave.class, &leave.caller, now);
+        if !state.schedule.spend(leave.class, &leave.caller, now) {
+            return None;
+        }
         drop(state);
         let leave = self.0.take()?;
         metrics::counter!(meters::SPENT, "class" => leave.class.name()).increment(1);
@@ -452,8 +552,11 @@ impl Place {
     /// Why there was none in time.
     fn too_late(self) -> UpstreamError {
         let now = Instant::now();
-        let at = self.shared.lock().turn_at(&self.waiter, now);
+        let state = self.shared.lock();
+        let at = state.turn_at(&self.waiter, now);
         match at.map(|at| at.saturating_duration_since(now)) {
+            // It may be a moment until other replicas leave some.
+            None | Some(Duration::ZERO) if state.schedule.lacks_leave(now) => spent(IN_TOUCH),
             // There was quota enough: it was the upstream that kept every place busy.
             None | Some(Duration::ZERO) => UpstreamError::Timeout(Told::default()),
             Some(retry_after) => spent(retry_after),

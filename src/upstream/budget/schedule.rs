@@ -7,6 +7,7 @@
 //! - Callers within their part go before borrowers, classes within their share before the others, the more urgent before
 //!   the less. Within a class, callers take turns, whoever has how many waiting.
 //! - One caller, and the classes in which nobody waits for an answer, leave a thirtieth to others.
+//! - Of several replicas, each sends what it has leave for ([`Allowance`]). Whose turn it is, each says for its own callers.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,12 +17,16 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{super::Class, WINDOW};
+use super::{super::Class, WINDOW, allowance::Allowance};
 
 /// The sends of the last window, who waits, and how many requests a window may hold.
 #[derive(Clone)]
 pub(super) struct Schedule {
     limit: usize,
+    /// Where there are several replicas: what this one may send of the limit of all.
+    allowance: Option<Allowance>,
+    /// The limit of all.
+    limit_of_all: usize,
     /// Oldest first.
     sends: VecDeque<Sent>,
     /// Turns given that are neither spent nor given back: they count as sent.
@@ -69,6 +74,8 @@ pub(super) enum Next {
     At(Instant),
     /// Nobody's before something else happens.
     Nobody,
+    /// It would be somebody's, if there were leave to send: the others have to be asked, or there is some then.
+    NoLeave(Option<Instant>),
 }
 
 /// The requests of a class that wait, by caller, the caller whose turn it is first.
@@ -90,9 +97,11 @@ fn most_of_one(limit: usize) -> usize {
 }
 
 impl Schedule {
-    pub(super) fn new(limit: usize, now: Instant) -> Self {
+    pub(super) fn new(limit: usize, allowance: Option<Allowance>, now: Instant) -> Self {
         Self {
             limit,
+            allowance,
+            limit_of_all: limit,
             sends: VecDeque::new(),
             turns: Vec::new(),
             by_class: Default::default(),
@@ -117,7 +126,11 @@ impl Schedule {
             .front()
             .map_or(Next::Nobody, |sent| Next::At(sent.at + WINDOW));
         if self.used() >= self.limit {
-            return place_frees;
+            return match &self.allowance {
+                // Others may have left what this one has not.
+                Some(allowance) if self.used() < self.limit_of_all => Next::NoLeave(allowance.frees_at()),
+                _ => place_frees,
+            };
         }
         let open: Vec<Class> = Class::ALL.into_iter().filter(|class| open[*class as usize]).collect();
         let first = |is_meant: &dyn Fn(Class, &Arc<str>) -> bool| {
@@ -127,6 +140,9 @@ impl Schedule {
         let at_once = first(&|class, caller| self.is_within_share(class) && self.is_within_part(class, caller))
             .or_else(|| first(&|class, caller| self.is_within_part(class, caller)));
         if let Some((class, place)) = at_once {
+            if let Some(no_leave) = self.no_leave(now) {
+                return no_leave;
+            }
             return self.take(class, place).map_or(place_frees, Next::Turn);
         }
         let borrower = first(&|class, _| self.is_within_share(class)).or_else(|| first(&|_, _| true));
@@ -135,6 +151,9 @@ impl Schedule {
         };
         if now < self.next_borrowed {
             return Next::At(self.next_borrowed);
+        }
+        if let Some(no_leave) = self.no_leave(now) {
+            return no_leave;
         }
         // Who looks a little late is not held up for it.
         let (spacing, late) = (self.pace(now), now.saturating_duration_since(self.next_borrowed));
@@ -146,6 +165,7 @@ impl Schedule {
     /// that is too late are told so, and take nothing.
     pub(super) fn foresee(&self, now: Instant) -> impl Iterator<Item = (Waiter, Instant)> + use<> {
         let mut future = self.clone();
+        future.allowance = None;
         for (class, caller) in self.turns.clone() {
             future.spend(class, &caller, now);
         }
@@ -162,7 +182,7 @@ impl Schedule {
                         return Some((waiter, at));
                     }
                     Next::At(later) => at = later,
-                    Next::Nobody => return None,
+                    Next::Nobody | Next::NoLeave(_) => return None,
                 }
             }
         })
@@ -189,14 +209,23 @@ impl Schedule {
         left
     }
 
-    /// A turn that was given is spent.
-    pub(super) fn spend(&mut self, class: Class, caller: &Arc<str>, now: Instant) {
+    /// A turn that was given is spent, if there still is leave to send; whether it is.
+    pub(super) fn spend(&mut self, class: Class, caller: &Arc<str>, now: Instant) -> bool {
+        let limit = self.limit_of_all;
+        if self
+            .allowance
+            .as_mut()
+            .is_some_and(|allowance| !allowance.spend(limit, now))
+        {
+            return false;
+        }
         self.end_turn(class, caller);
         self.sends.push_back(Sent {
             at: now,
             class,
             caller: Arc::clone(caller),
         });
+        true
     }
 
     /// A turn that was given is not spent.
@@ -217,8 +246,37 @@ impl Schedule {
         self.gate
     }
 
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    pub(super) fn set_limit(&mut self, limit: usize, now: Instant) {
+        self.forget(now);
+        self.limit_of_all = limit;
+        let window = |allowance: &Allowance| allowance.window(limit, self.sends.len(), now);
+        self.limit = self.allowance.as_ref().map_or(limit, window);
+    }
+
+    /// What this replica may send of the limit of all, where there are several.
+    pub(super) fn allowance(&mut self) -> Option<&mut Allowance> {
+        self.allowance.as_mut()
+    }
+
+    /// How many would have their turn now if there were leave for all of them; of no more than `most`.
+    pub(super) fn would_send(&self, now: Instant, open: [bool; Class::ALL.len()], most: usize) -> usize {
+        let mut future = self.clone();
+        future.allowance = None;
+        (0..most)
+            .take_while(|_| matches!(future.next(now, open), Next::Turn(_)))
+            .count()
+    }
+
+    /// Whether there is quota for more than there is leave for.
+    pub(super) fn lacks_leave(&self, now: Instant) -> bool {
+        self.no_leave(now).is_some()
+    }
+
+    /// What to say instead of giving a turn, if there is no leave for one more.
+    fn no_leave(&self, now: Instant) -> Option<Next> {
+        let allowance = self.allowance.as_ref()?;
+        let has_leave = self.turns.len() < allowance.left(self.limit_of_all, now);
+        (!has_leave).then(|| Next::NoLeave(allowance.frees_at()))
     }
 
     /// Requests that could be sent right now, all classes together.

@@ -15,7 +15,13 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn budget(limit: u32, concurrency: usize) -> Arc<Budget> {
-    Arc::new(Budget::new(limit, LimitSource::Default, concurrency))
+    Arc::new(Budget::new(
+        limit,
+        LimitSource::Default,
+        concurrency,
+        Fleet::default(),
+        1,
+    ))
 }
 
 fn errand(caller: &str, class: Class, deadline: Instant) -> Errand {

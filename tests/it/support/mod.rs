@@ -4,6 +4,7 @@
 pub(crate) mod browser;
 pub(crate) mod events;
 pub(crate) mod platform;
+pub(crate) mod processes;
 pub(crate) mod schemas;
 pub(crate) mod service;
 pub(crate) mod watch;

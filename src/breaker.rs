@@ -1,9 +1,9 @@
-//! The circuit breaker. There is one for the API and one for the login service, each a host of its own.
+//! The circuit breaker. There is one for each host that is depended on: the API, the login service, Redis.
 //!
 //! After [`FAILURES`] failures in a row, whoever asks is refused at once. When the backoff has passed, one
 //! request is let through as a probe; if it succeeds, all are let through again, and if it fails, the backoff
-//! doubles, from one second to a minute. Only the upstream's own failures count (unreachable, 5xx, nonsense, too
-//! slow): a refused query is an answer, and a caller who left says nothing about the upstream.
+//! doubles, from one second to a minute. Only a host's own failures count (unreachable, 5xx, nonsense, too
+//! slow): a refused query is an answer, and a caller who left says nothing about the host.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,11 +17,11 @@ const FAILURES: u32 = 5;
 /// The first pause, and the one returned to after a success.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between probes of the API.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Stands before every request. Cheap to clone; all clones are the same breaker.
 #[derive(Clone, Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     /// Of what, for the log.
     host: &'static str,
     longest_pause: Duration,
@@ -38,7 +38,7 @@ pub enum BreakerState {
         /// When that is; zero when the next request will be the probe.
         probe_in: Duration,
     },
-    /// One request is out to see whether the upstream is back.
+    /// One request is out to see whether the host is back.
     Probing,
 }
 
@@ -50,7 +50,7 @@ enum Circuit {
 }
 
 impl Breaker {
-    pub(super) fn new(host: &'static str, longest_pause: Duration) -> Self {
+    pub(crate) fn new(host: &'static str, longest_pause: Duration) -> Self {
         Self {
             host,
             longest_pause,
@@ -59,7 +59,7 @@ impl Breaker {
     }
 
     /// Whether a request would be let through now; takes nothing. The error is the time until a probe is due.
-    pub(super) fn check(&self) -> Result<(), Duration> {
+    pub(crate) fn check(&self) -> Result<(), Duration> {
         match self.state() {
             BreakerState::Closed
             | BreakerState::Open {
@@ -71,7 +71,7 @@ impl Breaker {
     }
 
     /// Lets one request through, or says when a probe is due.
-    pub(super) fn admit(&self) -> Result<Admission, Duration> {
+    pub(crate) fn admit(&self) -> Result<Admission, Duration> {
         self.check()?;
         let mut circuit = self.lock();
         let probe = match *circuit {
@@ -88,7 +88,7 @@ impl Breaker {
         })
     }
 
-    pub(super) fn state(&self) -> BreakerState {
+    pub(crate) fn state(&self) -> BreakerState {
         match *self.lock() {
             Circuit::Closed { .. } => BreakerState::Closed,
             Circuit::Open { probe_at, .. } => BreakerState::Open {
@@ -105,30 +105,30 @@ impl Breaker {
 
 /// A request that was let through. Dropped without a verdict it proves nothing: a probe's place falls to the next.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     breaker: Breaker,
     /// The pause that led to this probe; `None` for an ordinary request.
     probe: Option<Duration>,
 }
 
 impl Admission {
-    /// The upstream answered.
-    pub(super) fn succeeded(mut self) {
+    /// The host answered.
+    pub(crate) fn succeeded(mut self) {
         let probe = self.probe.take();
         let mut circuit = self.breaker.lock();
         match *circuit {
             Circuit::Closed { .. } => *circuit = Circuit::Closed { failures: 0 },
             Circuit::Probing { .. } if probe.is_some() => {
                 *circuit = Circuit::Closed { failures: 0 };
-                tracing::info!(host = self.breaker.host, "upstream is back: circuit closed");
+                tracing::info!(host = self.breaker.host, "it is back: circuit closed");
             }
             // Sent before the circuit opened: only the probe may close it.
             Circuit::Open { .. } | Circuit::Probing { .. } => {}
         }
     }
 
-    /// The upstream failed.
-    pub(super) fn failed(mut self) {
+    /// The host failed.
+    pub(crate) fn failed(mut self) {
         let probe = self.probe.take();
         let mut circuit = self.breaker.lock();
         let pause = match *circuit {
@@ -148,7 +148,7 @@ impl Admission {
         tracing::warn!(
             host = self.breaker.host,
             pause_ms = pause.as_millis(),
-            "upstream keeps failing: circuit open"
+            "it keeps failing: circuit open"
         );
     }
 }

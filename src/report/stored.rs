@@ -1,0 +1,405 @@
+//! An answer that is held whole, as bytes for other replicas.
+//!
+//! What is read back was sealed by another replica; it is still taken apart as if it could be anything: nothing panics,
+//! and nothing is allocated that the bytes at hand do not fill.
+
+#![expect(
+    clippy::option_option,
+    reason = "the bytes do not tell, or tell that there is none, or tell which"
+)]
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    Windows,
+    freshness::Covers,
+    held::{Held, Key, Payload, WholeRows},
+    once,
+    packed::{Pieces, pack, put_count, put_text, unpack},
+};
+use crate::{
+    fleet::Name,
+    query::{About, AggregateQuery, Range, catalogue::OBSERVATIONS},
+    table::{SliceRow, Stats},
+    upstream::ObservedRow,
+};
+
+/// The most bytes of an answer taken apart.
+const MOST_BYTES: usize = 64 << 20;
+/// How long what is good for seconds is kept for others.
+const MOMENT: Duration = Duration::from_mins(2);
+
+/// What an answer is kept by; `None` for what every replica asks itself.
+pub(super) fn name(key: &Key) -> Option<Name> {
+    let text = match key {
+        Key::Aggregates(query) => json!(["whole", once::question(query)]),
+        Key::Names(lookup) => json!(["names", lookup.name()]),
+        Key::QueuesNow(queues) => json!(["queues now", queues]),
+        Key::Passed(question) => {
+            let body = question.body.as_deref().map(String::from_utf8_lossy);
+            json!(["passed", question.method.as_str(), question.target, body])
+        }
+        Key::LimitHistory => return None,
+    };
+    Some(Name::of(text.to_string()))
+}
+
+/// What an answer covers.
+pub(super) fn covers(key: &Key, is_unfinished: bool) -> Covers {
+    match key {
+        Key::Aggregates(query) => Covers::Aggregates(query.source, query.range),
+        Key::Names(_) => Covers::Names,
+        Key::QueuesNow(_) => Covers::Now,
+        Key::LimitHistory => Covers::LimitHistory,
+        Key::Passed(question) => match question.about {
+            About::Now => Covers::Now,
+            About::Names => Covers::Names,
+            // What may still become another state is looked at again soon.
+            About::JobState if is_unfinished => Covers::Now,
+            About::Job | About::JobState => Covers::Job,
+            About::Figures(source, range) => Covers::Aggregates(source, range),
+            About::Happened(range) | About::Conversations(range) => Covers::Figures {
+                range,
+                unfinished: is_unfinished,
+            },
+        },
+    }
+}
+
+/// How long an answer is kept for others.
+pub(super) fn kept_for(held: &Held) -> Duration {
+    match held.dated.covers {
+        Covers::Now => MOMENT,
+        Covers::Figures { .. } | Covers::Aggregates(..) | Covers::Names | Covers::LimitHistory | Covers::Job => {
+            once::KEPT_FOR
+        }
+    }
+}
+
+/// An answer as bytes; `None` if it would be too much, or every replica asks itself.
+pub(super) fn encode(held: &Held) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&held.dated.fetched_at.as_second().to_le_bytes());
+    bytes.extend_from_slice(&held.dated.fetched_at.subsec_nanosecond().to_le_bytes());
+    bytes.push(u8::from(held.is_unfinished));
+    match &held.payload {
+        Payload::Slice(whole) => put_rows(&mut bytes, &whole.rows),
+        Payload::Names(names) => {
+            put_count(&mut bytes, names.len());
+            for (id, name) in names.iter() {
+                put_text(&mut bytes, id);
+                put_text(&mut bytes, name);
+            }
+        }
+        Payload::Observed(rows) => {
+            put_count(&mut bytes, rows.len());
+            for row in rows {
+                put_text(&mut bytes, &row.queue);
+                put_optional_text(&mut bytes, row.media_type.as_deref());
+                for value in &row.values {
+                    put_figure(&mut bytes, *value);
+                }
+            }
+        }
+        Payload::Passed(body) => bytes.extend_from_slice(body),
+        Payload::LimitHistory(_) => return None,
+    }
+    (bytes.len() <= MOST_BYTES).then(|| pack(&bytes))
+}
+
+fn put_rows(bytes: &mut Vec<u8>, rows: &[SliceRow]) {
+    put_count(bytes, rows.len());
+    for row in rows {
+        for value in row.group.iter().chain([&row.media_type]) {
+            put_optional_text(bytes, value.as_deref());
+        }
+        for instant in [row.bucket.start, row.bucket.end] {
+            bytes.extend_from_slice(&instant.as_second().to_le_bytes());
+            bytes.extend_from_slice(&instant.subsec_nanosecond().to_le_bytes());
+        }
+        for stats in &row.metrics {
+            bytes.push(u8::from(stats.is_some()));
+            for value in stats.iter().flat_map(|stats| stats.to_array()) {
+                put_figure(bytes, value);
+            }
+        }
+    }
+}
+
+fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
+    bytes.push(u8::from(text.is_some()));
+    if let Some(text) = text {
+        put_text(bytes, text);
+    }
+}
+
+/// Not a number where there is none.
+fn put_figure(bytes: &mut Vec<u8>, figure: Option<f64>) {
+    bytes.extend_from_slice(&figure.unwrap_or(f64::NAN).to_le_bytes());
+}
+
+/// The answer again; `None` if it is none to that question. It cost nothing here.
+pub(super) fn decode(packed: &[u8], key: &Key, windows: Windows) -> Option<Held> {
+    let bytes = unpack(packed, MOST_BYTES)?;
+    let mut pieces = Pieces(&bytes);
+    let fetched_at = instant(&mut pieces)?;
+    let is_unfinished = is_there(&mut pieces)?;
+    let payload = match key {
+        Key::Aggregates(query) => Payload::Slice(Arc::new(WholeRows::new(rows(&mut pieces, query)?))),
+        Key::Names(_) => {
+            let mut names = HashMap::new();
+            for _ in 0..pieces.count(8)? {
+                names.insert(Arc::from(pieces.text()?), Arc::from(pieces.text()?));
+            }
+            Payload::Names(Arc::new(names))
+        }
+        Key::QueuesNow(_) => {
+            let mut rows = Vec::new();
+            for _ in 0..pieces.count(5 + 8 * OBSERVATIONS.len())? {
+                rows.push(ObservedRow {
+                    queue: Arc::from(pieces.text()?),
+                    media_type: optional_text(&mut pieces)?,
+                    values: OBSERVATIONS
+                        .iter()
+                        .map(|_| figure(&mut pieces))
+                        .collect::<Option<_>>()?,
+                });
+            }
+            Payload::Observed(rows)
+        }
+        Key::Passed(_) => {
+            let rest = pieces.rest();
+            Payload::Passed(Bytes::copy_from_slice(rest))
+        }
+        Key::LimitHistory => return None,
+    };
+    pieces.is_at_end().then(|| Held {
+        dated: windows.dated(fetched_at, covers(key, is_unfinished)),
+        is_unfinished,
+        is_left_by_another: true,
+        upstream_calls: 0,
+        payload,
+    })
+}
+
+fn rows(pieces: &mut Pieces<'_>, query: &AggregateQuery) -> Option<Vec<SliceRow>> {
+    let mut rows = Vec::new();
+    let least = query.group_by.len() + 1 + 24 + query.metrics.len();
+    for _ in 0..pieces.count(least)? {
+        let group = query.group_by.iter().map(|_| optional_text(pieces));
+        let group = group.collect::<Option<_>>()?;
+        let media_type = optional_text(pieces)?;
+        let bucket = Range::new(instant(pieces)?, instant(pieces)?)?;
+        let metrics = query.metrics.iter().map(|_| stats(pieces));
+        rows.push(SliceRow {
+            group,
+            media_type,
+            bucket,
+            metrics: metrics.collect::<Option<_>>()?,
+        });
+    }
+    Some(rows)
+}
+
+fn stats(pieces: &mut Pieces<'_>) -> Option<Option<Stats>> {
+    if !is_there(pieces)? {
+        return Some(None);
+    }
+    let mut statistics = [None; Stats::NAMES.len()];
+    for statistic in &mut statistics {
+        *statistic = figure(pieces)?;
+    }
+    Some(Some(Stats::from_array(statistics)))
+}
+
+fn instant(pieces: &mut Pieces<'_>) -> Option<Timestamp> {
+    Timestamp::new(pieces.i64()?, pieces.i32()?).ok()
+}
+
+fn is_there(pieces: &mut Pieces<'_>) -> Option<bool> {
+    match pieces.u8()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+fn optional_text(pieces: &mut Pieces<'_>) -> Option<Option<Arc<str>>> {
+    if is_there(pieces)? {
+        Some(Some(Arc::from(pieces.text()?)))
+    } else {
+        Some(None)
+    }
+}
+
+fn figure(pieces: &mut Pieces<'_>) -> Option<Option<f64>> {
+    let figure = pieces.f64()?;
+    Some((!figure.is_nan()).then_some(figure))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::query::{
+        Filter, PassedQuestion, Source, Zone,
+        catalogue::{Lookup, dimension, metric},
+    };
+
+    fn day() -> Range {
+        Range {
+            start: "2026-03-01T00:00:00Z".parse().unwrap(),
+            end: "2026-03-02T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn aggregates() -> Key {
+        Key::Aggregates(AggregateQuery {
+            source: Source::Conversations,
+            range: day(),
+            granularity: None,
+            time_zone: Zone::utc(),
+            group_by: vec![dimension("queueId").unwrap()],
+            metrics: vec![metric("nOffered"), metric("tHandle")],
+            filter: Filter::default(),
+        })
+    }
+
+    fn passed(body: &'static str) -> Key {
+        Key::Passed(PassedQuestion {
+            template: "/api/v2/users",
+            method: Method::POST,
+            target: "/api/v2/users?pageSize=1".to_owned(),
+            body: Some(Bytes::from_static(body.as_bytes())),
+            about: About::Happened(day()),
+        })
+    }
+
+    fn held(key: &Key, payload: Payload, is_unfinished: bool) -> Held {
+        let fetched_at = day().end + jiff::SignedDuration::from_millis(1_234);
+        Held {
+            dated: Windows::default().dated(fetched_at, covers(key, is_unfinished)),
+            is_unfinished,
+            is_left_by_another: false,
+            upstream_calls: 3,
+            payload,
+        }
+    }
+
+    fn any_of() -> Vec<(Key, Payload)> {
+        let row = |queue: Option<&str>, sum| SliceRow {
+            group: vec![queue.map(Arc::from)],
+            media_type: queue.map(|_| "voice".into()),
+            bucket: day(),
+            metrics: vec![
+                None,
+                Some(Stats {
+                    count: Some(2.0),
+                    sum,
+                    ..Stats::default()
+                }),
+            ],
+        };
+        let rows = vec![row(Some("a"), Some(1e9)), row(None, None)];
+        let observed = ObservedRow {
+            queue: "a".into(),
+            media_type: None,
+            values: OBSERVATIONS
+                .iter()
+                .enumerate()
+                .map(|(index, _)| (index % 2 == 0).then_some(7.0))
+                .collect(),
+        };
+        vec![
+            (aggregates(), Payload::Slice(Arc::new(WholeRows::new(rows)))),
+            (
+                Key::Names(Lookup::Queues),
+                Payload::Names(Arc::new([("a".into(), "Sales".into())].into())),
+            ),
+            (Key::QueuesNow(["a".into()].into()), Payload::Observed(vec![observed])),
+            (passed("{}"), Payload::Passed(Bytes::from_static(b"{\"a\":1}"))),
+        ]
+    }
+
+    /// What is told of an answer, but for what tells its rows from all others.
+    fn told(held: &Held) -> String {
+        let payload = match &held.payload {
+            Payload::Slice(whole) => format!("{:?}", whole.rows),
+            other => format!("{other:?}"),
+        };
+        format!("{:?} {} {payload}", held.dated, held.is_unfinished)
+    }
+
+    #[test]
+    fn an_answer_comes_back_and_costs_nothing() {
+        for (key, payload) in any_of() {
+            let held = held(&key, payload, true);
+            let bytes = encode(&held).unwrap();
+            let back = decode(&bytes, &key, Windows::default()).unwrap();
+            assert_eq!(told(&back), told(&held));
+            assert_eq!(back.upstream_calls, 0);
+        }
+    }
+
+    #[test]
+    fn every_question_has_a_name_of_its_own() {
+        let Key::Aggregates(query) = aggregates() else {
+            unreachable!()
+        };
+        let with = |change: fn(&mut AggregateQuery)| {
+            let mut other = query.clone();
+            change(&mut other);
+            Key::Aggregates(other)
+        };
+        let keys = [
+            aggregates(),
+            with(|query| query.source = Source::Flows),
+            with(|query| query.range.end += jiff::SignedDuration::from_secs(1)),
+            with(|query| query.time_zone = Zone::named("Europe/Berlin").unwrap()),
+            with(|query| query.granularity = Some(crate::query::Granularity::Day)),
+            with(|query| query.group_by.clear()),
+            with(|query| query.metrics.truncate(1)),
+            with(|query| {
+                let direction = dimension("direction").unwrap();
+                query.filter.clauses.insert(direction, ["inbound".to_owned()].into());
+            }),
+            Key::Names(Lookup::Queues),
+            Key::Names(Lookup::Users),
+            Key::QueuesNow(["a".into()].into()),
+            Key::QueuesNow(["a".into(), "b".into()].into()),
+            passed("{}"),
+            passed("{\"a\":1}"),
+        ];
+        let mut names: Vec<_> = keys.iter().map(|key| format!("{:?}", name(key).unwrap())).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), keys.len());
+        assert_eq!(name(&Key::LimitHistory), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_changed_is_refused_or_at_least_no_panic(
+            which in 0..4_usize,
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (key, payload) = any_of().swap_remove(which);
+            let packed = encode(&held(&key, payload, false)).unwrap();
+            let bytes = unpack(&packed, MOST_BYTES).unwrap();
+            let mut changed = bytes.clone();
+            changed[at.index(bytes.len())] = to;
+            decode(&pack(&changed), &key, Windows::default());
+            let cut = decode(&pack(&bytes[..cut.index(bytes.len())]), &key, Windows::default());
+            // Of what is passed on any beginning is as good as the whole: that is what seals are for.
+            prop_assert!(cut.is_none() || matches!(key, Key::Passed(_)));
+        }
+    }
+}
