@@ -31,6 +31,7 @@ mod live;
 mod login;
 mod logs;
 mod lookups;
+mod monitoring;
 mod now;
 mod oracle;
 mod page;
