@@ -20,6 +20,7 @@ mod examples;
 mod exports;
 mod failures;
 mod families;
+mod fleet;
 mod formats;
 mod gateway;
 mod harness;
