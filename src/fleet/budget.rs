@@ -1,9 +1,10 @@
 //! One request budget for all replicas: what each may send by itself, and what it has to ask leave for.
 //!
 //! Every replica promises how many requests it sends by itself in a window at most, until some instant; what is not
-//! promised is a pool of which replicas take leases, one send each. Whoever promises nothing, or has not renewed its
-//! promise, may be cut off from here and send its even share: that much is kept back for it. So the sum never exceeds the
-//! limit, whoever is cut off from whom, and a replica that was cut off has its share again once its promise has ended.
+//! promised is a pool of which replicas take leases, one send each. Whoever has not renewed its promise may be cut off from
+//! here and send its even share: that much is kept back for it, for [`REMEMBERED`]. So the sum never exceeds the limit,
+//! whoever is cut off from whom, and a replica that was cut off has its share again once its promise has ended. For those
+//! that could be there and were never heard of, only what a promise comes to is kept back: most of the time they are not. (In the first window they may not have been heard yet.)
 //!
 //! One script does it, at Redis's own time. It opens the pool only after a window in the same life of the same server: one
 //! that has just started, or taken over from another, does not know what was sent before.
@@ -99,33 +100,45 @@ while oldest do
     oldest = redis.call('LINDEX', KEYS[2], 0)
 end
 
--- Those whose promise holds for a window yet; of the others, what they may have sent is kept back until the end of it.
-local alive, kept_back, mine = 0, 0, nil
+-- Those whose promise holds for a window yet. The others may be cut off: until the end of it they may send what they have
+-- promised, and from then on an even share.
+local alive, silent, kept_back, mine = 0, 0, 0, nil
 local promises = redis.call('HGETALL', KEYS[3])
 for index = 1, #promises, 2 do
     local count, ends = string.match(promises[index + 1], '(%d+):(%d+)')
-    if not ends or tonumber(ends) < now then
+    if not ends or tonumber(ends) + remembered < now then
         redis.call('HDEL', KEYS[3], promises[index])
     else
-        if tonumber(ends) - window > now then alive = alive + 1 end
+        local is_alive, has_ended = tonumber(ends) - window > now, tonumber(ends) < now
+        if is_alive then alive = alive + 1 else silent = silent + 1 end
         if promises[index] == me then
-            mine = { count = tonumber(count), ends = tonumber(ends), alive = tonumber(ends) - window > now }
-        else
+            mine = { count = has_ended and 0 or tonumber(count), ends = tonumber(ends), alive = is_alive }
+        elseif not has_ended then
             kept_back = kept_back + tonumber(count)
         end
     end
 end
-local function share(present) return math.floor(limit / math.max(replicas, present)) end
+-- What is kept back for those that there can be beside those that are alive: no more than `replicas` are.
+local function of_others()
+    local share = math.floor(limit / math.max(replicas, alive))
+    local absent = math.max(0, replicas - alive)
+    -- At first those who were there before may not have been heard yet.
+    local of_unheard = opens_in > -window and share or math.floor(share / 4)
+    return math.min(absent, silent) * share + math.max(0, absent - silent) * of_unheard
+end
 
 local promised = -1
 if opens_in <= 0 and promised_until - window > now and (not mine or promised_until >= mine.ends) then
-    if not (mine and mine.alive) then alive = alive + 1 end
-    local free = limit - taken - kept_back - math.max(0, replicas - alive) * share(alive)
+    if not (mine and mine.alive) then
+        alive = alive + 1
+        if mine then silent = silent - 1 end
+    end
+    local free = limit - taken - kept_back - of_others()
     promised = math.max(0, math.min(promise, free))
     mine = { count = promised }
     redis.call('HSET', KEYS[3], me, string.format('%d:%d', promised, promised_until))
 end
-local left = limit - taken - kept_back - (mine and mine.count or 0) - math.max(0, replicas - alive) * share(alive)
+local left = limit - taken - kept_back - (mine and mine.count or 0) - of_others()
 if opens_in > 0 or gate_until > now then left = 0 end
 local granted = math.max(0, math.min(wanted, left))
 if granted > 0 then

@@ -161,7 +161,10 @@ impl Allowance {
             .extend(std::iter::repeat_n(asked_at + fleet::LEASE, told.granted));
         self.expected = told.left + told.taken / SOON / self.replicas;
         let is_short = told.granted < ask.wanted;
-        self.ask_again = is_short.then(|| now + told.frees_in.clamp(Duration::from_millis(20), Duration::from_secs(1)));
+        // Of what only a promise or a share gives back it is not known when.
+        let frees_in = Some(told.frees_in).filter(|frees_in| !frees_in.is_zero());
+        let pause = frees_in.unwrap_or(Duration::from_millis(250));
+        self.ask_again = is_short.then(|| now + pause.clamp(Duration::from_millis(20), Duration::from_secs(1)));
     }
 
     fn forget(&mut self, now: Instant) {
