@@ -28,7 +28,7 @@ use crate::{
         service::ServiceApi,
     },
     clock::Clock,
-    config::Settings,
+    config::{KeySource, Settings},
     fleet::{Fleet, FleetSettings},
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
@@ -62,6 +62,8 @@ pub struct App {
     fleet: Fleet,
     client: Client,
     doors: Doors,
+    /// Read again when they change.
+    keys: (Keys, KeySource),
     /// Whether it is asked how often the upstream may be asked, as no setting says so.
     learns_limit: bool,
     drain: Duration,
@@ -98,26 +100,13 @@ impl App {
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
         let library = settings.reports.library.clone();
-        let query = QueryApi {
-            reports: reports.clone(),
-            clock: clock.clone(),
-            limits: Limits::default(),
-        };
-        let conversations = ConversationsApi {
-            reports: reports.clone(),
-            clock: clock.clone(),
-            limits: Limits::default(),
-            stream_timeout: server.stream_timeout,
-        };
-        let now = NowApi {
-            reports: reports.clone(),
-            clock: clock.clone(),
-            limits: Limits::default(),
-        };
+        let (query, conversations, now) = questions(&reports, &clock, server.stream_timeout);
         let warm = Warm::new(reports.clone(), library.clone(), clock.clone());
+        let keys = Keys::new(&settings.auth, clock.clone())?;
         let router = api::router(api::Parts {
             named: ReportsApi {
                 warm: warm.clone(),
+                keys: keys.clone(),
                 library: library.clone(),
                 query: query.clone(),
                 conversations: conversations.clone(),
@@ -160,10 +149,10 @@ impl App {
                 fleet: fleet.clone(),
                 draining: stop.draining.clone(),
                 metrics: metrics.clone(),
-                document: api::openapi::Served::new(library, clock.clone()),
+                document: api::openapi::Served::new(library, clock),
             },
             guards: api::Guards {
-                keys: Keys::new(&settings.auth, clock),
+                keys: keys.clone(),
                 request_timeout: server.request_timeout,
                 admission: Admission::new(server.max_concurrency, server.queue),
                 bodies: Bodies::new(server.max_body_bytes),
@@ -181,6 +170,7 @@ impl App {
                 max_connections: server.max_connections,
                 identity: server.identity.clone(),
             },
+            keys: (keys, settings.auth.key_source.clone()),
             learns_limit: settings.upstream.requests_per_minute.is_none(),
             drain: server.drain,
             grace: server.grace,
@@ -211,6 +201,8 @@ impl App {
         if let Some(identity) = self.doors.identity.clone() {
             background.spawn(identity.keep_current());
         }
+        let (keys, source) = self.keys;
+        background.spawn(keys.keep_current(source));
         background.spawn(self.fleet.follow_secret());
         background.spawn(self.reports.clone().follow_purges());
         background.spawn(self.client.clone().stay_in_touch());
@@ -240,6 +232,27 @@ impl App {
         }
         finished
     }
+}
+
+/// What answers questions, by name or not.
+fn questions(reports: &Reports, clock: &Clock, stream_timeout: Duration) -> (QueryApi, ConversationsApi, NowApi) {
+    let query = QueryApi {
+        reports: reports.clone(),
+        clock: clock.clone(),
+        limits: Limits::default(),
+    };
+    let conversations = ConversationsApi {
+        reports: reports.clone(),
+        clock: clock.clone(),
+        limits: Limits::default(),
+        stream_timeout,
+    };
+    let now = NowApi {
+        reports: reports.clone(),
+        clock: clock.clone(),
+        limits: Limits::default(),
+    };
+    (query, conversations, now)
 }
 
 /// What outlives a restart, if anything is to: nothing of what only one person may see.

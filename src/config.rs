@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
     fleet::Address,
+    query::Restriction,
     report::Windows,
     telemetry::LogFormat,
     tls::{self, Identity},
@@ -161,6 +162,8 @@ pub struct CacheSettings {
 pub struct AuthSettings {
     /// The API keys.
     pub keys: Vec<KeySettings>,
+    /// Where they came from.
+    pub key_source: KeySource,
     /// Whether a request without a credential is served although keys are set, or although the listener is
     /// reachable from elsewhere.
     pub anonymous: bool,
@@ -168,10 +171,58 @@ pub struct AuthSettings {
     pub token_secret: Option<Secret>,
     /// How long such a token is good.
     pub token_lifetime: Duration,
+    /// Whose tokens are taken beside keys.
+    pub jwt: Option<JwtSettings>,
+}
+
+/// `[auth.jwt]`
+#[derive(Clone, Debug)]
+pub struct JwtSettings {
+    /// The provider, as `iss` names it.
+    pub issuer: String,
+    /// Who a token is for, as `aud` names it: one of these.
+    pub audience: Vec<String>,
+    /// Where the provider publishes its keys.
+    pub jwks_url: String,
+    /// The claim that says what a token's subject is confined to; every token must have it then.
+    pub filters_claim: Option<String>,
+}
+
+/// Where API keys come from, to be read again when that changes.
+#[derive(Clone, Default)]
+pub struct KeySource {
+    sources: Sources,
+    /// The settings file and `auth.keys_file`, as far as there are such.
+    files: Vec<PathBuf>,
+}
+
+/// A text or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::More(several) => several,
+        }
+    }
+}
+
+/// What stands in `auth.keys_file`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    #[serde(default)]
+    keys: Vec<KeySettings>,
 }
 
 /// One `[[auth.keys]]`, as `keys new` prints it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySettings {
     /// Who the key was given to; appears in logs.
@@ -183,6 +234,9 @@ pub struct KeySettings {
     pub scopes: BTreeSet<Scope>,
     /// Requests a minute; unlimited when absent.
     pub requests_per_minute: Option<u32>,
+    /// The queues and divisions it is confined to; none where it sees everything.
+    #[serde(default)]
+    pub filters: Restriction,
 }
 
 /// What a caller may do.
@@ -197,6 +251,19 @@ pub enum Scope {
     Live,
     /// Change what the service holds.
     Admin,
+}
+
+impl Scope {
+    /// The scope of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "read" => Some(Self::Read),
+            "export" => Some(Self::Export),
+            "live" => Some(Self::Live),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
 }
 
 /// SHA-256 of an API key. Not printed: with a digest at hand, guesses at a weak key could be tried elsewhere.
@@ -239,6 +306,13 @@ pub struct Sources {
     pub file: Option<PathBuf>,
 }
 
+impl Sources {
+    fn settings_file(&self) -> Option<PathBuf> {
+        let named = || self.environment.get("REPORTS_CONFIG").map(PathBuf::from);
+        self.file.clone().or_else(named)
+    }
+}
+
 /// Every problem found in the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<String>);
@@ -258,7 +332,7 @@ impl Settings {
                 redis: CacheSettings::read_redis(&mut reader),
                 windows: CacheSettings::read_windows(&mut reader),
             },
-            auth: AuthSettings::read(&mut reader),
+            auth: AuthSettings::read(&mut reader, sources),
             reports: ReportFiles::read(&mut reader),
             telemetry: TelemetrySettings::read(&mut reader),
         };
@@ -518,13 +592,95 @@ impl UpstreamSettings {
     }
 }
 
+/// How the names of a provider's subjects begin, so that none is the name of a key.
+pub const OF_PROVIDER: &str = "jwt:";
+/// The same of those who follow a link.
+pub const OF_LINK: &str = "link:";
+
+/// What callers without a key, the service itself and the rest of the callers are told of as.
+const RESERVED: [&str; 3] = ["anonymous", "genesys-reports", "others"];
+
 impl AuthSettings {
-    fn read(reader: &mut Reader) -> Self {
-        let keys = reader.value("auth.keys", Vec::<KeySettings>::new());
+    fn read(reader: &mut Reader, sources: &Sources) -> Self {
+        let (keys, keys_file) = Self::read_keys(reader);
+        Self {
+            keys,
+            key_source: KeySource {
+                sources: sources.clone(),
+                files: sources.settings_file().into_iter().chain(keys_file).collect(),
+            },
+            anonymous: reader.value("auth.anonymous", false),
+            token_secret: Self::read_token_secret(reader),
+            // As long as Genesys Cloud lets its own be.
+            token_lifetime: reader.seconds("auth.token_lifetime_s", 3600, 300..=172_800),
+            jwt: Self::read_jwt(reader),
+        }
+    }
+
+    /// All three, or none.
+    fn read_jwt(reader: &mut Reader) -> Option<JwtSettings> {
+        const NAMES: [&str; 3] = ["auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.jwks_url"];
+        let issuer = reader.optional::<String>(NAMES[0]);
+        let audience = reader.optional::<OneOrMore>(NAMES[1]).map(OneOrMore::into_vec);
+        let jwks_url = reader.optional::<String>(NAMES[2]);
+        let filters_claim = reader.optional::<String>("auth.jwt.filters_claim");
+        let is_there = [issuer.is_some(), audience.is_some(), jwks_url.is_some()];
+        if is_there == [false; 3] && filters_claim.is_none() {
+            return None;
+        }
+        for (name, _) in NAMES.into_iter().zip(is_there).filter(|(_, is_there)| !is_there) {
+            reader.problem(name, "is missing: `issuer`, `audience` and `jwks_url` go together");
+        }
+        if let Some(complaint) = jwks_url.as_deref().and_then(not_secure) {
+            reader.problem(NAMES[2], complaint);
+        }
+        if audience.as_ref().is_some_and(Vec::is_empty) {
+            reader.problem(NAMES[1], "names nobody");
+        }
+        Some(JwtSettings {
+            issuer: issuer?,
+            audience: audience?,
+            jwks_url: jwks_url?,
+            filters_claim,
+        })
+    }
+
+    /// The keys in place and those of the file, which may be another one than the settings'.
+    fn read_keys(reader: &mut Reader) -> (Vec<KeySettings>, Option<PathBuf>) {
+        let mut keys = reader.value("auth.keys", Vec::<KeySettings>::new());
+        let file = reader.optional::<PathBuf>("auth.keys_file");
+        if let Some(path) = &file {
+            let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+            // Only what is wrong, not the line it stands in.
+            let read =
+                read.and_then(|text| toml::from_str::<KeyFile>(&text).map_err(|error| error.message().to_owned()));
+            match read {
+                Ok(read) => keys.extend(read.keys),
+                Err(reason) => reader.problem("auth.keys_file", format!("{}: {reason}", path.display())),
+            }
+        }
         let mut names = BTreeSet::new();
+        let mut digests = BTreeSet::new();
         for key in &keys {
             if !names.insert(&key.name) {
                 reader.problem("auth.keys", format!("two keys are named `{}`", key.name));
+            }
+            if !digests.insert(key.sha256.0) {
+                reader.problem("auth.keys", format!("`{}`: another name has the same key", key.name));
+            }
+            if RESERVED.contains(&key.name.as_str())
+                || [OF_PROVIDER, OF_LINK].iter().any(|kind| key.name.starts_with(kind))
+            {
+                reader.problem("auth.keys", format!("`{}`: this name stands for others", key.name));
+            }
+            if key.scopes.contains(&Scope::Admin) && !key.filters.is_none() {
+                reader.problem(
+                    "auth.keys",
+                    format!(
+                        "`{}`: the scope `admin` sees everything: a key with filters cannot have it",
+                        key.name
+                    ),
+                );
             }
             if key.requests_per_minute == Some(0) {
                 reader.problem(
@@ -533,13 +689,31 @@ impl AuthSettings {
                 );
             }
         }
-        Self {
-            keys,
-            anonymous: reader.value("auth.anonymous", false),
-            token_secret: Self::read_token_secret(reader),
-            // As long as Genesys Cloud lets its own be.
-            token_lifetime: reader.seconds("auth.token_lifetime_s", 3600, 300..=172_800),
-        }
+        (keys, file)
+    }
+}
+
+impl KeySource {
+    /// The keys as they stand there now, or everything that is wrong with them.
+    pub fn read(&self) -> Result<Vec<KeySettings>, Problems> {
+        let mut reader = Reader::new(&self.sources);
+        let (keys, _) = AuthSettings::read_keys(&mut reader);
+        reader.finish(keys)
+    }
+
+    /// What stands in the files, to tell whether that has changed; what cannot be read is like nothing.
+    pub fn texts(&self) -> Vec<Vec<u8>> {
+        self.files
+            .iter()
+            .map(|path| std::fs::read(path).unwrap_or_default())
+            .collect()
+    }
+}
+
+/// The environment holds secrets.
+impl fmt::Debug for KeySource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("KeySource").field(&self.files).finish()
     }
 }
 
@@ -669,11 +843,7 @@ impl Reader {
     fn new(sources: &Sources) -> Self {
         let mut problems = Vec::new();
         let mut figment = Figment::new();
-        let file = sources
-            .file
-            .clone()
-            .or_else(|| sources.environment.get("REPORTS_CONFIG").map(PathBuf::from));
-        if let Some(path) = file {
+        if let Some(path) = sources.settings_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => match Toml::string(&text).data() {
                     Ok(data) => {
@@ -811,20 +981,10 @@ impl Reader {
 
     /// An https URL without query or fragment; http for loopback only. Returned without its trailing slash.
     fn base_url(&mut self, name: &'static str, text: &str) -> String {
-        let complaint = match Url::parse(text) {
-            Err(error) => Some(format!("is not a URL: {error}")),
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Some("must not carry credentials".to_owned())
-            }
-            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-                Some("must not carry a query or a fragment".to_owned())
-            }
-            Ok(url) => match url.scheme() {
-                "https" => None,
-                "http" if is_loopback(&url) => None,
-                "http" => Some("plain http is for loopback addresses only: use https".to_owned()),
-                other => Some(format!("`{other}` is not https")),
-            },
+        let has_more = Url::parse(text).is_ok_and(|url| url.query().is_some() || url.fragment().is_some());
+        let complaint = match not_secure(text) {
+            None if has_more => Some("must not carry a query or a fragment".to_owned()),
+            complaint => complaint,
         };
         if let Some(detail) = complaint {
             self.problem(name, detail);
@@ -833,13 +993,15 @@ impl Reader {
     }
 
     fn refuse_open_listener(&mut self, settings: &Settings) {
-        let AuthSettings { keys, anonymous, .. } = &settings.auth;
-        if !settings.server.listen.ip().is_loopback() && keys.is_empty() && !anonymous {
+        let AuthSettings {
+            keys, anonymous, jwt, ..
+        } = &settings.auth;
+        if !settings.server.listen.ip().is_loopback() && keys.is_empty() && jwt.is_none() && !anonymous {
             self.problem(
                 "server.listen",
                 format!(
-                    "{} is reachable from elsewhere and no auth.keys are set: make one with `keys new`, or say \
-                     auth.anonymous = true",
+                    "{} is reachable from elsewhere and neither auth.keys nor auth.jwt are set: make a key with `keys \
+                     new`, or say auth.anonymous = true",
                     settings.server.listen
                 ),
             );
@@ -885,6 +1047,22 @@ impl Reader {
         } else {
             Err(Problems(self.problems))
         }
+    }
+}
+
+/// What is wrong with an address that secrets or trust depend on: https, or http on loopback.
+fn not_secure(text: &str) -> Option<String> {
+    match Url::parse(text) {
+        Err(error) => Some(format!("is not a URL: {error}")),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Some("must not carry credentials".to_owned())
+        }
+        Ok(url) => match url.scheme() {
+            "https" => None,
+            "http" if is_loopback(&url) => None,
+            "http" => Some("plain http is for loopback addresses only: use https".to_owned()),
+            other => Some(format!("`{other}` is not https")),
+        },
     }
 }
 
@@ -1030,7 +1208,8 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> (Dict, Vec<Strin
         }
         match rest.to_ascii_lowercase().split_once("__") {
             Some((section, key)) if !section.is_empty() && !key.is_empty() && !key.contains('.') => {
-                insert(&mut settings, &format!("{section}.{key}"), environment_value(text));
+                let name = format!("{section}.{}", key.replace("__", "."));
+                insert(&mut settings, &name, environment_value(text));
             }
             _ => problems.push(format!(
                 "{variable} (environment): no such setting; names are REPORTS_<SECTION>__<KEY>, such as \
@@ -1211,6 +1390,119 @@ mod tests {
         let text = format!("[[auth.keys]]\nname = \"wallboard\"\nsha256 = \"{DIGEST}\"\nscopes = [\"read\"]\n");
         let settings = Settings::load(&with_file(&text, &[])).unwrap();
         assert_eq!(settings.auth.keys[0].sha256.0[0], 0x9f);
+    }
+
+    #[test]
+    fn keys_are_read_again_from_where_they_came_from() {
+        let digests = [DIGEST, &DIGEST.replace('9', "8"), &DIGEST.replace('9', "7")].map(str::to_owned);
+        let key = |name: &str, digest: &str| format!("[[keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.toml");
+        std::fs::write(&path, key("b", &digests[1])).unwrap();
+        let text = key("a", &digests[0]).replace("[[keys]]", "[[auth.keys]]");
+        let sources = with_file(&text, &[("REPORTS_AUTH__KEYS_FILE", path.to_str().unwrap())]);
+        let source = Settings::load(&sources).unwrap().auth.key_source;
+        let names = || {
+            let keys = source.read().map_err(|problems| problems.to_string())?;
+            Ok::<_, String>(keys.into_iter().map(|key| key.name).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(names().as_deref(), Ok("a b"));
+        let before = source.texts();
+        std::fs::write(&path, key("c", &digests[2])).unwrap();
+        assert_eq!(names().as_deref(), Ok("a c"));
+        assert_ne!(source.texts(), before);
+        for (text, complaint) in [
+            (key("a", &digests[1]), "two keys are named `a`"),
+            (key("b", &digests[0]), "`b`: another name has the same key"),
+            (
+                key("anonymous", &digests[1]),
+                "`anonymous`: this name stands for others",
+            ),
+            (key("b", "12"), "64 hexadecimal digits"),
+            ("[[key]]\nname = \"b\"".to_owned(), "unknown field"),
+            ("keys = [".to_owned(), "auth.keys_file"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let found = names().unwrap_err();
+            assert!(
+                found.contains(complaint) && !found.contains(&digests[1][..8]),
+                "{text}: {found}"
+            );
+        }
+        let printed = format!("{source:?}");
+        assert!(
+            printed.contains("keys.toml") && !printed.contains("secret-1"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn tokens_of_a_provider_need_three_settings() {
+        let all = [
+            ("REPORTS_AUTH__JWT__ISSUER", "https://id.example"),
+            ("REPORTS_AUTH__JWT__AUDIENCE", "reports"),
+            ("REPORTS_AUTH__JWT__JWKS_URL", "https://id.example/keys?app=1"),
+            ("REPORTS_SERVER__LISTEN", "0.0.0.0:1"),
+        ];
+        let jwt = Settings::load(&sources(&all)).unwrap().auth.jwt.unwrap();
+        assert_eq!((jwt.audience, jwt.filters_claim), (vec!["reports".to_owned()], None));
+        let text = "[auth.jwt]\nissuer = \"a\"\naudience = [\"b\", \"c\"]\njwks_url = \"http://127.0.0.1:1/k\"\n";
+        let jwt = Settings::load(&with_file(&format!("{text}filters_claim = \"seen\""), &[]))
+            .unwrap()
+            .auth
+            .jwt
+            .unwrap();
+        assert_eq!((jwt.audience.len(), jwt.filters_claim.as_deref()), (2, Some("seen")));
+        assert!(Settings::load(&sources(&[])).unwrap().auth.jwt.is_none());
+        for (name, value, complaint) in [
+            (
+                "REPORTS_AUTH__JWT__JWKS_URL",
+                "http://id.example/keys",
+                "plain http is for loopback",
+            ),
+            (
+                "REPORTS_AUTH__JWT__JWKS_URL",
+                "",
+                "auth.jwt.jwks_url (environment): is not a URL",
+            ),
+            ("REPORTS_AUTH__JWT__AUDIENCE", "[]", "names nobody"),
+            ("REPORTS_AUTH__JWT__ISUER", "x", "did you mean `auth.jwt.issuer`?"),
+        ] {
+            let found = problems(&sources(&[&all[..], &[(name, value)]].concat()));
+            assert!(found.iter().any(|found| found.contains(complaint)), "{found:?}");
+        }
+        let found = problems(&sources(&[("REPORTS_AUTH__JWT__FILTERS_CLAIM", "seen")]));
+        assert_eq!(found.len(), 3, "{found:?}");
+    }
+
+    #[test]
+    fn a_key_may_be_confined() {
+        let load = |further: &str| {
+            let key = format!("[{{name=\"a\", sha256=\"{DIGEST}\", {further}}}]");
+            Settings::load(&sources(&[("REPORTS_AUTH__KEYS", &key)]))
+                .map(|settings| settings.auth.keys[0].filters.clone())
+        };
+        let id = "7A0C5A3E-0A5C-4E0D-9D3F-2F8F2F6F1C11";
+        let filters = load(&format!("filters={{\"routing.queue.id\"=[\"{id}\"]}}")).unwrap();
+        assert_eq!(
+            filters.filter().values_of("queueId"),
+            Some(&BTreeSet::from([id.to_lowercase()]))
+        );
+        assert!(load("scopes=[\"read\"]").unwrap().is_none());
+        for (further, complaint) in [
+            (
+                format!("scopes=[\"admin\"], filters={{\"division.id\"=[\"{id}\"]}}"),
+                "cannot have it",
+            ),
+            ("filters={\"media.type\"=[\"voice\"]}".to_owned(), "`division.id`"),
+            (
+                "filters={\"division.id\"=[\"Sales\"]}".to_owned(),
+                "`Sales` is not an id",
+            ),
+        ] {
+            let found = load(&further).unwrap_err().to_string();
+            assert!(found.contains(complaint), "{further}: {found}");
+        }
     }
 
     #[test]

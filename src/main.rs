@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed while running, 2 wrong use or settings.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     io::{self, Write as _},
     net::SocketAddr,
@@ -18,11 +19,14 @@ use genesys_reports::{
     clock::Clock,
     config::{self, Problems, Scope, Settings, Sources},
     definitions::Shelf,
-    login, run,
+    login,
+    query::Restriction,
+    run,
     simulator::{Options, Simulator, faults::FaultScript, person},
     telemetry::{self, LogFormat},
     upstream::{Checked, Class, Errand},
 };
+use serde_json::json;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -164,6 +168,9 @@ enum Keys {
         /// What it may do; may be repeated.
         #[arg(long, value_enum, default_values = ["read"])]
         scope: Vec<Scope>,
+        /// What it is confined to: ids by `routing.queue.id` or `division.id`; may be repeated.
+        #[arg(long = "filter", value_name = "DIMENSION=ID,ID", value_parser = parameter)]
+        filters: Vec<(String, String)>,
     },
 }
 
@@ -216,7 +223,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
             let shelf = Shelf::built_in(Clock::system().now());
             print(&api::openapi::pretty(&api::document(&shelf)))
         }
-        Command::Keys(Keys::New { name, scope }) => print(&new_key(&name, &scope)),
+        Command::Keys(Keys::New { name, scope, filters }) => print(&new_key(&name, &scope, &filters)?),
     }
 }
 
@@ -507,18 +514,31 @@ async fn healthcheck(sources: &Sources) -> Result<(), Failure> {
     }
 }
 
-fn new_key(name: &str, scopes: &[Scope]) -> String {
+fn new_key(name: &str, scopes: &[Scope], filters: &[(String, String)]) -> Result<String, Failure> {
+    let mut written = BTreeMap::<String, Vec<String>>::new();
+    for (dimension, ids) in filters {
+        let ids = ids.split(',').map(str::to_owned);
+        written.entry(dimension.clone()).or_default().extend(ids);
+    }
+    Restriction::try_from(written.clone()).map_err(|wrong| Failure::Wrong(format!("--filter {wrong}")))?;
+    let clauses = written
+        .iter()
+        .map(|(dimension, ids)| format!("{} = {}", json!(dimension), json!(ids)));
+    let filters = match clauses.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        clauses => format!("filters = {{ {clauses} }}\n"),
+    };
     let (key, sha256) = api::auth::new_key();
     let scopes: Vec<String> = scopes
         .iter()
         .map(|scope| format!("\"{scope:?}\"").to_lowercase())
         .collect();
-    format!(
-        "key: {key}\n\n[[auth.keys]]\nname = {}\nsha256 = \"{sha256}\"\nscopes = [{}]\n",
+    Ok(format!(
+        "key: {key}\n\n[[auth.keys]]\nname = {}\nsha256 = \"{sha256}\"\nscopes = [{}]\n{filters}",
         // JSON's strings are TOML's basic strings.
-        serde_json::Value::from(name),
+        json!(name),
         scopes.join(", ")
-    )
+    ))
 }
 
 async fn run_to_its_end(app: App, listener: TcpListener, stop: CancellationToken) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     definitions::{Bound, Library},
-    query::Limits,
+    query::{Limits, Restriction},
     report::{ReportError, Reports},
 };
 
@@ -52,8 +52,8 @@ struct Parts {
     read: Notify,
 }
 
-/// A report by its name, and what it was asked with.
-type Asked = (String, Vec<(String, String)>);
+/// A report by its name, what it was asked with, and what its reader may see.
+type Asked = (String, Vec<(String, String)>, Restriction);
 
 impl Warm {
     /// Nothing is known yet, and nothing runs.
@@ -68,10 +68,10 @@ impl Warm {
     }
 
     /// A report that is to be kept warm was read.
-    pub fn note(&self, name: &str, mut arguments: Vec<(String, String)>) {
+    pub fn note(&self, name: &str, mut arguments: Vec<(String, String)>, restriction: Restriction) {
         arguments.sort_unstable();
         let mut habits = self.0.habits.lock().unwrap_or_else(PoisonError::into_inner);
-        habits.note((name.to_owned(), arguments), Instant::now());
+        habits.note((name.to_owned(), arguments, restriction), Instant::now());
         drop(habits);
         self.0.read.notify_one();
     }
@@ -98,7 +98,7 @@ impl Warm {
     }
 
     /// Asks for what would not be fresh when the reader comes.
-    async fn look(self, (name, arguments): Asked) {
+    async fn look(self, (name, arguments, restriction): Asked) {
         let now = self.0.clock.now();
         let library = self.0.library.current(now).await;
         // It may have changed since, and what it was asked with may mean nothing any more: then nobody asks like that.
@@ -109,19 +109,19 @@ impl Warm {
         let Ok((bound, _)) = definition.bind(&arguments, then, &Limits::default()) else {
             return;
         };
-        match self.renew(bound).await {
+        match self.renew(bound, &restriction).await {
             Ok(0) => {}
             Ok(calls) => tracing::debug!(report = name, calls, "kept warm"),
             Err(error) => tracing::info!(report = name, %error, "could not be kept warm"),
         }
     }
 
-    async fn renew(&self, bound: Bound) -> Result<u32, ReportError> {
+    async fn renew(&self, bound: Bound, restriction: &Restriction) -> Result<u32, ReportError> {
         // A second more, so that what is fresh to the second when the reader comes is not held to be enough.
         let ahead = AHEAD + Duration::from_secs(1);
         match bound {
-            Bound::Figures { query, .. } => self.0.reports.renew(*query, ahead).await,
-            Bound::Now(query) => self.0.reports.renew_now(*query, ahead).await,
+            Bound::Figures { query, .. } => self.0.reports.renew(*query, restriction, ahead).await,
+            Bound::Now(query) => self.0.reports.renew_now(*query, restriction, ahead).await,
             // Refused when the file is read.
             Bound::Conversations { .. } => Ok(0),
         }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn report(name: &str) -> Asked {
-        (name.to_owned(), Vec::new())
+        (name.to_owned(), Vec::new(), Restriction::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -84,7 +84,7 @@ pub async fn get(
     caller.require(scope_of(delivery.format, is_paged))?;
     let (request, question) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked::new(&request, question, Some(query_string.pairs));
-    api.answer(asked, delivery, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
 /// List conversations by a JSON body
@@ -123,7 +123,7 @@ pub async fn post(
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, question, get_form);
     caller.require(scope_of(delivery.format, asked.is_paged))?;
-    api.answer(asked, delivery, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
 /// Whole ranges are for those who may take data away.
@@ -180,16 +180,20 @@ impl ConversationsApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
+        caller: &Caller,
         errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let ((query, mut listing), calls) =
-            lookups::resolve(&self.reports, asked.question, &asked.places, delivery.freshness, errand).await?;
-        let format = delivery.format;
+        let (format, freshness) = (delivery.format, delivery.freshness);
+        let mut question = asked.question;
         if !format.is_paged() && !asked.is_paged {
-            listing.page = EVERYTHING;
+            question = question.with(|(_, listing)| listing.page = EVERYTHING);
         }
+        let (question, calls) =
+            lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
+        let (query, listing) = &*question;
+        let listing = *listing;
         let [first, last] = query.range.days(&asked.time_zone);
         let filename = format!("{}-{first}-{last}", asked.name);
         let is_stream = matches!(format, Format::Ndjson | Format::Csv | Format::Arrow | Format::Parquet);
@@ -198,14 +202,13 @@ impl ConversationsApi {
             let reached = Reached::default();
             let documents = self
                 .reports
-                .conversation_stream(&query, delivery.freshness, errand, whole_by, &reached);
+                .conversation_stream(&question, freshness, errand, whole_by, &reached);
             let mut response = streamed(documents, format, asked.time_zone, &filename).await?;
             // For who is in the same process.
             response.extensions_mut().insert(reached);
             return Ok(response);
         }
-        let found = self.reports.conversations(&query, listing, delivery.freshness, errand);
-        let mut found = found.await?;
+        let mut found = self.reports.conversations(&question, freshness, errand).await?;
         found.provenance.upstream_calls += calls;
         let now = self.clock.now();
         match format {

@@ -96,7 +96,8 @@ struct Job {
 /// Who asks what: equal questions are one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Question {
-    caller: Arc<str>,
+    /// With what they may see, so that what one key brought is never another's of the same name.
+    caller: Caller,
     target: String,
     /// What decides about the answer beside the address.
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -127,6 +128,10 @@ struct Brought {
 
 /// Answers in the time a caller wants to wait, or says where the answer will be.
 pub async fn respond(State(jobs): State<Jobs>, caller: Caller, request: Request, next: Next) -> Response {
+    // Who follows a link could not come back for a job.
+    if caller.shared().is_some() {
+        return next.run(request).await;
+    }
     let wish = match Wish::of(&request) {
         Ok(Some(wish)) => wish,
         Ok(None) => return next.run(request).await,
@@ -239,7 +244,7 @@ impl Wish {
             values.map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
         });
         let question = Question {
-            caller: caller.name().into(),
+            caller: caller.clone(),
             fields: fields.collect(),
             target,
         };
@@ -369,7 +374,7 @@ impl Jobs {
     fn owned(&self, caller: &Caller, id: &str) -> Result<Job, Problem> {
         caller.require(Scope::Read)?;
         let job = self.lock().get(id).cloned();
-        job.filter(|job| &*job.question.caller == caller.name())
+        job.filter(|job| job.question.caller == *caller)
             .ok_or_else(|| Problem::new(ProblemKind::NotFound).detail("there is no such job"))
     }
 

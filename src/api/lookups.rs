@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     config::Scope,
     definitions::Places,
-    query::{Complaint, Limits, Named, NamesQuery, NamesRequest, Zone, catalogue::Lookup},
+    query::{Complaint, Confine, Limits, Named, NamesQuery, NamesRequest, Permitted, Zone, catalogue::Lookup},
     report::{Freshness, Reports},
     upstream::Errand,
 };
@@ -73,11 +73,18 @@ pub async fn get(
     if !delivery.format.is_paged() && !is_paged {
         query.page = EVERYTHING;
     }
-    let answer = api.reports.names(lookup, &query, delivery.freshness, &errand).await?;
+    let (sight, calls) = api
+        .reports
+        .sight(caller.restriction(), delivery.freshness, &errand)
+        .await?;
+    let question = sight.confine((lookup, query))?;
+    let page = question.1.page;
+    let mut answer = api.reports.names(&question, delivery.freshness, &errand).await?;
+    answer.provenance.upstream_calls += calls;
     let rows = Rows {
         answer: answer.map(|table| || table),
         kept: None,
-        page: query.page,
+        page,
         path: &format!("/v1/lookups/{lookup}"),
         question: Some(&query_string.pairs),
         formulas: None,
@@ -105,20 +112,27 @@ fn named(name: &str) -> Result<Lookup, Problem> {
     })
 }
 
-/// The question in ids, whichever names it was asked by, and how many upstream requests it took to know them. Names
-/// that mean nothing are complained of where the caller wrote them.
-pub async fn resolve<Q>(
+/// The question in ids, whichever names it was asked by, narrowed to what its caller may see, and how many upstream
+/// requests it took to know them. Names that mean nothing of what the caller may see are complained of where they were
+/// written.
+pub async fn resolve<Q: Confine>(
     reports: &Reports,
     question: Named<Q>,
     places: &Places,
+    caller: &Caller,
     freshness: Freshness,
     errand: &Errand,
-) -> Result<(Q, u32), Problem> {
-    let (names, calls) = reports.names_by_lookup(question.lookups(), freshness, errand).await?;
+) -> Result<(Permitted<Q::Question>, u32), Problem> {
+    let (sight, calls_for_sight) = reports.sight(caller.restriction(), freshness, errand).await?;
+    let lookups = question.lookups();
+    for lookup in &lookups {
+        sight.seen().map_or(Ok(()), |seen| seen.may_list(*lookup))?;
+    }
+    let (names, calls) = reports.names_seen(lookups, &sight, freshness, errand).await?;
     let question = question
         .resolve(&names)
         .map_err(|complaints| Problem::invalid(places.blame(complaints)))?;
-    Ok((question, calls))
+    Ok((sight.confine(question)?, calls_for_sight + calls))
 }
 
 /// A page of ids and names.

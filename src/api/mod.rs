@@ -12,7 +12,9 @@ pub mod format;
 pub mod front;
 pub mod gateway;
 pub mod jobs;
+mod jwt;
 pub mod limits;
+pub mod links;
 pub mod live;
 pub mod lookups;
 pub mod now;
@@ -264,6 +266,7 @@ fn report_routes() -> OpenApiRouter<ReportsApi> {
         .routes(routes!(reports::list))
         .routes(routes!(reports::get))
         .routes(routes!(reports::definition))
+        .routes(routes!(links::post))
 }
 
 fn quota_routes() -> OpenApiRouter<QuotaApi> {
@@ -378,12 +381,15 @@ mod tests {
             keys: Keys::new(
                 &AuthSettings {
                     keys: Vec::new(),
+                    key_source: crate::config::KeySource::default(),
                     anonymous: false,
                     token_secret: None,
                     token_lifetime: Duration::from_hours(1),
+                    jwt: None,
                 },
                 Clock::system(),
-            ),
+            )
+            .unwrap(),
             request_timeout: Duration::from_secs(30),
             admission: Admission::new(places, 0),
             bodies: Bodies::new(1024),

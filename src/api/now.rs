@@ -76,7 +76,7 @@ pub async fn queues(
         is_paged,
         get_form: query_string.pairs,
     };
-    api.answer(asked, delivery, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
 /// A question, whichever way it came.
@@ -106,15 +106,18 @@ impl NowApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
+        caller: &Caller,
         errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let (mut query, calls) =
-            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, errand).await?;
+        let mut question = asked.query;
         if !delivery.format.is_paged() && !asked.is_paged {
-            query.page = EVERYTHING;
+            question = question.with(|query| query.page = EVERYTHING);
         }
+        let freshness = delivery.freshness;
+        let (query, calls) =
+            lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let mut answer = self.reports.queues_now(&query, delivery.freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
         if let Some(definition) = asked.definition {

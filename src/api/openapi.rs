@@ -81,7 +81,7 @@ impl Served {
 pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
     let mut document = serde_json::to_value(Common::openapi().merge_from(routes)).expect("the document is JSON");
     document["components"]["securitySchemes"] = json!({
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key made by `genesys-reports keys new`"},
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key made by `genesys-reports keys new`, or a token of the identity provider; operations list the scope it takes"},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key, where `Authorization` is taken"},
     });
     let Some(paths) = document["paths"].as_object_mut() else {
@@ -113,6 +113,7 @@ pub fn document(routes: utoipa::openapi::OpenApi, shelf: &Shelf) -> Value {
 
 /// Each report stands in the document by itself, with its own parameters.
 const ANY_REPORT: &str = "/v1/reports/{name}";
+const LINKS: &str = "/v1/reports/{name}/links";
 const DEFINITION: &str = "/v1/reports/{name}/definition";
 
 /// The operation of a report: answered as the question it is would be, asked by its own parameters.
@@ -169,6 +170,12 @@ fn report_parameter(parameter: &Parameter) -> Value {
     described
 }
 
+/// A key, by either field, that carries the scope. (What a requirement lists for other schemes than OAuth's are the roles
+/// it takes.)
+pub(super) fn security(scope: &str) -> Value {
+    json!([{"bearer": [scope]}, {"apiKey": [scope]}])
+}
+
 /// The document as it is checked in and printed.
 pub fn pretty(document: &Value) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("a JSON value serializes");
@@ -180,7 +187,11 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
     let is_guarded = path.starts_with("/v1/");
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     if is_guarded {
-        operation["security"] = json!([{"bearer": []}, {"apiKey": []}]);
+        operation["security"] = security(match path {
+            CACHE => "admin",
+            LIVE => "live",
+            _ => "read",
+        });
         match (path, method) {
             ("/v1/query", "get") => parameters.extend(get_form(&schema_of::<QueryRequest>())),
             ("/v1/conversations", "get") => parameters.extend(get_form(&schema_of::<ConversationRequest>())),
@@ -337,7 +348,7 @@ const JOBS: &str = "/v1/jobs/";
 /// The formats to choose from, on routes whose answers come from Genesys Cloud.
 fn formats_of(path: &str) -> Option<&'static [Format]> {
     match path {
-        "/v1/catalog" | "/v1/reports" | QUOTA | DEFINITION | LIVE | CACHE => None,
+        "/v1/catalog" | "/v1/reports" | QUOTA | DEFINITION | LINKS | LIVE | CACHE => None,
         path if path.starts_with(JOBS) => None,
         _ => Some(Format::OF_ROWS),
     }
@@ -398,7 +409,7 @@ fn add_failures(path: &str, method: &str, is_guarded: bool, responses: &mut Valu
     if path == LOOKUP {
         add("404", "There is no such lookup");
     }
-    if path == DEFINITION {
+    if path == DEFINITION || path == LINKS {
         add("404", "There is no such report");
     }
     if path.starts_with(JOBS) {

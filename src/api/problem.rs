@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{gateway::refusals::Dialect, observe::RequestId};
 use crate::{
-    query::Complaint,
+    query::{Complaint, NotPermitted},
     report::ReportError,
     upstream::{Told, UpstreamError, error::whole_seconds},
 };
@@ -376,6 +376,12 @@ impl From<ReportError> for Problem {
             )),
             ReportError::Internal => Self::new(ProblemKind::Internal),
         }
+    }
+}
+
+impl From<NotPermitted> for Problem {
+    fn from(NotPermitted(why): NotPermitted) -> Self {
+        Self::new(ProblemKind::Forbidden).detail(why)
     }
 }
 

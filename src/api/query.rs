@@ -70,7 +70,7 @@ pub async fn get(
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked::new(&request, query, Some(query_string.pairs));
-    api.answer(asked, delivery, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
 /// Ask a reporting query by a JSON body
@@ -109,7 +109,7 @@ pub async fn post(
     let (delivery, (request, query)) = beside_body(&query_string, &headers, offered, parsed)?;
     let get_form = page::get_form(&request).map(|question| [question, query_string.pairs].concat());
     let asked = Asked::new(&request, query, get_form);
-    api.answer(asked, delivery, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
 /// A question, whichever way it came.
@@ -151,15 +151,18 @@ impl QueryApi {
         &self,
         asked: Asked<'_>,
         delivery: Delivery,
+        caller: &Caller,
         errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let (mut query, calls) =
-            lookups::resolve(&self.reports, asked.query, &asked.places, delivery.freshness, errand).await?;
+        let mut question = asked.query;
         if !delivery.format.is_paged() && !asked.is_paged {
-            query.page = EVERYTHING;
+            question = question.with(|query| query.page = EVERYTHING);
         }
+        let freshness = delivery.freshness;
+        let (query, calls) =
+            lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let (mut answer, account) = match delivery.explain {
             Some(Explain::Plan) => {
                 let (answer, mut account) = self.reports.explained(&query, delivery.freshness, errand).await?;

@@ -14,10 +14,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    auth::Caller,
+    auth::{Caller, Keys},
     conditional,
     conversations::{self, ConversationsApi},
     format::Format,
+    links::SHARE,
     now::{self, NowApi},
     params::{Delivery, Offered, QueryString},
     problem::{Problem, ProblemKind},
@@ -43,6 +44,8 @@ pub struct ReportsApi {
     pub conversations: ConversationsApi,
     /// Answers those of queues at this moment.
     pub now: NowApi,
+    /// Make links, and know them again.
+    pub keys: Keys,
     /// Is told what is read of what is to be kept warm.
     pub warm: Warm,
 }
@@ -94,13 +97,25 @@ pub async fn get(
     }
     let (now, limits) = (api.query.clock.now(), &api.query.limits);
     let bind = |arguments: &[(String, String)]| definition.bind(arguments, now, limits);
-    let (delivering, disagreement) = with_suffix(&query_string, suffix);
-    let (delivery, arguments) = match Delivery::take(&delivering, &headers, definition.subject.offered()) {
+    let (mut delivering, mut disagreement) = with_suffix(&query_string, suffix);
+    if caller.shared().is_some() {
+        delivering.pairs.retain(|(name, _)| name != SHARE);
+    }
+    let (delivery, mut arguments) = match Delivery::take(&delivering, &headers, definition.subject.offered()) {
         Ok(taken) => taken,
         Err(error) => {
             return Err(error.with(|rest| [disagreement, bind(rest).err().unwrap_or_default()].concat()));
         }
     };
+    if let Some(shared) = caller.shared() {
+        let others = arguments.iter().filter(|(name, _)| !PAGING.contains(&name.as_str()));
+        disagreement.extend(others.take(20).map(|(name, _)| {
+            let name: String = name.chars().take(64).collect();
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            Complaint::at(pointer, "what a link shows is fixed")
+        }));
+        arguments.extend(shared.arguments.iter().cloned());
+    }
     let (bound, places) = match (bind(&arguments), disagreement.is_empty()) {
         (Ok(bound), true) => bound,
         (bound, _) => {
@@ -122,7 +137,9 @@ pub async fn get(
                 is_paged,
                 get_form: Some(query_string.pairs),
             };
-            api.query.answer(asked, delivery, &errand, &method, &headers).await
+            api.query
+                .answer(asked, delivery, &caller, &errand, &method, &headers)
+                .await
         }
         Bound::Conversations { time_zone, question } => {
             caller.require(conversations::scope_of(delivery.format, is_paged))?;
@@ -136,7 +153,7 @@ pub async fn get(
                 get_form: Some(query_string.pairs),
             };
             api.conversations
-                .answer(asked, delivery, &errand, &method, &headers)
+                .answer(asked, delivery, &caller, &errand, &method, &headers)
                 .await
         }
         Bound::Now(query) => {
@@ -148,11 +165,13 @@ pub async fn get(
                 is_paged,
                 get_form: query_string.pairs,
             };
-            api.now.answer(asked, delivery, &errand, &method, &headers).await
+            api.now
+                .answer(asked, delivery, &caller, &errand, &method, &headers)
+                .await
         }
     };
     if let (Ok(_), Some((name, arguments))) = (&answer, read) {
-        api.warm.note(&name, arguments);
+        api.warm.note(&name, arguments, caller.restriction().clone());
     }
     answer
 }

@@ -16,6 +16,7 @@ pub mod parse;
 pub mod passed;
 pub mod purge;
 pub mod request;
+pub mod restriction;
 pub mod source;
 pub(crate) mod suggest;
 
@@ -32,6 +33,7 @@ pub use parse::{Complaint, Limits};
 pub use passed::{About, PassedQuestion};
 pub use purge::{Purge, PurgeRequest};
 pub use request::{FilterRequest, QueryRequest, in_a_list, listed};
+pub use restriction::{Confine, NotPermitted, Permitted, Restriction, Seen, Sight};
 pub use source::{Families, Source};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.
@@ -51,6 +53,17 @@ pub struct Query {
     pub fill: Fill,
     /// When it was asked, or the `now` it ends with: what ends there or later has not ended.
     pub asked_at: Timestamp,
+    /// Which groups are shown, by dimension, beside those without a value; every one of a dimension that is not named.
+    pub only: Filter,
+}
+
+/// A question for figures as the upstream gives them: unfolded, unordered, without names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FiguresQuery {
+    /// Which figures.
+    pub aggregate: AggregateQuery,
+    /// Which groups are shown, as in [`Query::only`].
+    pub only: Filter,
 }
 
 /// What the upstream is asked for: one aggregate query of one family.

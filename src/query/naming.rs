@@ -47,6 +47,13 @@ impl<Q> Named<Q> {
         }
     }
 
+    /// The same with something changed that has to do with neither filter nor names.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Q)) -> Self {
+        change(&mut self.question);
+        self
+    }
+
     /// The question as it stands: right but for names in its filter.
     pub fn question(&self) -> &Q {
         &self.question

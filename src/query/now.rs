@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Complaint, Dimension, Filter, Limits, Named, Page,
+    Complaint, Confine, Dimension, Filter, Limits, Named, NotPermitted, Page, Seen, catalogue,
     parse::Check,
     request::{Fields, FilterRequest, Kind, Reader, Written, body_of},
     suggest,
@@ -118,6 +118,26 @@ impl NowQuery {
     pub fn is_about(&self, media_type: &str) -> bool {
         let media_types = self.filter.values_of(MEDIA_TYPE);
         media_types.is_none_or(|media_types| media_types.contains(media_type))
+    }
+}
+
+/// Queues are observed one by one, so those of a division are named each.
+impl Confine for NowQuery {
+    type Question = Self;
+
+    fn whole(self) -> Self {
+        self
+    }
+
+    fn confined(mut self, seen: &Seen) -> Result<Self, NotPermitted> {
+        let queue = catalogue::dimension(QUEUE).expect("queues are a dimension");
+        let own = self
+            .filter
+            .clauses
+            .entry(queue)
+            .or_insert_with(|| seen.queues().clone());
+        own.retain(|queue| seen.queues().contains(queue));
+        Ok(self)
     }
 }
 

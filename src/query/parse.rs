@@ -84,6 +84,7 @@ impl Query {
                     fill,
                     // `now` is the present minute, and means whatever has happened by the time it is looked up.
                     asked_at: if ends_now { now.min(range.end) } else { now },
+                    only: Filter::default(),
                 };
                 Ok(Named::new(query, by_name, |query| &mut query.aggregate.filter))
             }

@@ -52,11 +52,19 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) enum Payload {
     Slice(Arc<WholeRows>),
-    Names(Arc<NamesById>),
+    Names(Arc<Listed>),
     Observed(Vec<ObservedRow>),
     /// As the upstream wrote it.
     Passed(Bytes),
     LimitHistory(Arc<[LimitUse]>),
+}
+
+/// A whole listing.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) names: Arc<NamesById>,
+    /// The division by id, of what is in one.
+    pub(super) divisions: NamesById,
 }
 
 /// The rows of an answer to a whole question.
@@ -217,8 +225,10 @@ impl Held {
         const ALLOCATION: usize = 32;
         let payload: usize = match &self.payload {
             Payload::Slice(whole) => whole.rows.iter().map(row_weight).sum(),
-            Payload::Names(names) => names
+            Payload::Names(listed) => listed
+                .names
                 .iter()
+                .chain(&listed.divisions)
                 .map(|(id, name)| id.len() + name.len() + 2 * (size_of::<Arc<str>>() + ALLOCATION))
                 .sum(),
             Payload::LimitHistory(uses) => uses.len() * (size_of::<LimitUse>() + 128),

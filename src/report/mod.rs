@@ -33,7 +33,7 @@ use self::{
     days::DayCache,
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
-    held::{Held, HeldAnswers, Key, Payload, WholeRows},
+    held::{Held, HeldAnswers, Key, Listed, Payload, WholeRows},
     series::{Body, Figures, SeriesCache},
 };
 use crate::{
@@ -41,8 +41,8 @@ use crate::{
     clock::Clock,
     fleet::{Entry, Fleet},
     query::{
-        AggregateQuery, Column, ColumnValue, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery, NowQuery, Page,
-        PassedQuestion, Query, catalogue::Lookup,
+        AggregateQuery, Column, ColumnValue, FiguresQuery, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
+        NowQuery, Page, PassedQuestion, Permitted, Query, Restriction, Sight, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
     upstream::{Class, Client, Errand, LimitUse, UpstreamError},
@@ -258,7 +258,7 @@ impl Reports {
     /// Answers a query before the errand's deadline.
     pub async fn run(
         &self,
-        query: &Query,
+        query: &Permitted<Query>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Answer<OrderedRows>, ReportError> {
@@ -269,7 +269,7 @@ impl Reports {
     /// Answers a query before the errand's deadline, and says how the answer came about.
     pub async fn explained(
         &self,
-        query: &Query,
+        query: &Permitted<Query>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<(Answer<OrderedRows>, Account), ReportError> {
@@ -365,10 +365,11 @@ impl Reports {
     /// The figures of a question, unfolded and unordered as the upstream gives them.
     pub async fn figures_of(
         &self,
-        aggregate: &AggregateQuery,
+        question: &Permitted<FiguresQuery>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Unfolded, ReportError> {
+        let FiguresQuery { aggregate, only } = &**question;
         // Every statistic is wanted, those that do not add among them.
         let statistics = |metric: &&'static Metric| {
             let metric: &'static Metric = metric;
@@ -386,9 +387,10 @@ impl Reports {
             page: Page { number: 1, size: 1 },
             fill: Fill::None,
             asked_at: self.now(),
+            only: only.clone(),
         };
         let figures = self.figures(&query, freshness, errand).await?;
-        let (rows, figures) = match &figures.body {
+        let (mut rows, figures) = match &figures.body {
             Body::Held(view) => match view.rows_of(aggregate) {
                 Some(rows) => (rows, figures),
                 // What is held by bucket does not make the buckets asked for.
@@ -399,6 +401,7 @@ impl Reports {
             },
             Body::Whole { .. } => figures.into_rows()?,
         };
+        rows.retain(|row| only.shows(&aggregate.group_by, &row.group));
         Ok(Unfolded {
             rows,
             provenance: figures.provenance,
@@ -409,11 +412,13 @@ impl Reports {
     /// Answers a question in the upstream's own words.
     pub async fn passed(
         &self,
-        question: PassedQuestion,
+        question: &Permitted<PassedQuestion>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Passed, ReportError> {
-        let given = self.give(&Key::Passed(question), freshness, errand).await?;
+        let given = self
+            .give(&Key::Passed(PassedQuestion::clone(question)), freshness, errand)
+            .await?;
         let Payload::Passed(body) = &given.held.payload else {
             return Err(ReportError::Internal);
         };
@@ -427,14 +432,14 @@ impl Reports {
     /// Lists ids and names, by name, then by id.
     pub async fn names(
         &self,
-        lookup: Lookup,
-        query: &NamesQuery,
+        question: &Permitted<(Lookup, NamesQuery)>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Answer, ReportError> {
-        let given = self.give(&Key::Names(lookup), freshness, errand).await?;
+        let (lookup, query) = &**question;
+        let given = self.give(&Key::Names(*lookup), freshness, errand).await?;
         self.0.tally.count(given.used);
-        let (table, total) = rows::names(query, given.names()?);
+        let (table, total) = rows::names(query, &seen_of(given.listed()?, *lookup, question.sight()));
         Ok(Answer {
             content: table,
             turn: None,
@@ -447,7 +452,7 @@ impl Reports {
     /// Observes queues, by name; all there are unless the query names some.
     pub async fn queues_now(
         &self,
-        query: &NowQuery,
+        query: &Permitted<NowQuery>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Answer, ReportError> {
@@ -459,7 +464,7 @@ impl Reports {
     /// Observes the queues of several questions at once.
     pub async fn observe<'q>(
         &self,
-        queries: impl IntoIterator<Item = &'q NowQuery>,
+        queries: impl IntoIterator<Item = &'q Permitted<NowQuery>>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Observed, ReportError> {
@@ -490,24 +495,67 @@ impl Reports {
         }
     }
 
-    /// Whole listings of names, and what they cost upstream. A name may be old, so a bound on age is passed over.
-    pub async fn names_by_lookup(
+    /// What a restriction comes to, by the queues there are, and what that cost upstream.
+    pub async fn sight(
+        &self,
+        restriction: &Restriction,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<(Sight, u32), ReportError> {
+        if restriction.is_none() {
+            return Ok((Sight::of_everything(), 0));
+        }
+        let (listings, calls) = self
+            .listings(BTreeSet::from([Lookup::Queues]), freshness, errand)
+            .await?;
+        let (_, queues) = listings.first().ok_or(ReportError::Internal)?;
+        Ok((Sight::of(restriction, &queues.divisions), calls))
+    }
+
+    /// Listings of names as far as they are seen, to resolve names by, and what they cost upstream.
+    pub async fn names_seen(
+        &self,
+        lookups: BTreeSet<Lookup>,
+        sight: &Sight,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<(NamesByLookup, u32), ReportError> {
+        let (listings, calls) = self.listings(lookups, freshness, errand).await?;
+        let names = listings
+            .into_iter()
+            .map(|(lookup, listed)| (lookup, seen_of(&listed, lookup, sight)));
+        Ok((names.collect(), calls))
+    }
+
+    /// Whole listings of names, for ids that are shown, and what they cost upstream.
+    async fn names_by_lookup(
         &self,
         lookups: BTreeSet<Lookup>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<(NamesByLookup, u32), ReportError> {
+        self.names_seen(lookups, &Sight::of_everything(), freshness, errand)
+            .await
+    }
+
+    /// A name may be old, so a bound on age is passed over.
+    async fn listings(
+        &self,
+        lookups: BTreeSet<Lookup>,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<(Vec<(Lookup, Arc<Listed>)>, u32), ReportError> {
         let freshness = Freshness {
             max_age: None,
             ..freshness
         };
         let listings = lookups.into_iter().map(async |lookup| {
             let given = self.give(&Key::Names(lookup), freshness, errand).await?;
-            Ok::<_, ReportError>(((lookup, Arc::clone(given.names()?)), given.calls()))
+            Ok::<_, ReportError>(((lookup, Arc::clone(given.listed()?)), given.calls()))
         });
         let listings = futures_util::future::try_join_all(listings).await?;
-        let (names, calls): (Vec<_>, Vec<_>) = listings.into_iter().unzip();
-        Ok((names.into_iter().collect(), calls.into_iter().sum()))
+        let (listings, calls): (Vec<_>, Vec<_>) = listings.into_iter().unzip();
+        Ok((listings, calls.into_iter().sum()))
     }
 
     /// Answers as they were written.
@@ -593,23 +641,37 @@ impl Reports {
     }
 
     /// Asks for whatever of a question will not be fresh in a while, and waits for it; how many upstream requests that
-    /// took. Names that mean nothing any more are nobody's question.
-    pub async fn renew(&self, question: Named<Query>, ahead: Duration) -> Result<u32, ReportError> {
+    /// took. Names that mean nothing any more, and what its reader may not see, are nobody's question.
+    pub async fn renew(
+        &self,
+        question: Named<Query>,
+        restriction: &Restriction,
+        ahead: Duration,
+    ) -> Result<u32, ReportError> {
         let errand = self.of_its_own_accord();
         let lookups = &question.lookups() | &lookups_of(&question.question().columns);
-        let (names, calls) = self.names_by_lookup(lookups, Freshness::default(), &errand).await?;
-        match question.resolve(&names) {
-            Ok(query) => Ok(calls + self.renew_figures(&query, ahead, &errand).await?),
-            Err(_) => Ok(calls),
+        let (sight, calls_for_sight) = self.sight(restriction, Freshness::default(), &errand).await?;
+        let (names, calls) = self.names_seen(lookups, &sight, Freshness::default(), &errand).await?;
+        let calls = calls_for_sight + calls;
+        match question.resolve(&names).map(|query| sight.confine(query)) {
+            Ok(Ok(query)) => Ok(calls + self.renew_figures(&query, ahead, &errand).await?),
+            Ok(Err(_)) | Err(_) => Ok(calls),
         }
     }
 
     /// The same of queues as they are now.
-    pub async fn renew_now(&self, question: Named<NowQuery>, ahead: Duration) -> Result<u32, ReportError> {
+    pub async fn renew_now(
+        &self,
+        question: Named<NowQuery>,
+        restriction: &Restriction,
+        ahead: Duration,
+    ) -> Result<u32, ReportError> {
         let errand = self.of_its_own_accord();
         let lookups = BTreeSet::from([Lookup::Queues]);
-        let (names, calls) = self.names_by_lookup(lookups, Freshness::default(), &errand).await?;
-        let Ok(query) = question.resolve(&names) else {
+        let (sight, calls_for_sight) = self.sight(restriction, Freshness::default(), &errand).await?;
+        let (names, calls) = self.names_seen(lookups, &sight, Freshness::default(), &errand).await?;
+        let calls = calls_for_sight + calls;
+        let Ok(Ok(query)) = question.resolve(&names).map(|query| sight.confine(query)) else {
             return Ok(calls);
         };
         let queues = queues_of(&query, names.get(&Lookup::Queues).ok_or(ReportError::Internal)?);
@@ -726,7 +788,10 @@ impl Reports {
             fetched_at: names.fetched_at,
             is_unfinished: false,
             upstream_calls: names.upstream_calls,
-            payload: Payload::Names(Arc::new(names.by_id)),
+            payload: Payload::Names(Arc::new(Listed {
+                names: Arc::new(names.by_id),
+                divisions: names.divisions,
+            })),
         })
     }
 
@@ -776,6 +841,14 @@ struct Brought {
     is_unfinished: bool,
     upstream_calls: u32,
     payload: Payload,
+}
+
+/// What is seen of a listing.
+fn seen_of(listed: &Listed, lookup: Lookup, sight: &Sight) -> Arc<NamesById> {
+    match sight.seen() {
+        None => Arc::clone(&listed.names),
+        Some(seen) => Arc::new(seen.listed(lookup, &listed.names, &listed.divisions)),
+    }
 }
 
 /// The queues asked about: those named, or all there are.
@@ -857,9 +930,9 @@ impl Given {
         }
     }
 
-    fn names(&self) -> Result<&Arc<NamesById>, ReportError> {
+    fn listed(&self) -> Result<&Arc<Listed>, ReportError> {
         match &self.held.payload {
-            Payload::Names(names) => Ok(names),
+            Payload::Names(listed) => Ok(listed),
             Payload::Slice(_) | Payload::Observed(_) | Payload::Passed(_) | Payload::LimitHistory(_) => {
                 Err(ReportError::Internal)
             }

@@ -54,6 +54,7 @@ fn local(query: &Query, at: Timestamp) -> LocalInstant {
 /// All rows of the answer, in their order.
 pub(super) fn ordered(query: &Query, rows: &[SliceRow], names: &NamesByLookup) -> Result<Vec<Vec<Cell>>, ReportError> {
     let mut rows = fold_media_types(&query.aggregate, rows);
+    rows.retain(|row| query.only.shows(&query.aggregate.group_by, &row.group));
     bounded(rows.len())?;
     if query.fill == Fill::Zero {
         fill_with_zeros(&query.aggregate, &mut rows)?;

@@ -8,7 +8,7 @@
     reason = "the bytes do not tell, or tell that there is none, or tell which"
 )]
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,13 +17,13 @@ use serde_json::json;
 use super::{
     Windows,
     freshness::Covers,
-    held::{Held, Key, Payload, WholeRows},
+    held::{Held, Key, Listed, Payload, WholeRows},
     once,
     packed::{Pieces, pack, put_count, put_text, unpack},
 };
 use crate::{
     fleet::Name,
-    query::{About, AggregateQuery, Range, catalogue::OBSERVATIONS},
+    query::{About, AggregateQuery, NamesById, Range, catalogue::OBSERVATIONS},
     table::{SliceRow, Stats},
     upstream::ObservedRow,
 };
@@ -37,7 +37,7 @@ const MOMENT: Duration = Duration::from_mins(2);
 pub(super) fn name(key: &Key) -> Option<Name> {
     let text = match key {
         Key::Aggregates(query) => json!(["whole", once::question(query)]),
-        Key::Names(lookup) => json!(["names", lookup.name()]),
+        Key::Names(lookup) => json!(["names and divisions", lookup.name()]),
         Key::QueuesNow(queues) => json!(["queues now", queues]),
         Key::Passed(question) => {
             let body = question.body.as_deref().map(String::from_utf8_lossy);
@@ -88,11 +88,13 @@ pub(super) fn encode(held: &Held) -> Option<Vec<u8>> {
     bytes.push(u8::from(held.is_unfinished));
     match &held.payload {
         Payload::Slice(whole) => put_rows(&mut bytes, &whole.rows),
-        Payload::Names(names) => {
-            put_count(&mut bytes, names.len());
-            for (id, name) in names.iter() {
-                put_text(&mut bytes, id);
-                put_text(&mut bytes, name);
+        Payload::Names(listed) => {
+            for by_id in [&*listed.names, &listed.divisions] {
+                put_count(&mut bytes, by_id.len());
+                for (id, text) in by_id {
+                    put_text(&mut bytes, id);
+                    put_text(&mut bytes, text);
+                }
             }
         }
         Payload::Observed(rows) => {
@@ -142,6 +144,14 @@ fn put_figure(bytes: &mut Vec<u8>, figure: Option<f64>) {
     bytes.extend_from_slice(&figure.unwrap_or(f64::NAN).to_le_bytes());
 }
 
+fn by_id(pieces: &mut Pieces<'_>) -> Option<NamesById> {
+    let mut by_id = NamesById::new();
+    for _ in 0..pieces.count(8)? {
+        by_id.insert(Arc::from(pieces.text()?), Arc::from(pieces.text()?));
+    }
+    Some(by_id)
+}
+
 /// The answer again; `None` if it is none to that question. It cost nothing here.
 pub(super) fn decode(packed: &[u8], key: &Key, windows: Windows) -> Option<Held> {
     let bytes = unpack(packed, MOST_BYTES)?;
@@ -150,13 +160,10 @@ pub(super) fn decode(packed: &[u8], key: &Key, windows: Windows) -> Option<Held>
     let is_unfinished = is_there(&mut pieces)?;
     let payload = match key {
         Key::Aggregates(query) => Payload::Slice(Arc::new(WholeRows::new(rows(&mut pieces, query)?))),
-        Key::Names(_) => {
-            let mut names = HashMap::new();
-            for _ in 0..pieces.count(8)? {
-                names.insert(Arc::from(pieces.text()?), Arc::from(pieces.text()?));
-            }
-            Payload::Names(Arc::new(names))
-        }
+        Key::Names(_) => Payload::Names(Arc::new(Listed {
+            names: Arc::new(by_id(&mut pieces)?),
+            divisions: by_id(&mut pieces)?,
+        })),
         Key::QueuesNow(_) => {
             let mut rows = Vec::new();
             for _ in 0..pieces.count(5 + 8 * OBSERVATIONS.len())? {
@@ -320,7 +327,10 @@ mod tests {
             (aggregates(), Payload::Slice(Arc::new(WholeRows::new(rows)))),
             (
                 Key::Names(Lookup::Queues),
-                Payload::Names(Arc::new([("a".into(), "Sales".into())].into())),
+                Payload::Names(Arc::new(Listed {
+                    names: Arc::new([("a".into(), "Sales".into())].into()),
+                    divisions: [("a".into(), "d".into())].into(),
+                })),
             ),
             (Key::QueuesNow(["a".into()].into()), Payload::Observed(vec![observed])),
             (passed("{}"), Payload::Passed(Bytes::from_static(b"{\"a\":1}"))),

@@ -21,6 +21,7 @@ mod send;
 mod tests;
 mod token;
 mod wire;
+pub mod withheld;
 
 pub use crate::breaker::BreakerState;
 pub use budget::{ClassQuota, LimitSource, Quota, Use};
@@ -41,7 +42,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future::Either, stream};
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -70,8 +71,16 @@ use crate::{
 pub struct Client(Arc<Inner>);
 
 impl Client {
-    /// Runs one aggregate query.
+    /// Runs one aggregate query. Nothing is asked for what nothing can match.
     pub async fn aggregates(&self, query: &AggregateQuery, errand: &Errand) -> Result<Slice, UpstreamError> {
+        if query.filter.is_of_nothing() {
+            return Ok(Slice {
+                rows: Vec::new(),
+                fetched_at: self.now(),
+                came_at: self.now(),
+                upstream_calls: 0,
+            });
+        }
         let call = wire::aggregates(query);
         let query = query.clone();
         let sent = Sent::default();
@@ -92,14 +101,25 @@ impl Client {
     /// Pages come oldest first; what is only found by reading a second time, because rows moved, comes after. A page can
     /// be empty and still tell its cost. An error is the last item. Nothing is asked for before the stream is
     /// polled or after it is dropped. Whoever cannot be given the
-    /// first page by the deadline of `first` is told at once; the others are asked for on the errand `rest`.
+    /// first page by the deadline of `first` is told at once; the others are asked for on the errand `rest`. Nothing is
+    /// asked for what nothing can match.
     pub fn conversations(
         &self,
         query: &ConversationQuery,
         first: Errand,
         rest: Errand,
     ) -> impl Stream<Item = Result<ConversationPage, UpstreamError>> + Send + 'static + use<> {
-        pages::conversations(self.clone(), query, first, rest)
+        if query.filter.is_of_nothing() {
+            let nothing = ConversationPage {
+                conversations: Vec::new(),
+                expected: 0,
+                read_through: query.range.start,
+                upstream_calls: 0,
+                fetched_at: self.now(),
+            };
+            return Either::Left(stream::iter([Ok(nothing)]));
+        }
+        Either::Right(pages::conversations(self.clone(), query, first, rest))
     }
 
     /// Reads conversations by their ids, as many at once as one request may name. Those that there are none of are left
@@ -570,6 +590,8 @@ pub struct ConversationsById {
 pub struct Names {
     /// Name by id.
     pub by_id: HashMap<Arc<str>, Arc<str>>,
+    /// The id of the division by id, of what is in one; `*` stands for all divisions.
+    pub divisions: HashMap<Arc<str>, Arc<str>>,
     /// Requests it took, retries included.
     pub upstream_calls: u32,
     /// When the first of the requests that brought it was sent.

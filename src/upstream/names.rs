@@ -26,6 +26,7 @@ pub(super) async fn read(client: &Client, lookup: Lookup, errand: &Errand) -> Re
     let mut more = first.value.more;
     let mut names = Names {
         by_id: HashMap::new(),
+        divisions: HashMap::new(),
         upstream_calls: 0,
         fetched_at: first.sent_at,
     };
@@ -63,4 +64,5 @@ pub(super) async fn read(client: &Client, lookup: Lookup, errand: &Errand) -> Re
 fn add(names: &mut Names, answered: Answered<ListingPage>) {
     names.fetched_at = names.fetched_at.min(answered.sent_at);
     names.by_id.extend(answered.value.names);
+    names.divisions.extend(answered.value.divisions);
 }

@@ -931,6 +931,8 @@ pub(super) fn listing(lookup: Lookup, page_size: usize, page: usize) -> Call {
 pub(super) struct ListingPage {
     /// Id and name of those that have a name.
     pub(super) names: Vec<(Arc<str>, Arc<str>)>,
+    /// Id, and that of the division it is in, of those that are in one; `*` is all of them.
+    pub(super) divisions: Vec<(Arc<str>, Arc<str>)>,
     /// Whether it holds nothing at all.
     pub(super) empty: bool,
     /// How many pages there are, where the listing says so.
@@ -947,6 +949,10 @@ pub(super) fn read_listing(body: &[u8]) -> Result<ListingPage, Nonsense> {
     };
     Ok(ListingPage {
         empty: entities.is_empty(),
+        divisions: entities
+            .iter()
+            .filter_map(|entity| Some((Arc::from(&*entity.id), Arc::from(&*entity.division.as_ref()?.id))))
+            .collect(),
         names: entities
             .into_iter()
             .filter_map(|entity| Some((Arc::from(&*entity.id), Arc::from(&*entity.name?))))
@@ -971,6 +977,14 @@ struct EntityAnswer<'a> {
     id: Cow<'a, str>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    division: Option<DivisionAnswer<'a>>,
+}
+
+#[derive(Deserialize)]
+struct DivisionAnswer<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
 }
 
 // ---- limits

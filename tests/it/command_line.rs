@@ -9,6 +9,7 @@ use std::{
 
 use genesys_reports::{
     clock::Clock,
+    config::{Settings, Sources},
     simulator::{Grants, Options, Simulator},
 };
 use insta::assert_snapshot;
@@ -324,10 +325,35 @@ async fn the_world_is_not_served_without_keys() {
     let refused = run(&["serve", "--listen", "0.0.0.0:0"], &environment).await;
     assert_eq!(refused.status.code(), Some(2));
     assert_snapshot!(text(&refused.stderr), @r#"
-    server.listen (command line): 0.0.0.0:0 is reachable from elsewhere and no auth.keys are set: make one with `keys new`, or say auth.anonymous = true
+    server.listen (command line): 0.0.0.0:0 is reachable from elsewhere and neither auth.keys nor auth.jwt are set: make a key with `keys new`, or say auth.anonymous = true
     "#);
     let demo = run(&["demo", "--listen", "0.0.0.0:0"], &[]).await;
     assert_eq!(demo.status.code(), Some(2), "not even made-up figures");
+}
+
+#[tokio::test]
+async fn what_is_printed_of_a_key_is_what_settings_take() {
+    let id = "7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11";
+    let filter = format!("routing.queue.id={id}");
+    let arguments = ["keys", "new", "a \"partner\"", "--scope", "live", "--filter", &filter];
+    let printed = text(&run(&arguments, &[]).await.stdout);
+    let (key, settings) = printed.split_once("\n\n").unwrap();
+    assert!(key.starts_with("key: grk_"), "{key}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), settings).unwrap();
+    let needed =
+        ["REGION", "CLIENT_ID", "CLIENT_SECRET"].map(|name| (format!("GENESYS_{name}"), "eu-west-1".to_owned()));
+    let settings = Settings::load(&Sources {
+        environment: needed.into(),
+        file: Some(file.path().to_owned()),
+        ..Sources::default()
+    });
+    let keys = settings.unwrap().auth.keys;
+    assert_eq!((keys.len(), keys[0].name.as_str()), (1, "a \"partner\""));
+    assert_eq!(
+        keys[0].filters.filter().values_of("queueId"),
+        Some(&[id.to_owned()].into())
+    );
 }
 
 #[tokio::test]
@@ -337,6 +363,7 @@ async fn wrong_use_is_told_from_failure() {
         &[],
         &["serve", "--verbose"],
         &["keys", "new", "x", "--scope", "root"],
+        &["keys", "new", "x", "--filter", "media.type=voice"],
     ] {
         assert_eq!(run(arguments, &[]).await.status.code(), Some(2), "{arguments:?}");
     }

@@ -13,7 +13,11 @@ async fn a_fuzzer_that_has_read_the_document_finds_nothing() {
     // With a key required, it also tries without one and with wrong ones.
     let (key, sha256) = new_key();
     let keys = format!(r#"[{{name="fuzzer", sha256="{sha256}", scopes=["read", "export", "live", "admin"]}}]"#);
-    let service = Setup::new().set("REPORTS_AUTH__KEYS", &keys).start().await;
+    let service = Setup::new()
+        .set("REPORTS_AUTH__KEYS", &keys)
+        .set("REPORTS_AUTH__TOKEN_SECRET", "what links are signed with, long enough")
+        .start()
+        .await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fuzzer = root.join(".venv/bin/schemathesis");
     let status = Command::new(&fuzzer)

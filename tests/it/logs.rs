@@ -20,9 +20,13 @@ const QUERY: &str = "/v1/query?dateFrom=2023-11-30&dateTo=2023-12-01&select=rout
 /// Every way a credential travels, with the whole log of every crate watched by the harness, which fails on a leak.
 #[tokio::test(start_paused = true)]
 async fn credentials_are_told_nowhere() {
-    let (setup, key) = Setup::new().key("\"read\", \"export\"", "");
+    let signs = "canary-5b1f-what-tokens-are-signed-with";
+    let (setup, key) = Setup::new()
+        .set("REPORTS_AUTH__TOKEN_SECRET", signs)
+        .key("\"read\", \"export\"", "");
     let mut watch = Watch::start_at("trace");
     watch.guard_secret(&key);
+    watch.guard_secret(signs);
     let guess = "canary-guess-8f2d";
     watch.guard_secret(guess);
     let mut service = setup.start_watched(watch).await;
@@ -50,6 +54,28 @@ async fn credentials_are_told_nowhere() {
         &key,
     ))
     .await;
+
+    // What stands for a key is as secret as a key; a link's is told to who makes it only.
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "test-0"),
+        ("client_secret", &key),
+    ];
+    let granted = service.request(Method::POST, "/oauth/token").form(&form);
+    let granted = service.send(granted).await.json();
+    let token = granted["access_token"].as_str().unwrap().to_owned();
+    let link = service
+        .request(Method::POST, "/v1/reports/queues-now/links")
+        .header("content-type", "application/json");
+    let link = service
+        .send(link.bearer_auth(&token).body("{\"parameters\": {}}"))
+        .await
+        .json();
+    let shown = link["url"].as_str().unwrap();
+    let shared = shown.split_once('=').unwrap().1.to_owned();
+    ask(with(QUERY, &token)).await;
+    ask(with(QUERY, &shared)).await;
+    ask(service.request(Method::GET, &format!("/v1/reports/queues-now?share={shared}x"))).await;
 
     // What goes wrong upstream is where credentials like to surface.
     for (day, effect) in [
@@ -85,11 +111,17 @@ async fn credentials_are_told_nowhere() {
     assert!(service.simulator.issued_tokens().len() > 1);
     for answer in &answers {
         let whole = format!("{:?} {}", answer.headers, answer.text());
-        for secret in [SECRET, &key, guess, "simulated-client"] {
+        for secret in [SECRET, &key, guess, signs, &token, &shared, "simulated-client"] {
             assert!(!whole.contains(secret), "an answer tells {secret}: {whole}");
         }
     }
-    assert!(service.log().contains("TRACE"), "the log was whole");
+    let log = service.log();
+    assert!(log.contains("TRACE"), "the log was whole");
+    for secret in [&token, &shared] {
+        let at = log.lines().find(|line| line.contains(secret.as_str()));
+        // What the caller itself sends is in the log of its own HTTP client, in this process.
+        assert!(at.is_none_or(|line| !line.contains("genesys_reports")), "{at:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

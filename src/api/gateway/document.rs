@@ -7,6 +7,7 @@ use super::{
     PATHS, TOKEN,
     paths::{Kind, Path},
 };
+use crate::api::openapi;
 
 /// The tag of these operations.
 pub(in crate::api) const TAG: &str = "Drop-in";
@@ -71,7 +72,7 @@ fn operation(path: &Path, method: &str) -> Value {
         "operationId": format!("{method}_{}", name.replace(['{', '}'], "")),
         "tags": [TAG],
         "summary": summary(path.kind),
-        "security": [{"bearer": []}, {"apiKey": []}],
+        "security": openapi::security("read"),
         "responses": {"default": {"$ref": "#/components/responses/UpstreamFailure"}},
     });
     let statuses = match (path.kind, method) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::interval;
 use crate::{
@@ -60,7 +60,8 @@ pub(super) fn question(source: Source, body: &Value) -> Option<AggregateQuery> {
     })
 }
 
-fn dimension(upstream: &str) -> Option<&'static Dimension> {
+/// The dimension of that name.
+pub(super) fn dimension(upstream: &str) -> Option<&'static Dimension> {
     DIMENSIONS.iter().find(|dimension| dimension.upstream == upstream)
 }
 
@@ -119,7 +120,20 @@ struct Predicate<'b> {
 }
 
 /// For every dimension, the values of which it must carry one.
-type Clauses = BTreeMap<&'static Dimension, BTreeSet<String>>;
+pub(super) type Clauses = BTreeMap<&'static Dimension, BTreeSet<String>>;
+
+/// A filter in the upstream's words, if it is one of some values for each of some dimensions.
+pub(super) fn clauses(filter: &Value) -> Option<Clauses> {
+    FilterBody::deserialize(filter).ok()?.clauses()
+}
+
+/// A filter in the upstream's words: one of these values.
+pub(super) fn any_of(dimension: &Dimension, values: &BTreeSet<String>) -> Value {
+    let predicates = values.iter().map(
+        |value| json!({"type": "dimension", "dimension": dimension.upstream, "operator": "matches", "value": value}),
+    );
+    json!({"type": "or", "predicates": predicates.collect::<Vec<_>>()})
+}
 
 impl FilterBody<'_> {
     fn read(&self, source: Source) -> Option<Filter> {
@@ -240,8 +254,6 @@ fn object<'n>(fields: impl IntoIterator<Item = (&'n str, Value)>) -> Value {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use serde_json::json;
 
     use super::*;
     use crate::query::Range;

@@ -4,10 +4,9 @@ use axum::http::Method;
 use serde::Deserialize;
 
 use super::{
-    fits,
+    Worded, fits,
     paths::{Kind, PATHS},
 };
-use crate::query::{About, PassedQuestion};
 
 /// How a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl JobStand {
 }
 
 /// The question how a job stands that was begun at that path, by what the upstream said of it.
-pub(super) fn state_of(jobs: &str, begun: &[u8]) -> Option<PassedQuestion> {
+pub(super) fn state_of(jobs: &str, begun: &[u8]) -> Option<Worded> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Begun {
@@ -49,12 +48,11 @@ pub(super) fn state_of(jobs: &str, begun: &[u8]) -> Option<PassedQuestion> {
             && path.template.strip_prefix(jobs) == Some("/{jobId}")
     };
     let path = PATHS.iter().find(is_meant).filter(|_| fits("jobId", &job_id))?;
-    Some(PassedQuestion {
-        template: path.template,
-        method: Method::GET,
-        target: path.template.replace("{jobId}", &job_id),
+    Some(Worded {
+        path,
+        values: vec![("jobId".to_owned(), job_id)],
+        pairs: Vec::new(),
         body: None,
-        about: About::JobState,
     })
 }
 
@@ -67,10 +65,10 @@ mod tests {
         let id = "7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11";
         let kinds = ["conversations/details", "users/details", "flows/aggregates"];
         for jobs in kinds.map(|kind| format!("/api/v2/analytics/{kind}/jobs")) {
-            let question = state_of(&jobs, format!(r#"{{"jobId": "{id}"}}"#).as_bytes()).unwrap();
-            assert_eq!(question.target, format!("{jobs}/{id}"));
+            let worded = state_of(&jobs, format!(r#"{{"jobId": "{id}"}}"#).as_bytes()).unwrap();
+            assert_eq!(worded.question().target, format!("{jobs}/{id}"));
             for odd in [r#"{"jobId": "../x"}"#, r#"{"jobId": 5}"#, "{}", ""] {
-                assert_eq!(state_of(&jobs, odd.as_bytes()), None, "{odd}");
+                assert!(state_of(&jobs, odd.as_bytes()).is_none(), "{odd}");
             }
         }
         for (state, stand) in [

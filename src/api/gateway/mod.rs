@@ -6,6 +6,7 @@
 //! caller's request reaches the upstream but the values of the path's parameters, the parameters of the query string that
 //! are listed, and the JSON of the body; nothing of the upstream's answer comes back but its JSON.
 
+mod confined;
 pub(in crate::api) mod document;
 mod figures;
 mod interval;
@@ -40,7 +41,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{About, PassedQuestion},
+    query::{About, FiguresQuery, Filter, PassedQuestion, Permitted, Sight},
     report::{Freshness, Passed, ReportError, Reports},
     table::CacheUse,
     upstream::{Errand, UpstreamError},
@@ -115,12 +116,24 @@ impl GatewayApi {
     async fn answer(&self, path: &'static Path, request: Asked, body: Option<Value>) -> Result<Response, Problem> {
         request.caller.require(Scope::Read)?;
         let (freshness, errand) = (freshness_of(&request.headers), &request.errand);
-        let question = question(path, &request, body.as_ref())?;
-        let answer = match self.figures(path, body.as_ref(), freshness, errand).await {
-            Some(answer) => answer?,
-            None if path.kind == Kind::Job => self.job(question, shared(path, freshness), errand).await?,
-            None => self.reports.passed(question, freshness, errand).await?,
+        let worded = Worded::read(path, &request, body)?;
+        let (sight, _calls) = self
+            .reports
+            .sight(request.caller.restriction(), freshness, errand)
+            .await?;
+        let mut answer = if let Some(answer) = self.figures(&worded, &sight, freshness, errand).await? {
+            answer
+        } else {
+            let question = sight.confine(worded)?;
+            if path.kind == Kind::Job {
+                self.job(&question, shared(path, freshness), errand).await?
+            } else {
+                self.reports.passed(&question, freshness, errand).await?
+            }
         };
+        if let Some(seen) = sight.seen() {
+            answer.body = confined::answer(path, answer.body, seen)?;
+        }
         let is_accepted = match path.kind {
             Kind::Job => true,
             Kind::JobState => JobStand::of(&answer.body) == JobStand::AtWork,
@@ -145,20 +158,21 @@ impl GatewayApi {
     /// A job. Whoever asked the same within the hour has had it begun; unless it came to nothing, it is everybody's.
     async fn job(
         &self,
-        question: PassedQuestion,
+        question: &Permitted<PassedQuestion>,
         freshness: Freshness,
         errand: &Errand,
-    ) -> Result<Passed, ReportError> {
+    ) -> Result<Passed, Problem> {
         let template = question.template;
-        let job = self.reports.passed(question.clone(), freshness, errand).await?;
+        let job = self.reports.passed(question, freshness, errand).await?;
         let is_new = matches!(job.provenance.cache, CacheUse::Miss | CacheUse::Collapsed);
         let Some(state) = (!is_new).then(|| jobs::state_of(template, &job.body)).flatten() else {
             return Ok(job);
         };
-        let stand = match self.reports.passed(state, freshness, errand).await {
+        let state = question.sight().confine(state)?;
+        let stand = match self.reports.passed(&state, freshness, errand).await {
             Ok(state) => JobStand::of(&state.body),
             Err(ReportError::Upstream(UpstreamError::Rejected { .. })) => JobStand::Over,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if stand != JobStand::Over {
             return Ok(job);
@@ -167,30 +181,35 @@ impl GatewayApi {
             max_age: Some(Duration::ZERO),
             ..freshness
         };
-        self.reports.passed(question, anew, errand).await
+        Ok(self.reports.passed(question, anew, errand).await?)
     }
 
-    /// The answer by the query model; `None` if the question has to be passed on.
+    /// The answer by the query model; `None` if the question has to be passed on, which is nothing for who does not see
+    /// everything.
     async fn figures(
         &self,
-        path: &Path,
-        body: Option<&Value>,
+        worded: &Worded,
+        sight: &Sight,
         freshness: Freshness,
         errand: &Errand,
-    ) -> Option<Result<Passed, ReportError>> {
-        let Kind::Figures(source) = path.kind else {
-            return None;
+    ) -> Result<Option<Passed>, Problem> {
+        let Kind::Figures(source) = worded.path.kind else {
+            return Ok(None);
         };
-        let query = figures::question(source, body?)?;
+        let Some(aggregate) = worded.body.as_ref().and_then(|body| figures::question(source, body)) else {
+            return Ok(None);
+        };
+        let only = Filter::default();
+        let query = sight.confine(FiguresQuery { aggregate, only })?;
         match self.reports.figures_of(&query, freshness, errand).await {
-            Ok(unfolded) => Some(Ok(Passed {
-                body: figures::document(&query, &unfolded.rows),
+            Ok(unfolded) => Ok(Some(Passed {
+                body: figures::document(&query.aggregate, &unfolded.rows),
                 provenance: unfolded.provenance,
                 fresh_for: unfolded.fresh_for,
             })),
             // By buckets it would take more requests than the one the caller means.
-            Err(ReportError::TooManyCalls { .. }) => None,
-            Err(error) => Some(Err(error)),
+            Err(ReportError::TooManyCalls { .. }) if sight.seen().is_none() => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -215,35 +234,69 @@ fn dismissed(path: &Path, request: &Asked) -> Result<StatusCode, Problem> {
     target(path, request.values.iter()).map(|_| StatusCode::NO_CONTENT)
 }
 
-/// What is passed on of a request.
-fn question(path: &'static Path, request: &Asked, body: Option<&Value>) -> Result<PassedQuestion, Problem> {
-    if body.is_some_and(|body| !body.is_object()) {
-        return Err(Problem::new(ProblemKind::Malformed).detail("the body must be a JSON object"));
+/// What may be passed on of a request, before it is narrowed to what its caller may see.
+struct Worded {
+    path: &'static Path,
+    /// Of the path's parameters, each of which [fits].
+    values: Vec<(String, String)>,
+    /// Of the query string, each of which the path takes.
+    pairs: Vec<(String, String)>,
+    /// An object.
+    body: Option<Value>,
+}
+
+impl Worded {
+    fn read(path: &'static Path, request: &Asked, body: Option<Value>) -> Result<Self, Problem> {
+        if body.as_ref().is_some_and(|body| !body.is_object()) {
+            return Err(Problem::new(ProblemKind::Malformed).detail("the body must be a JSON object"));
+        }
+        target(path, request.values.iter())?;
+        query(path, &request.query_string.pairs)?;
+        let values = request.values.iter();
+        Ok(Self {
+            path,
+            values: values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            pairs: request.query_string.pairs.clone(),
+            body,
+        })
     }
-    let mut target = target(path, request.values.iter())?;
-    let query = query(path, &request.query_string.pairs)?;
-    if !query.is_empty() {
-        target = format!("{target}?{query}");
+
+    fn question(self) -> PassedQuestion {
+        const CHECKED: &str = "values and parameters have been looked at";
+        let Self {
+            path,
+            values,
+            pairs,
+            body,
+        } = self;
+        let values = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut target = target(path, values).expect(CHECKED);
+        let query = query(path, &pairs).expect(CHECKED);
+        if !query.is_empty() {
+            target = format!("{target}?{query}");
+        }
+        let interval = || body.as_ref().and_then(|body| interval::of(body.get("interval")?));
+        let about = match path.kind {
+            Kind::Now => Some(About::Now),
+            Kind::Job | Kind::JobResults => Some(About::Job),
+            Kind::JobState => Some(About::JobState),
+            Kind::Names => Some(About::Names),
+            Kind::Figures(source) => interval().map(|range| About::Figures(source, range)),
+            Kind::Records => interval().map(About::Happened),
+            Kind::Details => interval().map(|range| About::Conversations(interval::whole_days(range))),
+        };
+        PassedQuestion {
+            template: path.template,
+            method: path.method.clone(),
+            target,
+            // What the upstream makes of an interval that is none here is not to be held for long.
+            about: about.unwrap_or(About::Now),
+            // Keys come out in order, blanks not at all.
+            body: body.map(|body| Bytes::from(body.to_string())),
+        }
     }
-    let interval = || body.and_then(|body| interval::of(body.get("interval")?));
-    let about = match path.kind {
-        Kind::Now => Some(About::Now),
-        Kind::Job | Kind::JobResults => Some(About::Job),
-        Kind::JobState => Some(About::JobState),
-        Kind::Names => Some(About::Names),
-        Kind::Figures(source) => interval().map(|range| About::Figures(source, range)),
-        Kind::Records => interval().map(About::Happened),
-        Kind::Details => interval().map(|range| About::Conversations(interval::whole_days(range))),
-    };
-    Ok(PassedQuestion {
-        template: path.template,
-        method: path.method.clone(),
-        target,
-        // Keys come out in order, blanks not at all.
-        body: body.map(|body| Bytes::from(body.to_string())),
-        // What the upstream makes of an interval that is none here is not to be held for long.
-        about: about.unwrap_or(About::Now),
-    })
 }
 
 /// The path with its parameters' values in place.

@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use super::ring::{Beginning, Next, Ring};
 use crate::{
     api::{
+        auth::Caller,
         page::Meta,
         problem::{Problem, ProblemKind, UpstreamProblem},
         sse,
     },
     encode,
-    query::NowQuery,
+    query::{NowQuery, Permitted},
     report::{Answer, Freshness, Observed, OnError, ReportError, Reports},
     telemetry,
     upstream::{Class, Errand},
@@ -61,7 +62,7 @@ struct Hub {
 
 #[derive(Default)]
 struct Boards {
-    by_question: HashMap<NowQuery, Board>,
+    by_question: HashMap<Permitted<NowQuery>, Board>,
     made: u64,
     /// What was observed last, for boards that are made before the next tick.
     last: Option<(Instant, Arc<Observed>)>,
@@ -93,8 +94,14 @@ impl Feed {
         }))
     }
 
-    /// A listener of that question, unless there are too many.
-    pub(super) fn join(&self, query: NowQuery, last_seen: Option<&str>) -> Result<Listener, Problem> {
+    /// A listener of that question, unless there are too many. It is told to come back when
+    /// its credential is not what it was any more.
+    pub(super) fn join(
+        &self,
+        query: Permitted<NowQuery>,
+        last_seen: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Listener, Problem> {
         let hub = &self.0;
         if hub.stopping.is_cancelled() {
             return Err(full("the service is stopping"));
@@ -120,12 +127,14 @@ impl Feed {
         drop(boards);
         let Beginning { events, after } = ring.borrow().join(last_seen, 3 * hub.tick);
         let beginning = [sse::beginning(rand::random())];
+        let lifetime = Instant::now() + LIFETIME;
         metrics::gauge!(telemetry::LIVE_LISTENERS).increment(1);
         Ok(Listener {
             beginning: beginning.into_iter().chain(events).collect(),
             ring,
             after,
-            ends_at: Instant::now() + LIFETIME,
+            ends_at: caller.expires().map_or(lifetime, |expires| expires.min(lifetime)),
+            ended: caller.ended().clone(),
             stopping: hub.stopping.clone(),
             has_ended: false,
             _place: place,
@@ -139,7 +148,12 @@ fn full(why: &'static str) -> Problem {
 
 impl Boards {
     /// A new board, with the figures of the moment if they are at hand.
-    fn make(&mut self, process: &str, tick: Duration, query: NowQuery) -> Result<watch::Receiver<Ring>, Problem> {
+    fn make(
+        &mut self,
+        process: &str,
+        tick: Duration,
+        query: Permitted<NowQuery>,
+    ) -> Result<watch::Receiver<Ring>, Problem> {
         self.made += 1;
         let mut ring = Ring::new(format!("{process}-{}", self.made));
         if let Some((at, observed)) = &self.last
@@ -188,7 +202,7 @@ async fn poll(hub: Arc<Hub>) {
 
 impl Hub {
     /// The boards that are watched; `None`, and that is the end of polling, when there is no board left.
-    fn watched(&self) -> Option<Vec<(NowQuery, watch::Sender<Ring>)>> {
+    fn watched(&self) -> Option<Vec<(Permitted<NowQuery>, watch::Sender<Ring>)>> {
         let mut boards = self.lock();
         for board in boards.by_question.values_mut() {
             board.idle_since = match board.idle_since {
@@ -213,7 +227,11 @@ impl Hub {
     }
 
     /// Writes the next event of every board.
-    async fn publish(&self, boards: &[(NowQuery, watch::Sender<Ring>)], outcome: Result<Observed, ReportError>) {
+    async fn publish(
+        &self,
+        boards: &[(Permitted<NowQuery>, watch::Sender<Ring>)],
+        outcome: Result<Observed, ReportError>,
+    ) {
         let observed = match outcome {
             Ok(observed) => Arc::new(observed),
             Err(error) => {
@@ -292,6 +310,8 @@ pub(super) struct Listener {
     /// The number of the event given last.
     after: u64,
     ends_at: Instant,
+    /// The credential it came with is not what it was.
+    ended: CancellationToken,
     stopping: CancellationToken,
     has_ended: bool,
     _place: OwnedSemaphorePermit,
@@ -332,6 +352,7 @@ impl Listener {
                 changed = self.ring.changed() => if changed.is_err() {
                     return Some(self.end("stopping"));
                 },
+                () = self.ended.cancelled() => return Some(self.end("renew")),
                 () = sleep_until(self.ends_at) => return Some(self.end("renew")),
                 () = sleep(sse::HEARTBEAT) => return Some(sse::COMMENT),
             }

@@ -57,15 +57,17 @@ pub async fn queues(
     let question = NowRequest::from_pairs(&query_string.pairs).meaning(|request| api.now.parse(&request));
     let (is_paged, question) = question.map_err(Problem::invalid)?;
     let places = Places::default();
-    let (mut query, _calls) =
-        lookups::resolve(&api.now.reports, question, &places, Freshness::default(), &errand).await?;
-    if !is_paged {
-        query.page = EVERYTHING;
-    }
+    let question = if is_paged {
+        question
+    } else {
+        question.with(|query| query.page = EVERYTHING)
+    };
+    let freshness = Freshness::default();
+    let (query, _calls) = lookups::resolve(&api.now.reports, question, &places, &caller, freshness, &errand).await?;
     if method == Method::HEAD {
         return Ok(sse::response(stream::empty()));
     }
     let last_seen = headers.get(sse::LAST_EVENT_ID).and_then(|value| value.to_str().ok());
-    let listener = api.feed.join(query, last_seen)?;
+    let listener = api.feed.join(query, last_seen, &caller)?;
     Ok(sse::response(listener.events()))
 }

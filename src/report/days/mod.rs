@@ -49,9 +49,9 @@ use super::{
 };
 use crate::{
     fleet::{Entry, Fleet, Name},
-    query::{ConversationQuery, Filter, Listing, Purge, Range, Source},
+    query::{ConversationQuery, Filter, Listing, Permitted, Purge, Range, Sight, Source},
     table::{CacheUse, Provenance},
-    upstream::{Class, ConversationPage, ConversationsById, Errand, UpstreamError},
+    upstream::{Class, ConversationPage, ConversationsById, Errand, UpstreamError, withheld},
 };
 
 /// How often a question is planned anew when what it waited for was not what it needed.
@@ -307,11 +307,12 @@ impl Reports {
     /// Pages of one question are cut from the same days for as long as those are fresh.
     pub async fn conversations(
         &self,
-        query: &ConversationQuery,
-        listing: Listing,
+        question: &Permitted<(ConversationQuery, Listing)>,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Conversations, ReportError> {
+        let (query, listing) = &**question;
+        let (listing, sight) = (*listing, question.sight().clone());
         let found = self.days(query, freshness, errand).await?;
         self.0.tally.count(found.provenance.cache);
         let days = found.parts.into_iter();
@@ -325,6 +326,7 @@ impl Reports {
             if listing.newest_first {
                 documents.reverse();
             }
+            let documents = seen_of(documents, &sight).ok()?;
             Some((total as u64, documents))
         });
         let Ok(Some((total, documents))) = cut.await else {
@@ -580,12 +582,13 @@ impl Reports {
     /// as long as the deadline allows. What cannot begin by `first_by` fails at once.
     pub fn conversation_stream(
         &self,
-        query: &ConversationQuery,
+        question: &Permitted<(ConversationQuery, Listing)>,
         freshness: Freshness,
         errand: &Errand,
         whole_by: Instant,
         reached: &Reached,
     ) -> impl Stream<Item = Result<Bytes, ReportError>> + Send + 'static {
+        let ((query, _), sight) = (&**question, question.sight().clone());
         let streaming = Streaming {
             reports: self.clone(),
             filter: Arc::new(query.filter.clone()),
@@ -603,9 +606,19 @@ impl Reports {
             Ok::<_, ReportError>(documents.map(|documents| (documents, streaming)))
         });
         documents
+            .and_then(move |documents| std::future::ready(seen_of(documents, &sight)))
             .map_ok(|documents| stream::iter(documents).map(Ok))
             .try_flatten()
     }
+}
+
+/// What is seen of the documents.
+fn seen_of(documents: Vec<Bytes>, sight: &Sight) -> Result<Vec<Bytes>, ReportError> {
+    let Some(seen) = sight.seen() else {
+        return Ok(documents);
+    };
+    let documents = documents.iter().map(|document| withheld::without(document, seen));
+    Ok(documents.collect::<Result<_, _>>()?)
 }
 
 /// How far a stream has come through its range.

@@ -53,7 +53,7 @@ use super::{
 };
 use crate::{
     aside::Turn,
-    query::{AggregateQuery, Column, Fill, Metric, NamesByLookup, OrderBy, Query, Range},
+    query::{AggregateQuery, Column, Fill, Filter, Metric, NamesByLookup, OrderBy, Query, Range},
     table::{CacheUse, Cell, Provenance, Slice, SliceRow},
     upstream::Errand,
 };
@@ -136,6 +136,7 @@ struct MadeOf {
     order_by: Vec<OrderBy>,
     limit: Option<u32>,
     fill: Fill,
+    only: Filter,
 }
 
 /// What ordered rows are made of.
@@ -895,6 +896,7 @@ impl Origin {
             order_by: query.order_by.clone(),
             limit: query.limit,
             fill: query.fill,
+            only: query.only.clone(),
         }
     }
 }

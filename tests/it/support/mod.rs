@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod events;
 pub(crate) mod platform;
 pub(crate) mod processes;
+pub(crate) mod provider;
 pub(crate) mod schemas;
 pub(crate) mod service;
 pub(crate) mod watch;
