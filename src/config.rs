@@ -4,6 +4,8 @@
 //! problem is found before anything listens, and all are reported together. What a setting is called stands
 //! here once, at the place that reads it: a name nobody asked for is an unknown one.
 
+pub mod reference;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -24,6 +26,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use self::reference::Bounds;
 use crate::{
     clock::Clock,
     definitions::{Library, library::FileProblem},
@@ -321,25 +324,29 @@ impl Settings {
     /// Reads and checks everything.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut reader = Reader::new(sources);
-        let settings = Self {
-            server: ServerSettings::read(&mut reader),
-            genesys: GenesysSettings::read(&mut reader),
-            upstream: UpstreamSettings::read(&mut reader),
-            cache: CacheSettings {
-                memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
-                disk_path: reader.optional("cache.disk_path"),
-                disk_bytes: reader.number("cache.disk_bytes", 1 << 30, (1 << 20)..=(1 << 44)),
-                redis: CacheSettings::read_redis(&mut reader),
-                windows: CacheSettings::read_windows(&mut reader),
-            },
-            auth: AuthSettings::read(&mut reader, sources),
-            reports: ReportFiles::read(&mut reader),
-            telemetry: TelemetrySettings::read(&mut reader),
-        };
+        let settings = Self::read(&mut reader, sources);
         reader.refuse_open_listener(&settings);
         reader.refuse_less_than_one_each(&settings);
         reader.refuse_unknown_names();
         reader.finish(settings)
+    }
+
+    fn read(reader: &mut Reader, sources: &Sources) -> Self {
+        Self {
+            server: ServerSettings::read(reader),
+            genesys: GenesysSettings::read(reader),
+            upstream: UpstreamSettings::read(reader),
+            cache: CacheSettings {
+                memory_bytes: reader.number("cache.memory_bytes", 256 << 20, (1 << 20)..=(1 << 40)),
+                disk_path: reader.optional("cache.disk_path"),
+                disk_bytes: reader.number("cache.disk_bytes", 1 << 30, (1 << 20)..=(1 << 44)),
+                redis: CacheSettings::read_redis(reader),
+                windows: CacheSettings::read_windows(reader),
+            },
+            auth: AuthSettings::read(reader, sources),
+            reports: ReportFiles::read(reader),
+            telemetry: TelemetrySettings::read(reader),
+        }
     }
 }
 
@@ -836,6 +843,7 @@ struct Reader {
     /// Where programs keep what outlives them, if the environment says.
     state_home: Option<PathBuf>,
     asked: BTreeSet<&'static str>,
+    bounds: BTreeMap<&'static str, Bounds>,
     problems: Vec<String>,
 }
 
@@ -867,6 +875,7 @@ impl Reader {
                 .merge(Layer::new("command line".to_owned(), flags)),
             state_home: state_home(&sources.environment),
             asked: BTreeSet::new(),
+            bounds: BTreeMap::new(),
             problems,
         }
     }
@@ -911,14 +920,16 @@ impl Reader {
         }
     }
 
-    fn value<T: DeserializeOwned>(&mut self, name: &'static str, default: T) -> T {
+    fn value<T: DeserializeOwned + fmt::Debug>(&mut self, name: &'static str, default: T) -> T {
+        self.bounds.entry(name).or_default().default = Some(format!("{default:?}"));
         self.optional(name).unwrap_or(default)
     }
 
     fn number<T>(&mut self, name: &'static str, default: T, allowed: RangeInclusive<T>) -> T
     where
-        T: DeserializeOwned + PartialOrd + fmt::Display + Copy,
+        T: DeserializeOwned + PartialOrd + fmt::Display + fmt::Debug + Copy,
     {
+        self.allow(name, &allowed);
         let number = self.value(name, default);
         self.check(name, &number, &allowed);
         number
@@ -928,9 +939,15 @@ impl Reader {
     where
         T: DeserializeOwned + PartialOrd + fmt::Display + Copy,
     {
+        self.allow(name, &allowed);
         let number = self.optional(name)?;
         self.check(name, &number, &allowed);
         Some(number)
+    }
+
+    fn allow(&mut self, name: &'static str, allowed: &RangeInclusive<impl fmt::Display>) {
+        let allowed = format!("{}, {}", allowed.start(), allowed.end());
+        self.bounds.entry(name).or_default().allowed = Some(allowed);
     }
 
     fn check<T: PartialOrd + fmt::Display>(&mut self, name: &'static str, number: &T, allowed: &RangeInclusive<T>) {

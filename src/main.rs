@@ -67,6 +67,8 @@ enum Command {
     Run(RunOptions),
     /// Print the document that describes the API.
     Openapi,
+    /// Print every setting: its name in the environment, its default, what it may be, what it is for.
+    Settings,
     /// Say whether the local service is live, by the exit code.
     Healthcheck(SettingsFile),
     /// API keys.
@@ -223,6 +225,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
             let shelf = Shelf::built_in(Clock::system().now());
             print(&api::openapi::pretty(&api::document(&shelf)))
         }
+        Command::Settings => print(&config::reference::document()),
         Command::Keys(Keys::New { name, scope, filters }) => print(&new_key(&name, &scope, &filters)?),
     }
 }
