@@ -1,6 +1,6 @@
 //! The circuit breaker. There is one for each host that is depended on: the API, the login service, Redis.
 //!
-//! After [`FAILURES`] failures in a row, whoever asks is refused at once. When the backoff has passed, one
+//! After `FAILURES` failures in a row, whoever asks is refused at once. When the backoff has passed, one
 //! request is let through as a probe; if it succeeds, all are let through again, and if it fails, the backoff
 //! doubles, from one second to a minute. Only a host's own failures count (unreachable, 5xx, nonsense, too
 //! slow): a refused query is an answer, and a caller who left says nothing about the host.
