@@ -6,8 +6,8 @@ import socket
 import subprocess
 import time
 
-from peers import HOST, Running, fetch, new_key, resident_mib
-from processes import BINARY, SERVICE_CPU, free_port, on, service_settings, stop
+from peers import HOST, Running, fetch, new_key
+from processes import BINARY, SERVICE_CPU, free_port, on, resident_mib, service_settings, stop
 from told import Section, Spread, goal, table
 
 CONNECTIONS = 2_000

@@ -137,8 +137,3 @@ def journal(simulator):
 
 def forget(simulator):
     fetch(simulator, "/_simulator/journal", method="DELETE")
-
-
-def resident_mib(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024

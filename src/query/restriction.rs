@@ -18,7 +18,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    ConversationQuery, Dimension, FiguresQuery, Filter, Listing, NamesById, NamesQuery, Query, Source,
+    AggregateQuery, ConversationQuery, Dimension, FiguresQuery, Filter, Listing, NamesById, NamesQuery, Query, Source,
     catalogue::{self, Lookup},
 };
 
@@ -234,6 +234,13 @@ impl Seen {
         }
     }
 
+    /// Narrows figures; which groups of them may be shown.
+    fn narrow_figures(&self, figures: &mut AggregateQuery) -> Result<Filter, NotPermitted> {
+        self.figures_of(figures.source)?;
+        self.narrow(&mut figures.filter);
+        Ok(self.groups(&figures.group_by))
+    }
+
     fn figures_of(&self, source: Source) -> Result<(), NotPermitted> {
         let mut forced = self.forced.clauses.keys();
         match forced.find(|dimension| !dimension.filterable.contain(source)) {
@@ -292,9 +299,7 @@ impl Confine for Query {
     }
 
     fn confined(mut self, seen: &Seen) -> Result<Self, NotPermitted> {
-        seen.figures_of(self.aggregate.source)?;
-        seen.narrow(&mut self.aggregate.filter);
-        self.only = seen.groups(&self.aggregate.group_by);
+        self.only = seen.narrow_figures(&mut self.aggregate)?;
         Ok(self)
     }
 }
@@ -307,9 +312,7 @@ impl Confine for FiguresQuery {
     }
 
     fn confined(mut self, seen: &Seen) -> Result<Self, NotPermitted> {
-        seen.figures_of(self.aggregate.source)?;
-        seen.narrow(&mut self.aggregate.filter);
-        self.only = seen.groups(&self.aggregate.group_by);
+        self.only = seen.narrow_figures(&mut self.aggregate)?;
         Ok(self)
     }
 }

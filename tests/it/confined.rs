@@ -434,25 +434,15 @@ async fn what_is_held_for_others_is_not_theirs() {
     let open = stage.openly(path).await;
     let confined = stage.get(path).await;
     assert_ne!(open.header("etag"), confined.header("etag"));
-    let request = stage
-        .service
-        .request(Method::GET, path)
-        .header("x-api-key", &stage.confined);
-    let answer = stage
-        .service
-        .send(request.header("if-none-match", open.header("etag")))
-        .await;
+    let unless = async |tag: &str| {
+        let request = stage.service.request(Method::GET, path);
+        let request = request.header("x-api-key", &stage.confined);
+        stage.service.send(request.header("if-none-match", tag)).await
+    };
+    let answer = unless(open.header("etag")).await;
     assert_eq!(answer.status, 200);
     stage.assert_tells_of_no_others(path, &answer);
-    let request = stage
-        .service
-        .request(Method::GET, path)
-        .header("x-api-key", &stage.confined);
-    let answer = stage
-        .service
-        .send(request.header("if-none-match", confined.header("etag")))
-        .await;
-    assert_eq!(answer.status, 304);
+    assert_eq!(unless(confined.header("etag")).await.status, 304);
 
     // A job is of the key that began it.
     stage.service.simulator.set_latency(Duration::from_secs(1));

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -57,6 +58,12 @@ def service_settings(upstream, **more):
         "GENESYS_CLIENT_SECRET": "simulated-secret",
         "REPORTS_UPSTREAM__REQUESTS_PER_MINUTE": "100000",
     } | more
+
+
+def resident_mib(process, of="VmRSS"):
+    """What it has in memory, or of `VmHWM` has had at most."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(rf"{of}:\s+(\d+) kB", status)[1]) / 1024
 
 
 CPUS = os.sched_getaffinity(0)
