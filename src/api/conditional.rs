@@ -39,6 +39,8 @@ pub struct Representation<'a> {
     pub content_type: &'static str,
     /// The answer itself.
     pub answer: Bytes,
+    /// Whether it is compressed, by gzip.
+    pub compressed: bool,
     /// Its [entity tag](entity_tag).
     pub tag: &'a str,
     /// The end of the body, which says how the answer came about, unless the answer has it.
@@ -99,6 +101,7 @@ pub fn answer(
     let Representation {
         content_type,
         answer,
+        compressed,
         tag,
         rest,
         provenance,
@@ -106,6 +109,10 @@ pub fn answer(
     } = representation;
     let body = Pieces([answer, rest].into());
     let mut response = unless_held(method, request_headers, content_type, Body::new(body), tag);
+    if compressed && response.status() == StatusCode::OK {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     describe(provenance, fresh_for, now, response.headers_mut());
     response
 }

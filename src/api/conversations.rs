@@ -218,6 +218,7 @@ impl ConversationsApi {
                     content_type: format.content_type(),
                     tag: &conditional::entity_tag(&body[..answer_bytes], &found.provenance),
                     answer: body,
+                    compressed: false,
                     rest: Bytes::new(),
                     provenance: &found.provenance,
                     fresh_for: found.fresh_for,

@@ -1,6 +1,6 @@
 //! Which format an answer is written in: `format=`, or the best of what `Accept` allows (RFC 9110, 12.5.1).
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use super::problem::{Problem, ProblemKind};
 
@@ -106,6 +106,14 @@ impl Format {
         }
     }
 
+    /// Whether compressing makes it smaller; the others are compressed as they are.
+    pub const fn compresses(self) -> bool {
+        match self {
+            Self::Json | Self::Table | Self::Ndjson | Self::Csv | Self::Arrow => true,
+            Self::Xlsx | Self::Parquet => false,
+        }
+    }
+
     /// The format of that name, if it is offered.
     pub fn named(name: &str, offered: &[Self]) -> Option<Self> {
         offered.iter().copied().find(|format| format.name() == name)
@@ -139,8 +147,25 @@ pub fn accepts(headers: &HeaderMap, main: &str, sub: &str) -> Result<(), Problem
     Err(Problem::new(ProblemKind::NotAcceptable).detail(format!("what exists: {main}/{sub}")))
 }
 
+/// Whether the request's `Accept-Encoding` prefers gzip to nothing (RFC 9110, 12.5.3). Who says nothing gets nothing.
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let list = list(headers, header::ACCEPT_ENCODING);
+    let codings = || list.split(',').filter_map(weighed);
+    let quality = |coding: &str| {
+        codings()
+            .find(|(name, _)| name.eq_ignore_ascii_case(coding))
+            .map(|(_, quality)| quality)
+    };
+    let gzip = quality("gzip").or_else(|| quality("x-gzip")).or_else(|| quality("*"));
+    gzip.is_some_and(|gzip| gzip > 0 && gzip >= quality("identity").unwrap_or(0))
+}
+
 fn accept(headers: &HeaderMap) -> String {
-    let fields = headers.get_all(header::ACCEPT).iter();
+    list(headers, header::ACCEPT)
+}
+
+fn list(headers: &HeaderMap, name: HeaderName) -> String {
+    let fields = headers.get_all(name).iter();
     let texts: Vec<_> = fields.filter_map(|value| value.to_str().ok()).collect();
     texts.join(",")
 }
@@ -165,15 +190,8 @@ struct MediaRange<'a> {
 impl<'a> MediaRange<'a> {
     /// `None` for what is not a media range; such an element is passed over.
     fn parse(element: &'a str) -> Option<Self> {
-        let mut parts = element.split(';').map(str::trim);
-        let (main, sub) = parts.next()?.split_once('/')?;
-        let weight = parts
-            .filter_map(|parameter| parameter.split_once('='))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-        let quality = match weight {
-            Some((_, text)) => parse_quality(text.trim())?,
-            None => 1000,
-        };
+        let (range, quality) = weighed(element)?;
+        let (main, sub) = range.split_once('/')?;
         Some(Self {
             main: main.trim(),
             sub: sub.trim(),
@@ -190,6 +208,20 @@ impl<'a> MediaRange<'a> {
             _ => None,
         }
     }
+}
+
+/// An element of a list with its weight in thousandths. `None` where that is no number.
+fn weighed(element: &str) -> Option<(&str, u16)> {
+    let mut parts = element.split(';').map(str::trim);
+    let name = parts.next()?;
+    let weight = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    let quality = match weight {
+        Some((_, text)) => parse_quality(text.trim())?,
+        None => 1000,
+    };
+    Some((name, quality))
 }
 
 /// Thousandths: `1`, `0.5`, `0.125`.
@@ -264,6 +296,35 @@ mod tests {
             let found = Format::negotiate(&headers, Format::OF_ROWS).ok();
             assert_eq!(found, expected, "Accept: {accept}");
         }
+    }
+
+    #[test]
+    fn only_who_asks_is_sent_gzip() {
+        for (accept, expected) in [
+            ("", false),
+            ("gzip", true),
+            ("GZip", true),
+            ("x-gzip", true),
+            ("deflate, gzip, br, zstd", true),
+            ("br;q=1.0, gzip;q=0.8, *;q=0.1", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0, *", false),
+            ("gzip;q=0.0", false),
+            ("*;q=0", false),
+            ("br", false),
+            ("identity", false),
+            ("identity;q=1, gzip;q=0.5", false),
+            ("identity;q=0.5, gzip", true),
+            ("identity;q=0, *;q=0.1", true),
+            ("gzip;q=nonsense", false),
+            ("gzipped", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
+            assert_eq!(accepts_gzip(&headers), expected, "Accept-Encoding: {accept}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
     #[test]

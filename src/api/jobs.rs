@@ -238,6 +238,8 @@ impl Wish {
         headers.remove(PREFER);
         // Whoever comes for it later may hold something else.
         headers.remove(header::IF_NONE_MATCH);
+        // Who takes the answer may not be who asked.
+        headers.remove(header::ACCEPT_ENCODING);
         let decide = [header::ACCEPT, header::CACHE_CONTROL];
         let fields = decide.iter().flat_map(|name| {
             let values = headers.get_all(name).iter();

@@ -335,7 +335,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// The request fields that decide about an answer, and so must be equal for a cache to reuse it.
 async fn vary(mut response: Response) -> Response {
-    let fields = HeaderValue::from_static("accept, authorization, x-api-key");
+    let fields = HeaderValue::from_static("accept, accept-encoding, authorization, x-api-key");
     response.headers_mut().append(header::VARY, fields);
     response
 }

@@ -458,6 +458,7 @@ fn add_headers(formats: Option<&[Format]>, is_conditional: bool, is_guarded: boo
         "Cache-Control": text("How long the answer may be reused, by this caller only"),
         "Cache-Status": text("How the cache took part (RFC 9211)"),
         "Vary": text("What decided about the choice of this answer"),
+        "Content-Encoding": text("`gzip`, where the request allows it and the answer is worth it"),
         "Content-Disposition": text("What to call the file, of formats that are files"),
         "X-Data-As-Of": json!({"description": "When the oldest part was fetched", "schema": {"type": "string", "format": "date-time"}}),
         "X-Data-Complete": json!({"description": "Whether every figure has settled", "schema": {"type": "string", "enum": ["true", "false"]}}),

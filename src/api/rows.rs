@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 
 use super::{
     conditional::{self, Representation},
-    format::Format,
+    format::{Format, accepts_gzip},
     page::{self, ColumnFormula, Meta, PageHead, Plan},
     problem::{Problem, ProblemKind},
 };
 use crate::{
-    aside::Turn,
+    aside::{Turn, aside},
     encode,
     query::{Page, Zone},
     report::{Answer, Written, WrittenAnswers, WrittenKey},
@@ -73,7 +73,8 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         let disposition = disposition(&self.filename, format);
         let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
         let (formulas, plan) = (self.formulas.take(), self.plan.take());
-        let written = self.written(format).await?;
+        let gzip = format.compresses() && accepts_gzip(headers);
+        let written = self.written(format, gzip).await?;
         let mut rest = Vec::new();
         if matches!(format, Format::Json | Format::Table) {
             let meta = Meta {
@@ -84,9 +85,13 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
             };
             page::write_meta(&meta, &mut rest);
         }
+        if let Some(beginning) = &written.compressed {
+            rest = encode::gzip::end(beginning, &rest);
+        }
         let representation = Representation {
             content_type: format.content_type(),
             answer: written.answer.clone(),
+            compressed: written.compressed.is_some(),
             tag: &written.tag,
             rest: rest.into(),
             provenance: &provenance,
@@ -98,38 +103,60 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         Ok(response)
     }
 
-    /// What was written before, or is written now.
-    async fn written(mut self, format: Format) -> Result<Arc<Written>, Problem> {
-        let kept = self.kept.take().map(|kept| {
-            let question = self.question.map(|question| {
-                form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(question)
-                    .finish()
-            });
-            let key = WrittenKey {
-                rows: kept.rows,
-                form: format!("{format:?} {:?} {} {question:?} {}", self.page, self.path, kept.further).into(),
-            };
-            (kept.answers, key)
+    /// What was written before, or is written now; compressed by gzip, if that is wanted and worth it.
+    async fn written(mut self, format: Format, gzip: bool) -> Result<Arc<Written>, Problem> {
+        /// Less than this is sent in one packet either way.
+        const WORTH_COMPRESSING: usize = 1 << 10;
+        let Some(kept) = self.kept.take() else {
+            return Ok(Arc::new(self.write(format).await?));
+        };
+        let question = self.question.map(|question| {
+            form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(question)
+                .finish()
         });
-        if let Some((answers, key)) = &kept
-            && let Some(written) = answers.get(key)
-        {
+        let key = WrittenKey {
+            rows: kept.rows,
+            form: format!("{format:?} {:?} {} {question:?} {}", self.page, self.path, kept.further).into(),
+            compressed: false,
+        };
+        if !gzip {
+            return self.plain(format, kept.answers, key).await;
+        }
+        let compressed = WrittenKey {
+            compressed: true,
+            ..key.clone()
+        };
+        if let Some(written) = kept.answers.get(&compressed) {
+            return Ok(written);
+        }
+        let plain = self.plain(format, kept.answers, key).await?;
+        if plain.answer.len() < WORTH_COMPRESSING {
+            return Ok(plain);
+        }
+        let written = Arc::new(packed(&plain).await?);
+        kept.answers.insert(compressed, Arc::clone(&written));
+        Ok(written)
+    }
+
+    async fn plain(
+        mut self,
+        format: Format,
+        answers: &WrittenAnswers,
+        key: WrittenKey,
+    ) -> Result<Arc<Written>, Problem> {
+        if let Some(written) = answers.get(&key) {
             return Ok(written);
         }
         if self.answer.turn.is_none() && self.takes_long(format) {
             self.answer.turn = Some(Turn::wait().await);
-        }
-        // Somebody may have had the same written meanwhile.
-        if let Some((answers, key)) = &kept
-            && let Some(written) = answers.get(key)
-        {
-            return Ok(written);
+            // Somebody may have had the same written meanwhile.
+            if let Some(written) = answers.get(&key) {
+                return Ok(written);
+            }
         }
         let written = Arc::new(self.write(format).await?);
-        if let Some((answers, key)) = kept {
-            answers.insert(key, Arc::clone(&written));
-        }
+        answers.insert(key, Arc::clone(&written));
         Ok(written)
     }
 
@@ -185,6 +212,7 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
             tag: conditional::entity_tag(&answer, &provenance).into(),
             answer: answer.into(),
             columns,
+            compressed: None,
         })
     }
 
@@ -195,6 +223,24 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         }
         PageHead::new(self.path, self.question, page, self.answer.total)
     }
+}
+
+/// The same, compressed. Aside, where that takes longer than others should have to wait.
+async fn packed(plain: &Written) -> Result<Written, Problem> {
+    const LONG: usize = 32 << 10;
+    let text = plain.answer.clone();
+    let (answer, compressed) = if text.len() > LONG {
+        let packed = aside(move || encode::gzip::begin(&text)).await;
+        packed.map_err(|error| defect(&error))?
+    } else {
+        encode::gzip::begin(&text)
+    };
+    Ok(Written {
+        answer: answer.into(),
+        tag: plain.tag.clone(),
+        columns: plain.columns.clone(),
+        compressed: Some(compressed),
+    })
 }
 
 /// Written aside in a turn that was waited for, or at once.

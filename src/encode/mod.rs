@@ -5,6 +5,7 @@
 
 pub mod arrow;
 pub mod csv;
+pub mod gzip;
 pub mod json;
 pub mod ndjson;
 pub mod parquet;

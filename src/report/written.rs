@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use flate2::Crc;
 use moka::sync::Cache;
 use serde_json::value::RawValue;
 
@@ -65,20 +66,24 @@ pub struct WrittenKey {
     pub rows: u64,
     /// Everything else that the bytes depend on: format, page, addresses of other pages.
     pub form: Box<str>,
+    /// Whether they are compressed.
+    pub compressed: bool,
 }
 
 /// The answers held as they were written. moka bounds their bytes.
 pub struct WrittenAnswers(Cache<WrittenKey, Arc<Written>>);
 
 /// An answer as it was written, but for what differs from one caller to the next.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Written {
-    /// The answer.
+    /// The answer, compressed or not.
     pub answer: Bytes,
     /// Its entity tag.
     pub tag: Box<str>,
     /// What is told of its columns, where that stands behind the answer.
     pub columns: Option<Box<RawValue>>,
+    /// Of a compressed answer: what the end of its stream depends on.
+    pub compressed: Option<Crc>,
 }
 
 /// Longer than anybody waits between two looks at the same figures.

@@ -66,6 +66,64 @@ async fn every_format_holds_the_same_rows() {
     assert_eq!(service.upstream_calls(), 2, "one for the figures, one for the names");
 }
 
+/// What is sent is one gzip stream, whoever made its end; what is in it is what others get as it is.
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_gzip_gets_the_same_in_fewer_bytes() {
+    const DECOMPRESSED: &str = "import json, sys, zlib\n\
+         stream = zlib.decompressobj(31)\n\
+         text = stream.decompress(sys.stdin.buffer.read())\n\
+         assert stream.eof and not stream.unused_data\n\
+         json.dump(text.hex(), sys.stdout)";
+    let service = Service::start().await;
+    let get = async |method: Method, path: &str| {
+        let request = service.request(method, path);
+        service.send(request.header("accept-encoding", "br, gzip;q=0.8")).await
+    };
+    let calls = {
+        service.get(QUESTION).await;
+        service.upstream_calls()
+    };
+    for format in ["json&pageSize=1000&explain=formula", "table", "ndjson", "csv", "arrow"] {
+        let path = format!("{QUESTION}&format={format}");
+        let plain = service.get(&path).await;
+        assert_eq!(plain.header("content-encoding"), "", "{format}");
+        for _ in 0..2 {
+            let compressed = get(Method::GET, &path).await;
+            assert_eq!(compressed.header("content-encoding"), "gzip", "{format}");
+            assert_eq!(compressed.header("etag"), plain.header("etag"), "{format}");
+            assert!(compressed.header("vary").contains("accept-encoding"), "{format}");
+            assert!(
+                compressed.body.len() * 2 < plain.body.len(),
+                "{format}: {} of {}",
+                compressed.body.len(),
+                plain.body.len()
+            );
+            let hex: String = plain.body.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(python(DECOMPRESSED, &compressed), hex, "{format}");
+            let head = get(Method::HEAD, &path).await;
+            assert_eq!(
+                (head.header("content-length"), head.header("content-encoding")),
+                (compressed.header("content-length"), "gzip"),
+                "{format}"
+            );
+        }
+        let request = service.request(Method::GET, &path).header("accept-encoding", "gzip");
+        let held = service.send(request.header("if-none-match", plain.header("etag"))).await;
+        assert_eq!(
+            (held.status.as_u16(), held.body.len(), held.header("content-encoding")),
+            (304, 0, ""),
+            "{format}"
+        );
+    }
+    for format in ["xlsx", "parquet", "csv&limit=1"] {
+        let answer = get(Method::GET, &format!("{QUESTION}&format={format}")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-encoding")), (200, ""), "{format}");
+    }
+    let later = get(Method::GET, &format!("{QUESTION}&format=csv&wait=5")).await;
+    assert_eq!(later.header("content-encoding"), "", "whoever takes it may not be who asked");
+    assert_eq!(service.upstream_calls(), calls);
+}
+
 /// pyarrow reads them; `DuckDB`, which knows nothing of Arrow, finds the same in the Parquet file.
 #[tokio::test(start_paused = true)]
 async fn arrow_and_parquet_have_the_same_rows_with_types_units_and_provenance() {

@@ -143,6 +143,7 @@ impl GatewayApi {
             content_type: "application/json",
             tag: &conditional::entity_tag(&answer.body, &answer.provenance),
             answer: answer.body,
+            compressed: false,
             rest: Bytes::new(),
             provenance: &answer.provenance,
             fresh_for: answer.fresh_for,
