@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{
         self,
+        again::Again,
         auth::Keys,
         cache::CacheApi,
         catalog::CatalogApi,
@@ -240,6 +241,7 @@ fn questions(reports: &Reports, clock: &Clock, stream_timeout: Duration) -> (Que
         reports: reports.clone(),
         clock: clock.clone(),
         limits: Limits::default(),
+        again: Again::default(),
     };
     let conversations = ConversationsApi {
         reports: reports.clone(),

@@ -255,6 +255,7 @@ mod tests {
                 upstream_calls: 0,
             };
             let representation = Representation {
+                compressed: false,
                 content_type: "application/json",
                 tag: &entity_tag(&body.as_bytes()[..2], &provenance),
                 answer: Bytes::from(&body[..2]),

@@ -3,6 +3,7 @@
 //! Requests become the pure values of [`query`](crate::query); answers and failures become bytes. Nothing here
 //! knows how an answer is found, and nothing below knows a status code.
 
+pub mod again;
 pub mod auth;
 pub mod cache;
 pub mod catalog;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::IntoResponse as _,
 };
 use serde_json::Value;
@@ -36,14 +36,21 @@ pub struct QueryString {
     pub pairs: Vec<(String, String)>,
 }
 
+impl QueryString {
+    /// That of a target.
+    pub fn of(target: &Uri) -> Self {
+        let text = target.query().unwrap_or_default();
+        Self {
+            pairs: form_urlencoded::parse(text.as_bytes()).into_owned().collect(),
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for QueryString {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let text = parts.uri.query().unwrap_or_default();
-        Ok(Self {
-            pairs: form_urlencoded::parse(text.as_bytes()).into_owned().collect(),
-        })
+        Ok(Self::of(&parts.uri))
     }
 }
 

@@ -1,13 +1,16 @@
 //! `/v1/query`: a reporting query as a body or as query-string parameters, one path for both.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, Uri},
     response::Response,
 };
 use utoipa::ToSchema;
 
 use super::{
+    again::{self, Again, Remembered, RequestKey},
     auth::Caller,
     format::Format,
     lookups,
@@ -34,6 +37,8 @@ pub struct QueryApi {
     pub clock: Clock,
     /// What may be asked.
     pub limits: Limits,
+    /// Knows requests again.
+    pub again: Again,
 }
 
 /// Ask a reporting query by query-string parameters
@@ -61,15 +66,23 @@ pub async fn get(
     caller: Caller,
     errand: Errand,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
-    query_string: QueryString,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
+    let key = RequestKey::of(&uri, &headers, &caller, api.clock.now());
+    if let Some(known) = api.known(key.as_ref(), None, &method, &headers).await {
+        return Ok(known);
+    }
+    let query_string = QueryString::of(&uri);
     let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
     let (delivery, question) = Delivery::take(&query_string, &headers, Offered::explained(Format::OF_ROWS))
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
-    let asked = Asked::new(&request, query, Some(query_string.pairs));
+    let asked = Asked {
+        key,
+        ..Asked::new(&request, query, Some(query_string.pairs))
+    };
     api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
@@ -116,8 +129,10 @@ pub async fn post(
 pub(super) struct Asked<'a> {
     /// The route, to be asked for other pages.
     pub(super) path: &'a str,
+    /// What the request is known by when it comes again, if it may be.
+    pub(super) key: Option<RequestKey>,
     /// The report asked for, where it has a name.
-    pub(super) definition: Option<&'a Definition>,
+    pub(super) definition: Option<&'a Arc<Definition>>,
     /// Which of its parameters stands where.
     pub(super) places: Places,
     pub(super) query: Named<Query>,
@@ -131,6 +146,7 @@ impl Asked<'_> {
     fn new(request: &QueryRequest, query: Named<Query>, get_form: Option<Vec<(String, String)>>) -> Self {
         Self {
             path: "/v1/query",
+            key: None,
             definition: None,
             places: Places::default(),
             query,
@@ -144,6 +160,18 @@ impl QueryApi {
     fn parse(&self, request: QueryRequest) -> Result<(QueryRequest, Named<Query>), Vec<Complaint>> {
         let query = Query::parse(&request, self.clock.now(), &self.limits)?;
         Ok((request, query))
+    }
+
+    /// The answer to a request that was answered before, where nothing has changed since.
+    pub(super) async fn known(
+        &self,
+        key: Option<&RequestKey>,
+        definition: Option<&Arc<Definition>>,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Option<Response> {
+        let (reports, now) = (&self.reports, self.clock.now());
+        self.again.answer(key?, definition, reports, now, method, headers).await
     }
 
     /// Answers a question, that of a report as any other.
@@ -161,15 +189,19 @@ impl QueryApi {
             question = question.with(|query| query.page = EVERYTHING);
         }
         let freshness = delivery.freshness;
+        let may_be_known = question.lookups().is_empty() && delivery.explain.is_none() && again::is_plain(freshness);
         let (query, calls) =
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
-        let (mut answer, account) = match delivery.explain {
+        let (mut answer, seen, account) = match delivery.explain {
             Some(Explain::Plan) => {
-                let (answer, mut account) = self.reports.explained(&query, delivery.freshness, errand).await?;
+                let (answer, mut account) = self.reports.explained(&query, freshness, errand).await?;
                 account.calls_for_names += calls;
-                (answer, Some(account))
+                (answer, None, Some(account))
             }
-            Some(Explain::Formula) | None => (self.reports.run(&query, delivery.freshness, errand).await?, None),
+            Some(Explain::Formula) | None => {
+                let (answer, seen) = self.reports.run(&query, freshness, errand).await?;
+                (answer, seen, None)
+            }
         };
         answer.provenance.upstream_calls += calls;
         // The last bucket is shown as far as the question goes.
@@ -189,6 +221,7 @@ impl QueryApi {
             }
             table
         };
+        let filename = filename(asked.definition.map(|definition| &**definition), &query.aggregate);
         let rows = Rows {
             answer: answer.map(|ordered| || table(ordered)),
             kept: Some(kept),
@@ -197,10 +230,23 @@ impl QueryApi {
             question: asked.get_form.as_deref(),
             formulas: (delivery.explain == Some(Explain::Formula)).then(|| ColumnFormula::of(&query.columns)),
             plan: account.map(Plan::from),
-            filename: filename(asked.definition, &query.aggregate),
+            filename: filename.clone(),
             time_zone: query.aggregate.time_zone.clone(),
         };
-        rows.respond(delivery.format, self.clock.now(), method, headers).await
+        let (response, written) = rows
+            .respond_with_written(delivery.format, self.clock.now(), method, headers)
+            .await?;
+        if let (Some(key), Some(seen), true) = (asked.key, seen, may_be_known) {
+            let remembered = Remembered {
+                seen,
+                written: Arc::downgrade(&written),
+                format: delivery.format,
+                filename,
+                definition: asked.definition.cloned(),
+            };
+            self.again.remember(key, remembered);
+        }
+        Ok(response)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::Response,
 };
 use serde::Serialize;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
+    again::RequestKey,
     auth::{Caller, Keys},
     conditional,
     conversations::{self, ConversationsApi},
@@ -87,14 +88,24 @@ pub async fn get(
     caller: Caller,
     errand: Errand,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
-    query_string: QueryString,
 ) -> Result<Response, Problem> {
     let (name, suffix) = parted(&file);
     let definition = find(&*api.shelf().await, name)?;
     if definition.subject != Subject::Conversations {
         caller.require(Scope::Read)?;
     }
+    // Of what is to be kept warm every reading counts.
+    let key = RequestKey::of(&uri, &headers, &caller, api.query.clock.now()).filter(|_| !definition.refresh);
+    if let Some(known) = api
+        .query
+        .known(key.as_ref(), Some(&definition), &method, &headers)
+        .await
+    {
+        return Ok(known);
+    }
+    let query_string = QueryString::of(&uri);
     let (now, limits) = (api.query.clock.now(), &api.query.limits);
     let bind = |arguments: &[(String, String)]| definition.bind(arguments, now, limits);
     let (mut delivering, mut disagreement) = with_suffix(&query_string, suffix);
@@ -131,6 +142,7 @@ pub async fn get(
         Bound::Figures { query, .. } => {
             let asked = query::Asked {
                 path: &path,
+                key,
                 definition: Some(&definition),
                 places,
                 query: *query,

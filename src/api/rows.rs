@@ -1,6 +1,6 @@
 //! Rows and columns on their way out, in whichever format the caller wants.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
@@ -64,43 +64,38 @@ pub struct Kept<'a> {
 impl<T: FnOnce() -> Table> Rows<'_, T> {
     /// The whole response: 304 when the caller holds these bytes already.
     pub async fn respond(
-        mut self,
+        self,
         format: Format,
         now: Timestamp,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let disposition = disposition(&self.filename, format);
+        let (response, _) = self.respond_with_written(format, now, method, headers).await?;
+        Ok(response)
+    }
+
+    /// The same, and what it was written in.
+    pub async fn respond_with_written(
+        mut self,
+        format: Format,
+        now: Timestamp,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(Response, Arc<Written>), Problem> {
         let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
         let (formulas, plan) = (self.formulas.take(), self.plan.take());
+        let filename = std::mem::take(&mut self.filename);
         let gzip = format.compresses() && accepts_gzip(headers);
         let written = self.written(format, gzip).await?;
-        let mut rest = Vec::new();
-        if matches!(format, Format::Json | Format::Table) {
-            let meta = Meta {
-                formulas,
-                plan,
-                columns: written.columns.clone(),
-                ..Meta::from(&provenance)
-            };
-            page::write_meta(&meta, &mut rest);
-        }
-        if let Some(beginning) = &written.compressed {
-            rest = encode::gzip::end(beginning, &rest);
-        }
-        let representation = Representation {
-            content_type: format.content_type(),
-            answer: written.answer.clone(),
-            compressed: written.compressed.is_some(),
-            tag: &written.tag,
-            rest: rest.into(),
+        let given = Given {
+            written: &written,
+            format,
+            filename: &filename,
             provenance: &provenance,
             fresh_for,
         };
-        let mut response = conditional::answer(method, headers, representation, now);
-        let disposition = disposition.map(|value| (header::CONTENT_DISPOSITION, value));
-        response.headers_mut().extend(disposition);
-        Ok(response)
+        let response = give(&given, formulas, plan, now, method, headers);
+        Ok((response, written))
     }
 
     /// What was written before, or is written now; compressed by gzip, if that is wanted and worth it.
@@ -223,6 +218,54 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         }
         PageHead::new(self.path, self.question, page, self.answer.total)
     }
+}
+
+/// What was written, and what is told of it.
+pub(super) struct Given<'a> {
+    pub(super) written: &'a Written,
+    pub(super) format: Format,
+    /// What a file of it is called, without its ending.
+    pub(super) filename: &'a str,
+    pub(super) provenance: &'a Provenance,
+    pub(super) fresh_for: Duration,
+}
+
+/// What was written, with what differs from one caller to the next.
+pub(super) fn give(
+    given: &Given<'_>,
+    formulas: Option<Vec<ColumnFormula>>,
+    plan: Option<Plan>,
+    now: Timestamp,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response {
+    let Given { written, format, .. } = *given;
+    let mut rest = Vec::new();
+    if matches!(format, Format::Json | Format::Table) {
+        let meta = Meta {
+            formulas,
+            plan,
+            columns: written.columns.clone(),
+            ..Meta::from(given.provenance)
+        };
+        page::write_meta(&meta, &mut rest);
+    }
+    if let Some(beginning) = &written.compressed {
+        rest = encode::gzip::end(beginning, &rest);
+    }
+    let representation = Representation {
+        content_type: format.content_type(),
+        answer: written.answer.clone(),
+        compressed: written.compressed.is_some(),
+        tag: &written.tag,
+        rest: rest.into(),
+        provenance: given.provenance,
+        fresh_for: given.fresh_for,
+    };
+    let mut response = conditional::answer(method, headers, representation, now);
+    let disposition = disposition(given.filename, format).map(|value| (header::CONTENT_DISPOSITION, value));
+    response.headers_mut().extend(disposition);
+    response
 }
 
 /// The same, compressed. Aside, where that takes longer than others should have to wait.

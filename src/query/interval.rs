@@ -187,6 +187,17 @@ impl Granularity {
         Range::new(first.start, end)
     }
 
+    /// As many buckets as a range can be cut into, whatever the zone: each day may begin and end with a shorter one.
+    pub fn buckets_at_most(self, range: Range) -> usize {
+        let seconds = range.end.as_second() - range.start.as_second();
+        let days = seconds / (24 * 3600) + 3;
+        let buckets = match self {
+            Self::Minutes(minutes) => seconds / (i64::from(minutes) * 60) + 2 * days,
+            Self::Day | Self::Week | Self::Month => days,
+        };
+        usize::try_from(buckets).unwrap_or(usize::MAX)
+    }
+
     /// The first bucket edge after an instant; `None` at the end of the calendar.
     fn edge_after(self, instant: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let date = zone.date_at(instant);
@@ -513,6 +524,8 @@ mod tests {
             let instant = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
             let range = Range::new(instant(start), instant(start + length)).unwrap();
             let mut reached = range.start;
+            let count = granularity.buckets(range, &zone).count();
+            prop_assert!(count <= granularity.buckets_at_most(range));
             for bucket in granularity.buckets(range, &zone) {
                 prop_assert_eq!(bucket.start, reached);
                 prop_assert!(bucket.start < bucket.end);

@@ -365,7 +365,10 @@ impl Check {
 
     fn bucket_count(&mut self, range: Range, granularity: Granularity, zone: &Zone, limits: &Limits) {
         let most = limits.buckets as usize;
-        let fits = |granularity: &Granularity| granularity.buckets(range, zone).take(most + 1).count() <= most;
+        let fits = |granularity: &Granularity| {
+            granularity.buckets_at_most(range) <= most
+                || granularity.buckets(range, zone).take(most + 1).count() <= most
+        };
         if !fits(&granularity) {
             let coarser = std::iter::successors(granularity.coarser(), |granularity| granularity.coarser()).find(fits);
             self.advise(

@@ -152,6 +152,21 @@ impl<C> Answer<C> {
     }
 }
 
+/// What an answer is known by, when the same is asked again.
+pub struct Seen {
+    figures: series::Seen,
+    names: NamesByLookup,
+}
+
+/// An answer, and what it was made of.
+struct Answered {
+    answer: Answer<OrderedRows>,
+    figures: Figures,
+    names: NamesByLookup,
+    /// What its names cost upstream.
+    calls_for_names: u32,
+}
+
 /// Figures as the upstream gives them.
 #[derive(Clone, Debug)]
 pub struct Unfolded {
@@ -255,15 +270,34 @@ impl Reports {
         }))
     }
 
-    /// Answers a query before the errand's deadline.
+    /// Answers a query before the errand's deadline, and says what to know the answer by if it can be known again.
     pub async fn run(
         &self,
         query: &Permitted<Query>,
         freshness: Freshness,
         errand: &Errand,
-    ) -> Result<Answer<OrderedRows>, ReportError> {
-        let (answer, ..) = self.answer(query, freshness, errand).await?;
-        Ok(answer)
+    ) -> Result<(Answer<OrderedRows>, Option<Seen>), ReportError> {
+        let Answered {
+            answer, figures, names, ..
+        } = self.answer(query, freshness, errand).await?;
+        let seen = series::Seen::of(&figures, &query.aggregate.metrics, self.now());
+        Ok((answer, seen.map(|figures| Seen { figures, names })))
+    }
+
+    /// Where an answer comes from if the same is asked now by somebody who names no bound on its age, and how much longer
+    /// it is fresh; `None` if that has to be looked into.
+    pub async fn again(&self, seen: &Seen) -> Option<(Provenance, Duration)> {
+        for (lookup, names) in &seen.names {
+            let held = self.0.held.get(&Key::Names(*lookup)).await?;
+            let is_same = matches!(&held.payload, Payload::Names(listed) if Arc::ptr_eq(&listed.names, names));
+            let verdict = held.dated.judge(Freshness::default(), self.now());
+            if !is_same || !matches!(verdict, Verdict::Fresh(_)) {
+                return None;
+            }
+        }
+        let given = self.0.series.again(&seen.figures, self.now())?;
+        self.0.tally.count(CacheUse::Hit);
+        Some(given)
     }
 
     /// Answers a query before the errand's deadline, and says how the answer came about.
@@ -273,7 +307,12 @@ impl Reports {
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<(Answer<OrderedRows>, Account), ReportError> {
-        let (answer, figures, calls_for_names) = self.answer(query, freshness, errand).await?;
+        let Answered {
+            answer,
+            figures,
+            calls_for_names,
+            ..
+        } = self.answer(query, freshness, errand).await?;
         let (way, used) = match &figures.body {
             Body::Held(view) => view.account(&query.aggregate, self.0.settings.windows),
             Body::Whole { reason, dated, .. } => {
@@ -290,38 +329,29 @@ impl Reports {
         Ok((answer, account))
     }
 
-    /// The answer, what it was made of, and what its names cost.
-    async fn answer(
-        &self,
-        query: &Query,
-        freshness: Freshness,
-        errand: &Errand,
-    ) -> Result<(Answer<OrderedRows>, Figures, u32), ReportError> {
+    /// The answer, and what it was made of.
+    async fn answer(&self, query: &Query, freshness: Freshness, errand: &Errand) -> Result<Answered, ReportError> {
         let (figures, (names, calls_for_names)) = futures_util::try_join!(
             self.figures(query, freshness, errand),
             self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
         )?;
         self.0.tally.count(figures.provenance.cache);
-        let turn = if self.0.series.takes_long(&figures.body, query, &names) {
-            Some(Turn::wait().await)
+        let series = &self.0.series;
+        let (figures, ordered) = if let Some(ordered) = series.ordered(&figures.body, query, &names).await {
+            (figures, ordered)
         } else {
-            None
+            // What is held by bucket does not make the buckets asked for.
+            let whole = self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?;
+            let ordered = series.ordered(&whole.body, query, &names).await;
+            (whole, ordered.ok_or(ReportError::Internal)?)
         };
-        let held = match &figures.body {
-            Body::Held(view) => self.0.series.ordered(view, query, &names),
-            Body::Whole { rows, .. } => Some(self.0.series.ordered_whole(rows, query, &names)),
-        };
-        if let Some(rows) = held {
-            return Ok((figures.answer(rows?, turn, calls_for_names), figures, calls_for_names));
-        }
-        drop(turn);
-        // What is held by bucket does not make the buckets asked for.
-        let whole = self.whole(&query.aggregate, Whole::OffGrid, freshness, errand).await?;
-        let Body::Whole { rows, .. } = &whole.body else {
-            return Err(ReportError::Internal);
-        };
-        let rows = self.0.series.ordered_whole(rows, query, &names)?;
-        Ok((whole.answer(rows, None, calls_for_names), whole, calls_for_names))
+        let (rows, turn) = ordered;
+        Ok(Answered {
+            answer: figures.answer(rows?, turn, calls_for_names),
+            figures,
+            names,
+            calls_for_names,
+        })
     }
 
     /// The rows of a question that is asked whole, for the reason given.

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod again;
 mod asynchronous;
 mod authorisation;
 mod browser;

@@ -56,8 +56,8 @@ pub(super) struct Column {
     pub(super) present: u16,
     /// By cell, as many as are present; not a number where there is none.
     pub(super) values: Vec<f64>,
-    /// Whether every bucket was fetched after its figures had settled.
-    pub(super) is_settled: bool,
+    /// How many buckets, from the first on, were all fetched after their figures had settled.
+    pub(super) settled: usize,
 }
 
 /// What one fetch brought.
@@ -337,7 +337,7 @@ impl Column {
             groups: Vec::new(),
             present,
             values: Vec::new(),
-            is_settled: false,
+            settled: 0,
         }
     }
 
@@ -363,10 +363,11 @@ impl Column {
         self.starts.push(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
     }
 
-    /// Says whether all has settled, once all buckets are there.
+    /// Notes how much has settled, once all buckets are there.
     pub(super) fn note_settled(&mut self, edges: &[Timestamp], settle: SignedDuration) {
-        let mut ends = edges[1..].iter().enumerate();
-        self.is_settled = ends.all(|(bucket, end)| self.has_settled(bucket, *end, settle));
+        let ends = edges[1..].iter().enumerate();
+        let settled = ends.take_while(|(bucket, end)| self.has_settled(*bucket, **end, settle));
+        self.settled = settled.count();
     }
 
     /// Whether a bucket that ended then was fetched after its figures had settled.
@@ -506,12 +507,13 @@ mod tests {
     }
 
     #[test]
-    fn it_has_settled_when_every_bucket_was_fetched_late_enough() {
-        let settled = |chunk: &Chunk| chunk.column(metric("nOffered")).unwrap().is_settled;
+    fn it_has_settled_as_far_as_every_bucket_was_fetched_late_enough() {
+        let settled = |chunk: &Chunk| chunk.column(metric("nOffered")).unwrap().settled;
         let all_but_one = fetched(&empty(), range(0, 3), 52, &[]);
-        assert!(!settled(&all_but_one));
-        assert!(!settled(&fetched(&all_but_one, range(3, 4), 51, &[])));
-        assert!(settled(&fetched(&all_but_one, range(3, 4), 52, &[])));
+        assert_eq!(settled(&all_but_one), 3);
+        assert_eq!(settled(&fetched(&all_but_one, range(3, 4), 51, &[])), 3);
+        assert_eq!(settled(&fetched(&all_but_one, range(3, 4), 52, &[])), 4);
+        assert_eq!(settled(&fetched(&empty(), range(1, 4), 60, &[])), 0);
     }
 
     #[test]
@@ -533,7 +535,7 @@ mod tests {
         );
         assert_eq!((left.covered(), left.held_buckets()), (Some(range(0, 4)), 2));
         assert!(left.generation > chunk.generation && left.weight() < chunk.weight());
-        assert!(!left.column(metric("nOffered")).unwrap().is_settled);
+        assert_eq!(left.column(metric("nOffered")).unwrap().settled, 0);
         assert!(chunk.without(range(0, 4)).is_none());
     }
 }

@@ -12,6 +12,7 @@ mod gather;
 mod inventory;
 mod key;
 mod plan;
+mod seen;
 mod shared;
 mod stored;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 use moka::{ops::compute::Op, sync::Cache};
 use tokio::time::timeout_at;
 
+pub(super) use self::seen::Seen;
 use self::{
     chunk::{Chunk, Fetched},
     fold::Lens,
@@ -182,7 +184,7 @@ pub(super) struct View {
 
 enum Choice {
     /// It is held and fresh.
-    Ready(View),
+    Ready(View, Summary),
     /// Something is missing.
     Ask(View, Missing),
     Whole(Whole),
@@ -315,15 +317,22 @@ impl SeriesCache {
         let look = |entry: Arc<Entry>, lens: Lens| {
             let range = entry.series.whole_buckets(query.range, asked_at)?;
             let parts = self.parts(&entry, range, &journey.landed);
-            let habits = entry.habits(wish.now);
-            let missing = plan::missing(&entry.series, &parts, &query.metrics, &habits, wish);
+            let held = plan::summary(&entry.series, query.range, &parts, &query.metrics, wish);
+            let missing = match &held {
+                Some(held) if wish.is_met_by(held) => None,
+                _ => plan::missing(&entry.series, &parts, &query.metrics, &entry.habits(wish.now), wish),
+            };
+            let stand = match missing {
+                Some(missing) => Err(missing),
+                None => Ok(held?),
+            };
             let view = View {
                 range,
                 entry,
                 lens,
                 parts,
             };
-            Some((view, missing))
+            Some((view, stand))
         };
         let mut reason = if can_add { Whole::Total } else { Whole::DoesNotAdd };
         let own = Series::of(query).and_then(|series| {
@@ -337,8 +346,8 @@ impl SeriesCache {
             look(entry, lens)
         });
         let own = match own {
-            Some((view, None)) => return Choice::Ready(view),
-            Some((view, Some(missing))) => Some((view, missing)),
+            Some((view, Ok(held))) => return Choice::Ready(view, held),
+            Some((view, Err(missing))) => Some((view, missing)),
             None => None,
         };
         let cost = |view: &View, missing: &Missing| {
@@ -354,8 +363,8 @@ impl SeriesCache {
         let own_rows = own.as_ref().map_or(0.0, |(_, missing)| missing.rows);
         for (entry, lens) in self.others(query, can_add) {
             match look(entry, lens) {
-                Some((view, None)) => return Choice::Ready(view),
-                Some((view, Some(missing))) => {
+                Some((view, Ok(held))) => return Choice::Ready(view, held),
+                Some((view, Err(missing))) => {
                     let cost = cost(&view, &missing);
                     let is_nothing_held = view.parts.iter().all(|part| part.held.is_none()) && cost > 0;
                     let is_cheap = cost < own_cost || cost == own_cost && missing.rows <= own_rows.max(SHARED_ROWS);
@@ -425,7 +434,7 @@ impl Reports {
             };
             let choose = |journey: &Journey| series.choose(aggregate, can_add, wish, query.asked_at, journey);
             let mut choice = choose(&journey);
-            if round == 0 && series.disk.is_used() && !matches!(choice, Choice::Ready(_)) {
+            if round == 0 && series.disk.is_used() && !matches!(choice, Choice::Ready(..)) {
                 // Before anything is asked for, what others have kept may answer it.
                 let recalled = series.recall_others(aggregate, can_add, query.asked_at).await;
                 journey.landed.extend(recalled);
@@ -434,10 +443,9 @@ impl Reports {
             }
             let (view, missing) = match choice {
                 Choice::Whole(reason) => return self.whole(aggregate, reason, freshness, errand).await,
-                Choice::Ready(view) => match view.answer(aggregate, wish, &mut journey, Standing::Fresh) {
-                    Ok(figures) => return Ok(figures),
-                    Err(_) => break,
-                },
+                Choice::Ready(view, held) => {
+                    return Ok(view.figures(aggregate, held, wish, &mut journey, Standing::Fresh));
+                }
                 Choice::Ask(view, missing) => (view, missing),
             };
             if missing.calls.len() > MAX_CALLS {
@@ -489,7 +497,7 @@ impl Reports {
             };
             let series = &self.0.series;
             match series.choose(&query.aggregate, can_add, wish, query.asked_at, &journey) {
-                Choice::Ready(_) => break,
+                Choice::Ready(..) => break,
                 Choice::Whole(_) => {
                     let key = Key::Aggregates(query.aggregate.clone());
                     return Ok(journey.calls + self.renew_held(&key, ahead, errand).await?);
@@ -804,51 +812,48 @@ impl SeriesCache {
 }
 
 impl SeriesCache {
-    /// The ordered rows of a question, made anew only when what they are made of has changed; `None` if the held buckets
-    /// do not make its own.
-    pub(super) fn ordered(
+    /// The ordered rows of a question, if they were made of the same before; of many, a turn to make them in is taken
+    /// first. `None` if the held buckets do not make the question's own.
+    pub(super) async fn ordered(
         &self,
-        view: &View,
+        body: &Body,
         query: &Query,
         names: &NamesByLookup,
-    ) -> Option<Result<OrderedRows, ReportError>> {
-        let whole = view.whole(query);
-        self.made(view.made_of(&whole), view.generations(), names, || {
-            let rows = view.rows(&whole.aggregate)?;
-            Some(rows::ordered(&whole, &rows, names))
-        })
-    }
-
-    /// The same of a question that was asked whole.
-    pub(super) fn ordered_whole(
-        &self,
-        whole: &WholeRows,
-        query: &Query,
-        names: &NamesByLookup,
-    ) -> Result<OrderedRows, ReportError> {
-        let of = Origin::Whole(whole.id).asked(query);
-        let made = self.made(of, Vec::new(), names, || Some(rows::ordered(query, &whole.rows, names)));
-        made.expect("it is always made")
-    }
-
-    /// Whether the rows of a question will take a while to be made.
-    pub(super) fn takes_long(&self, body: &Body, query: &Query, names: &NamesByLookup) -> bool {
-        /// So many are made while others wait.
-        const A_FEW_ROWS: usize = 500;
-        let rows = match body {
-            Body::Held(view) => view.most_rows(),
-            Body::Whole { rows, .. } => rows.rows.len(),
-        };
-        if rows <= A_FEW_ROWS {
-            return false;
+    ) -> Option<(Result<OrderedRows, ReportError>, Option<Turn>)> {
+        let of = body.made_of(query);
+        let chunks = body.generations();
+        if let Some(rows) = self.known(&of, &chunks, names) {
+            return Some((Ok(rows), None));
         }
-        let (of, chunks) = match body {
-            Body::Held(view) => (view.made_of(&view.whole(query)), view.generations()),
-            Body::Whole { rows, .. } => (Origin::Whole(rows.id).asked(query), Vec::new()),
+        let mut turn = None;
+        if body.takes_long() {
+            turn = Some(Turn::wait().await);
+            // Somebody may have had the same made meanwhile.
+            if let Some(rows) = self.known(&of, &chunks, names) {
+                return Some((Ok(rows), turn));
+            }
+        }
+        let rows = match body {
+            Body::Held(view) => {
+                let whole = view.whole(query);
+                rows::ordered(&whole, &view.rows(&whole.aggregate)?, names)
+            }
+            Body::Whole { rows, .. } => rows::ordered(query, &rows.rows, names),
         };
-        self.known(&of, &chunks, names).is_none()
+        let rows = rows.map(|rows| {
+            let rows = OrderedRows::new(rows);
+            let made = Made {
+                chunks,
+                names: names.clone(),
+                rows: rows.clone(),
+            };
+            self.made.insert(of, Arc::new(made));
+            rows
+        });
+        Some((rows, turn))
     }
 
+    /// Rows that were made of this before.
     fn known(&self, of: &MadeOf, chunks: &[u64], names: &NamesByLookup) -> Option<OrderedRows> {
         let has_same_names = |made: &Made| {
             made.names.len() == names.len()
@@ -861,37 +866,42 @@ impl SeriesCache {
         let made = made.filter(|made| made.chunks == chunks && has_same_names(made))?;
         Some(made.rows.clone())
     }
-
-    /// Rows that were made of this before, or are made now.
-    fn made(
-        &self,
-        of: MadeOf,
-        chunks: Vec<u64>,
-        names: &NamesByLookup,
-        order: impl FnOnce() -> Option<Result<Vec<Vec<Cell>>, ReportError>>,
-    ) -> Option<Result<OrderedRows, ReportError>> {
-        if let Some(rows) = self.known(&of, &chunks, names) {
-            return Some(Ok(rows));
-        }
-        let rows = match order()? {
-            Ok(rows) => OrderedRows::new(rows),
-            Err(error) => return Some(Err(error)),
-        };
-        let made = Made {
-            chunks,
-            names: names.clone(),
-            rows: rows.clone(),
-        };
-        self.made.insert(of, Arc::new(made));
-        Some(Ok(rows))
-    }
 }
 
-impl Origin {
-    fn asked(self, query: &Query) -> MadeOf {
+impl Body {
+    /// Whether its rows will take a while to be made.
+    fn takes_long(&self) -> bool {
+        /// So many are made while others wait.
+        const A_FEW_ROWS: usize = 500;
+        let rows = match self {
+            Self::Held(view) => view.most_rows(),
+            Self::Whole { rows, .. } => rows.rows.len(),
+        };
+        rows > A_FEW_ROWS
+    }
+
+    /// Of the chunks that are looked at.
+    fn generations(&self) -> Vec<u64> {
+        match self {
+            Self::Held(view) => {
+                let held = view.parts.iter().filter_map(|part| part.held.as_ref());
+                held.map(|chunk| chunk.generation).collect()
+            }
+            Self::Whole { .. } => Vec::new(),
+        }
+    }
+
+    fn made_of(&self, query: &Query) -> MadeOf {
+        let (origin, range) = match self {
+            Self::Held(view) => (Origin::Series(view.entry.id, view.lens.clone()), view.range),
+            Self::Whole { rows, .. } => (Origin::Whole(rows.id), query.aggregate.range),
+        };
         MadeOf {
-            origin: self,
-            aggregate: query.aggregate.clone(),
+            origin,
+            aggregate: AggregateQuery {
+                range,
+                ..query.aggregate.clone()
+            },
             columns: query.columns.clone(),
             order_by: query.order_by.clone(),
             limit: query.limit,
@@ -911,16 +921,6 @@ impl View {
             },
             ..query.clone()
         }
-    }
-
-    fn made_of(&self, whole: &Query) -> MadeOf {
-        Origin::Series(self.entry.id, self.lens.clone()).asked(whole)
-    }
-
-    /// Of the chunks that are looked at.
-    fn generations(&self) -> Vec<u64> {
-        let held = self.parts.iter().filter_map(|part| part.held.as_ref());
-        held.map(|chunk| chunk.generation).collect()
     }
 
     /// How many rows there are, if every group is in every bucket.
@@ -943,11 +943,22 @@ impl View {
         standing: Standing,
     ) -> Result<Figures, Self> {
         let summary = plan::summary(&self.entry.series, query.range, &self.parts, &query.metrics, wish);
-        let Some(summary) = summary else {
-            return Err(self);
-        };
+        match summary {
+            Some(summary) => Ok(self.figures(query, summary, wish, journey, standing)),
+            None => Err(self),
+        }
+    }
+
+    fn figures(
+        self,
+        query: &AggregateQuery,
+        held: Summary,
+        wish: Wish,
+        journey: &mut Journey,
+        standing: Standing,
+    ) -> Figures {
         self.entry.note_read(&query.metrics, wish.now);
-        Ok(journey.figures(self, summary, standing))
+        journey.figures(self, held, standing)
     }
 
     /// Which buckets it looks at, and what is held of them.

@@ -48,6 +48,18 @@ pub(super) struct Wish {
     pub(super) windows: Windows,
 }
 
+impl Wish {
+    /// Whether what has settled is fresh, however long ago.
+    fn names_no_bound(&self) -> bool {
+        self.freshness.max_age.is_none() && !self.whole
+    }
+
+    /// Whether what is held needs no further look, bucket by bucket.
+    pub(super) fn is_met_by(&self, held: &Summary) -> bool {
+        self.names_no_bound() && !held.left.is_negative()
+    }
+}
+
 /// What has to be asked before there is an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Missing {
@@ -165,11 +177,12 @@ fn runs(series: &Series, parts: &[Part], metric: &Metric, wish: Wish) -> Vec<Run
             });
             continue;
         };
-        if column.is_settled && wish.freshness.max_age.is_none() && !wish.whole {
-            continue;
+        let mut buckets = chunk.buckets_in(part.asked);
+        if wish.names_no_bound() {
+            buckets.start = buckets.start.max(column.settled);
         }
         let first_of_part = runs.len();
-        for index in chunk.buckets_in(part.asked) {
+        for index in buckets {
             let range = chunk.bucket(index);
             let fetched_at = column
                 .fetched_at(index)
@@ -311,14 +324,11 @@ pub(super) fn summary(
         let chunk = part.held.as_deref()?;
         for metric in metrics {
             let column = chunk.column(metric)?;
-            let mut buckets = chunk.buckets_in(part.asked);
+            let buckets = chunk.buckets_in(part.asked);
             // Of what has settled only how old it is makes a difference.
-            if column.is_settled
-                && let Some(oldest) = buckets.clone().min_by_key(|index| column.fetched_at(*index))
-            {
-                buckets = oldest..oldest + 1;
-            }
-            for index in buckets {
+            let unsettled = column.settled.clamp(buckets.start, buckets.end);
+            let oldest = (buckets.start..unsettled).min_by_key(|index| column.fetched_at(*index));
+            for index in oldest.into_iter().chain(unsettled..buckets.end) {
                 let mut bucket = chunk.bucket(index);
                 let dated = dated(series, bucket, column.fetched_at(index)?, wish.windows);
                 bucket.end = bucket.end.min(range.end);

@@ -328,7 +328,7 @@ mod tests {
             let back = decode(&bytes, &series, series.edges(day()), SETTLE).unwrap();
             prop_assert_eq!(known(&back), known(&chunk));
             prop_assert_eq!(back.settled(SETTLE), chunk.settled(SETTLE));
-            let all = |chunk: &Chunk| chunk.columns().map(|column| column.is_settled).collect::<Vec<_>>();
+            let all = |chunk: &Chunk| chunk.columns().map(|column| column.settled).collect::<Vec<_>>();
             prop_assert_eq!(all(&back), all(&chunk));
         }
 

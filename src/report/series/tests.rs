@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::FutureExt as _;
 use rand::{Rng, RngExt, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64;
 
@@ -376,7 +377,7 @@ impl History {
                 let (can_add, wish) = (fold::can_add(&query.columns), wish_of(query));
                 match cache.choose(&query.aggregate, can_add, wish, query.asked_at, &journeys[index]) {
                     Choice::Whole(_) => {}
-                    Choice::Ready(view) => {
+                    Choice::Ready(view, _) => {
                         self.hits += u32::from(rounds == 1);
                         self.answers += 1;
                         check(cache, &self.model, query, view, wish, Standing::Fresh);
@@ -499,7 +500,10 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
         let expected = expected
             .map(|rows| (rows::shown(query, &rows), rows.len() as u64))
             .map_err(|error| error.to_string());
-        let rows = cache.ordered(view, query, &NamesByLookup::new()).expect("buckets fit");
+        let ordered = cache
+            .ordered(&figures.body, query, &NamesByLookup::new())
+            .now_or_never();
+        let (rows, _turn) = ordered.flatten().expect("buckets fit, and nobody else makes rows");
         let found = rows
             .map(|rows| (rows.table(query), rows.total()))
             .map_err(|error| error.to_string());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Choice, Journey, SeriesCache, Standing, View, Wish, fold};
+use super::{Choice, Journey, SeriesCache, View, Wish, fold};
 use crate::{
     query::{AggregateQuery, NamesByLookup, Query},
     report::{Disk, Freshness, Windows, rows},
@@ -35,16 +35,7 @@ impl Workbench {
     /// How many requests a question takes, and, where that is none, how fresh its answer is.
     pub fn plan(&self, query: &Query, now: Timestamp) -> (usize, Option<Timestamp>) {
         match self.choose(query, now) {
-            Choice::Ready(view) => {
-                let figures = view.answer(
-                    &query.aggregate,
-                    wish(query, now),
-                    &mut Journey::default(),
-                    Standing::Fresh,
-                );
-                let figures = figures.unwrap_or_else(|_| panic!("what is ready is held"));
-                (0, Some(figures.provenance.as_of))
-            }
+            Choice::Ready(_, held) => (0, Some(held.as_of)),
             Choice::Ask(_, missing) => (missing.calls.len(), None),
             Choice::Whole(_) => (1, None),
         }
@@ -64,7 +55,7 @@ impl Workbench {
 
     fn view(&self, query: &Query, now: Timestamp) -> View {
         match self.choose(query, now) {
-            Choice::Ready(view) => view,
+            Choice::Ready(view, _) => view,
             Choice::Ask(..) | Choice::Whole(_) => panic!("it is not held"),
         }
     }

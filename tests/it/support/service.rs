@@ -469,6 +469,8 @@ pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder()
         .no_proxy()
+        // Bodies as they are sent: what asks for compressed ones reads them itself.
+        .no_gzip()
         // Hours pass in no time here: a connection kept would be found closed by the service only in use.
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none());
