@@ -416,7 +416,7 @@ async fn requests_that_are_too_large() {
     431 Request Header Fields Too Large
 
     {
-      "detail": "4 fields of 32821 bytes, and 100 of 32768 are read",
+      "detail": "3 fields of 32802 bytes, and 100 of 32768 are read",
       "requestId": "[uuid]",
       "status": 431,
       "title": "The request's header fields are too large",
