@@ -20,9 +20,10 @@ RUN mkdir -p tests/it \
     && touch tests/it/main.rs \
     && cargo build --release --locked --bin genesys-reports
 
-# The service: the C library, the certificate authorities and one file. No shell, no package manager.
+# The service: the C library, the certificate authorities, one file, and the list of what that is made of. No shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/genesys-reports /genesys-reports
+COPY sbom.cdx.json /sbom.cdx.json
 
 # By number, so that an orchestrator can see that it is not root without reading a user database.
 USER 65532:65532
