@@ -5,20 +5,18 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /build
 
 # The dependencies alone, in a layer that only a changed lock file throws away: the service stands in as two empty
-# files, which are then removed together with what was built from them.
+# files, which are then removed together with what was built from them. What Cargo.toml names besides, and is not built
+# here, stays as an empty file.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it \
-    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs \
+RUN mkdir -p src tests/it benches \
+    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs benches/bare.rs benches/held.rs benches/hit.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && cargo clean --release --package genesys-reports \
-    && rm -r src tests
+    && rm -r src
 
 COPY src src
-# Cargo.toml names the test target; nothing of it is built here.
-RUN mkdir -p tests/it \
-    && touch tests/it/main.rs \
-    && cargo build --release --locked --bin genesys-reports
+RUN cargo build --release --locked --bin genesys-reports
 
 # The service: the C library, the certificate authorities, one file, and the list of what that is made of. No shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot

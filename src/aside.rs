@@ -23,7 +23,9 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 
 /// One of the processors, for as long as this is kept. Whoever has one must not wait for another.
 #[derive(Debug)]
-pub struct Turn(OwnedSemaphorePermit);
+pub struct Turn {
+    _held: OwnedSemaphorePermit,
+}
 
 impl Turn {
     /// Waits for those who came before.
@@ -33,17 +35,25 @@ impl Turn {
             Arc::new(Semaphore::new(processors))
         });
         let turn = Arc::clone(&PROCESSORS).acquire_owned().await;
-        Self(turn.expect("the semaphore is never closed"))
+        Self {
+            _held: turn.expect("the semaphore is never closed"),
+        }
     }
 
     /// Has the work done aside, whoever still waits for it, and lets the next go on.
     pub async fn aside<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-        let Self(turn) = self;
+        let (done, _) = self.once_more(work).await?;
+        Ok(done)
+    }
+
+    /// The same of work after which there is more to do, for which the turn is kept.
+    pub async fn once_more<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Self), JoinError> {
         spawn_blocking(move || {
             step_back();
-            let done = work();
-            drop(turn);
-            done
+            (work(), self)
         })
         .await
     }

@@ -158,7 +158,8 @@ pub(super) struct Figures {
     pub(super) fresh_for: Duration,
 }
 
-/// Where the figures of a question are.
+/// Where the figures of a question are. Cheap to clone.
+#[derive(Clone)]
 pub(super) enum Body {
     /// In the answer to the whole question.
     Whole {
@@ -174,6 +175,7 @@ pub(super) enum Body {
 }
 
 /// What is held of a series for a question, and how it is looked at.
+#[derive(Clone)]
 pub(super) struct View {
     /// What is asked about, in whole buckets of the series.
     range: Range,
@@ -833,14 +835,22 @@ impl SeriesCache {
                 return Some((Ok(rows), turn));
             }
         }
-        let rows = match body {
-            Body::Held(view) => {
-                let whole = view.whole(query);
-                rows::ordered(&whole, &view.rows(&whole.aggregate)?, names)
+        let rows = if let Some(waited_for) = turn.take() {
+            let (body, query, names) = (body.clone(), query.clone(), names.clone());
+            match waited_for.once_more(move || body.ordered(&query, &names)).await {
+                Ok((rows, kept)) => {
+                    turn = Some(kept);
+                    rows
+                }
+                Err(error) => {
+                    tracing::error!(%error, "rows cannot be made");
+                    Some(Err(ReportError::Internal))
+                }
             }
-            Body::Whole { rows, .. } => rows::ordered(query, &rows.rows, names),
+        } else {
+            body.ordered(query, names)
         };
-        let rows = rows.map(|rows| {
+        let rows = rows?.map(|rows| {
             let rows = OrderedRows::new(rows);
             let made = Made {
                 chunks,
@@ -878,6 +888,17 @@ impl Body {
             Self::Whole { rows, .. } => rows.rows.len(),
         };
         rows > A_FEW_ROWS
+    }
+
+    /// The rows of a question, in order; `None` if the held buckets do not make its own.
+    fn ordered(&self, query: &Query, names: &NamesByLookup) -> Option<Result<Vec<Vec<Cell>>, ReportError>> {
+        match self {
+            Self::Held(view) => {
+                let whole = view.whole(query);
+                Some(rows::ordered(&whole, &view.rows(&whole.aggregate)?, names))
+            }
+            Self::Whole { rows, .. } => Some(rows::ordered(query, &rows.rows, names)),
+        }
     }
 
     /// Of the chunks that are looked at.
