@@ -50,7 +50,7 @@ use crate::{
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
 pub use contents::{Contents, Dropped, Uses};
-pub use days::{Conversations, Reached};
+pub use days::{AtHand, Conversations, Reached, ToldBefore};
 pub use disk::{Disk, DiskOwner, DiskSettings, Organisation};
 pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::{Settling, Windows};
@@ -456,6 +456,23 @@ impl Reports {
             body: body.clone(),
             provenance: given.provenance(0),
             fresh_for: given.fresh_for,
+        })
+    }
+
+    /// The same, if it is held and fresh.
+    pub async fn passed_at_hand(&self, question: &Permitted<PassedQuestion>, freshness: Freshness) -> Option<Passed> {
+        let held = self.0.held.get(&Key::Passed(PassedQuestion::clone(question))).await?;
+        let Verdict::Fresh(fresh_for) = held.dated.judge(freshness, self.now()) else {
+            return None;
+        };
+        let given = Given::new(held, CacheUse::Hit, fresh_for);
+        let Payload::Passed(body) = &given.held.payload else {
+            return None;
+        };
+        Some(Passed {
+            body: body.clone(),
+            provenance: given.provenance(0),
+            fresh_for,
         })
     }
 

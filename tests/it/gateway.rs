@@ -111,13 +111,13 @@ async fn the_same_question_has_the_same_answer_as_there_and_costs_nothing_the_se
             "POST",
             DETAILS,
             json!({"interval": "2023-11-20T10:00:00.000Z/2023-11-20T11:00:00.000Z", "order": "asc",
-                "orderBy": "conversationStart", "paging": {"pageSize": 25, "pageNumber": 2},
+                "orderBy": "segmentStart", "paging": {"pageSize": 25, "pageNumber": 2},
                 "segmentFilters": [{"type": "and", "predicates": [is("mediaType", &json!("voice"))]}]}),
         ),
         (
             "POST",
             DETAILS,
-            json!({"interval": week, "paging": {"pageSize": 100, "pageNumber": 900}}),
+            json!({"interval": week, "orderBy": "segmentEnd", "paging": {"pageSize": 100, "pageNumber": 900}}),
         ),
         (
             "POST",

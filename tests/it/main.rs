@@ -27,6 +27,7 @@ mod families;
 mod fleet;
 mod formats;
 mod gateway;
+mod gateway_pages;
 mod harness;
 mod held;
 mod jobs;

@@ -102,7 +102,8 @@ fn operation(path: &Path, method: &str) -> Value {
 fn summary(kind: Kind) -> &'static str {
     match kind {
         Kind::Figures(_) => "Aggregates, from what is held by bucket where that is exact",
-        Kind::Details | Kind::Records => "Records of an interval, held by the age of their dates",
+        Kind::Details => "Conversations of the days of an interval, from those that are held where that is exact",
+        Kind::Records => "Records of an interval, held by the age of their dates",
         Kind::Job => "A job, for an hour the same one for all who ask the same",
         Kind::JobState => "How a job stands",
         Kind::JobResults => "What a job brought, page by page",

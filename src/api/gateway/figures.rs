@@ -161,7 +161,7 @@ impl FilterBody<'_> {
 }
 
 /// Both. Twice the same dimension would have to carry one of either, which is more than one of some.
-fn and(mut left: Clauses, right: Clauses) -> Option<Clauses> {
+pub(super) fn and(mut left: Clauses, right: Clauses) -> Option<Clauses> {
     for (dimension, values) in right {
         let known = left.entry(dimension).or_insert_with(|| values.clone());
         if *known != values {

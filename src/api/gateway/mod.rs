@@ -1,12 +1,13 @@
 //! The upstream's own paths: a program that speaks to Genesys Cloud speaks to this service with one setting changed.
 //!
-//! What `paths` lists is answered and nothing else. Figures that the query model can express exactly are answered
-//! through it (`figures`), and so share what is held with everybody; every other question is passed on in its own
-//! words, once for all who ask it at the same time, and held for as long as what it is about allows. Nothing of a
-//! caller's request reaches the upstream but the values of the path's parameters, the parameters of the query string that
-//! are listed, and the JSON of the body; nothing of the upstream's answer comes back but its JSON.
+//! What `paths` lists is answered and nothing else. Figures and listings of conversations that the query model can express
+//! exactly are answered through it (`figures`, `details`), and so share what is held with everybody; every other question
+//! is passed on in its own words, once for all who ask it at the same time, and held for as long as what it is about
+//! allows. Nothing of a caller's request reaches the upstream but the values of the path's parameters, the parameters of
+//! the query string that are listed, and the JSON of the body; nothing of the upstream's answer comes back but its JSON.
 
 mod confined;
+mod details;
 pub(in crate::api) mod document;
 mod figures;
 mod interval;
@@ -41,8 +42,8 @@ use super::{
 use crate::{
     clock::Clock,
     config::Scope,
-    query::{About, FiguresQuery, Filter, PassedQuestion, Permitted, Sight},
-    report::{Freshness, Passed, ReportError, Reports},
+    query::{About, ConversationQuery, FiguresQuery, Filter, Listing, PassedQuestion, Permitted, Sight},
+    report::{AtHand, Conversations, Freshness, Passed, ReportError, Reports, ToldBefore},
     table::CacheUse,
     upstream::{Errand, UpstreamError},
 };
@@ -122,6 +123,8 @@ impl GatewayApi {
             .sight(request.caller.restriction(), freshness, errand)
             .await?;
         let mut answer = if let Some(answer) = self.figures(&worded, &sight, freshness, errand).await? {
+            answer
+        } else if let Some(answer) = self.conversations(&worded, &sight, freshness, errand).await? {
             answer
         } else {
             let question = sight.confine(worded)?;
@@ -213,6 +216,93 @@ impl GatewayApi {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// A page of conversations from the days they started on; `None` if the question has to be passed on.
+    ///
+    /// Held days that are fresh give any page. Where they are not, whoever reads a first page alone shall not pay for days:
+    /// it is passed on, one request. Whoever turns the page is likely to read on, so the days are fetched, unless the first
+    /// page told of very many conversations. If the first page cannot be had, held days may stand in for it.
+    async fn conversations(
+        &self,
+        worded: &Worded,
+        sight: &Sight,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Option<Passed>, Problem> {
+        if worded.path.kind != Kind::Details {
+            return Ok(None);
+        }
+        // Narrowed first: what is listed is what would have been passed on.
+        let narrowed = sight.confine(worded.clone())?;
+        let asked = narrowed.body.as_deref();
+        let asked = asked.and_then(|body| serde_json::from_slice::<Value>(body).ok());
+        let Some(asked) = asked.and_then(|body| details::question(&body)) else {
+            return Ok(None);
+        };
+        let asked = sight.confine(asked)?;
+        let first = sight.confine(worded.clone().first_page())?;
+        let is_first = asked.1.page.number == 1;
+        let held_first = self.reports.passed_at_hand(&first, freshness).await;
+        if is_first && held_first.is_some() {
+            // Others may have read on from it.
+            return Ok(held_first);
+        }
+        let told = held_first.as_ref().and_then(|first| details::told(&first.body));
+        let told = told.and_then(|told| told.before());
+        if let Some(found) = self.at_hand(&asked, told, freshness, AtHand::Fresh).await? {
+            return Ok(Some(found));
+        }
+        if !is_first && freshness.max_age.is_some() {
+            // The days would be fetched anew for every page.
+            return Ok(None);
+        }
+        let first = match self.reports.passed(&first, freshness, errand).await {
+            Ok(first) => first,
+            Err(failure) => {
+                let held = self.at_hand(&asked, None, freshness, AtHand::StandingIn).await?;
+                return held.map_or_else(|| Err(failure.into()), |held| Ok(Some(held)));
+            }
+        };
+        if is_first {
+            return Ok(Some(first));
+        }
+        let Some(told) = details::told(&first.body).filter(details::Told::is_worth_the_days) else {
+            return Ok(None);
+        };
+        let found = self
+            .reports
+            .conversations_after(&asked, told.before(), freshness, errand);
+        match found.await {
+            Ok(found) => Ok(Some(page_of(found))),
+            // Page by page it is not.
+            Err(ReportError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A page of what is held; `None` if not all of it is, or it is too much at once.
+    async fn at_hand(
+        &self,
+        asked: &Permitted<(ConversationQuery, Listing)>,
+        told: Option<ToldBefore>,
+        freshness: Freshness,
+        at_hand: AtHand,
+    ) -> Result<Option<Passed>, Problem> {
+        let found = self.reports.conversations_at_hand(asked, told, freshness, at_hand);
+        match found.await {
+            Ok(found) => Ok(found.map(page_of)),
+            Err(ReportError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn page_of(found: Conversations) -> Passed {
+    Passed {
+        body: details::document(&found),
+        provenance: found.provenance,
+        fresh_for: found.fresh_for,
+    }
 }
 
 /// For how long one job serves all who ask the same. Details are read from a copy that is loaded once a night, aggregates
@@ -236,6 +326,7 @@ fn dismissed(path: &Path, request: &Asked) -> Result<StatusCode, Problem> {
 }
 
 /// What may be passed on of a request, before it is narrowed to what its caller may see.
+#[derive(Clone)]
 struct Worded {
     path: &'static Path,
     /// Of the path's parameters, each of which [fits].
@@ -262,6 +353,18 @@ impl Worded {
             pairs: request.query_string.pairs.clone(),
             body,
         })
+    }
+
+    /// The same of its first page, where the page stands in the body.
+    fn first_page(mut self) -> Self {
+        if let Some(number) = self
+            .body
+            .as_mut()
+            .and_then(|body| body.pointer_mut("/paging/pageNumber"))
+        {
+            *number = 1.into();
+        }
+        self
     }
 
     fn question(self) -> PassedQuestion {

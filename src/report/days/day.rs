@@ -4,7 +4,7 @@
 //! than it shows. Pages become days in a [`Builder`], a page at a time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range as Indices,
     sync::Arc,
     time::Duration,
@@ -300,6 +300,31 @@ pub(super) fn cut(parts: &Parts, places: impl FnOnce(usize) -> Indices<usize>) -
         passed += count;
     }
     Some((total, documents))
+}
+
+/// The places among all of those conversations that are known by their ids and when they started; `None` if a day is not
+/// as it was made.
+pub(super) fn places_of(parts: &Parts, known: &HashMap<Vec<u8>, Timestamp>) -> Option<BTreeSet<usize>> {
+    let mut places = BTreeSet::new();
+    let mut passed = 0;
+    for (day, part) in parts {
+        for piece in day.pieces.iter().filter(|piece| piece.touches(*part)) {
+            let mut starts = known.values();
+            let may_hold_some = starts.any(|start| (piece.first..=piece.last).contains(start));
+            if !may_hold_some && piece.is_within(*part) {
+                passed += piece.count;
+                continue;
+            }
+            let lines = piece.lines()?.into_iter();
+            for line in lines.filter(|line| part.contains(line.start)) {
+                if known.contains_key(&line.id[..]) {
+                    places.insert(passed);
+                }
+                passed += 1;
+            }
+        }
+    }
+    Some(places)
 }
 
 /// Makes days of pages as they come in.

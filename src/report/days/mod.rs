@@ -17,7 +17,7 @@ mod stored;
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     pin::pin,
     sync::{
         Arc,
@@ -125,6 +125,50 @@ pub struct Conversations {
     pub provenance: Provenance,
     /// How much longer it may be reused.
     pub fresh_for: std::time::Duration,
+}
+
+/// How good what is held has to be where nothing is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtHand {
+    /// Fresh.
+    Fresh,
+    /// Good enough to stand in for a failure.
+    StandingIn,
+}
+
+/// What the upstream told of a listing on its first page, in an order of its own among those that started together; and
+/// what it tells may move while it is read. So the pages that follow are made of whatever was not on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldBefore {
+    /// When they started, by their ids.
+    pub starts: HashMap<Vec<u8>, Timestamp>,
+}
+
+impl ToldBefore {
+    /// The places of a page after the first, in its order, among all.
+    fn places(listing: Listing, total: usize, told: &BTreeSet<usize>) -> Vec<usize> {
+        let size = listing.page.size as usize;
+        let skipped = (listing.page.number as usize).saturating_sub(2).saturating_mul(size);
+        let in_order = (0..total).map(|place| if listing.newest_first { total - 1 - place } else { place });
+        let untold = in_order.filter(|place| !told.contains(place));
+        untold.skip(skipped).take(size).collect()
+    }
+
+    /// How many conversations there are, counting a place for all that the first page has room for, and those of a page
+    /// after the first; `None` if a day is not as it was made.
+    fn cut(&self, days: &day::Parts, listing: Listing) -> Option<(usize, Vec<Bytes>)> {
+        let told = day::places_of(days, &self.starts)?;
+        let mut places = Vec::new();
+        let (total, documents) = day::cut(days, |total| {
+            places = Self::places(listing, total, &told);
+            let first = places.iter().min().copied().unwrap_or_default();
+            first..places.iter().max().map_or(first, |last| last + 1)
+        })?;
+        let first = places.iter().min().copied().unwrap_or_default();
+        let documents = places.iter().map(|place| documents.get(place - first).cloned());
+        let untold = total - told.len();
+        Some((listing.page.size as usize + untold, documents.collect::<Option<_>>()?))
+    }
 }
 
 /// What happened on the way to an answer.
@@ -311,9 +355,64 @@ impl Reports {
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Conversations, ReportError> {
-        let (query, listing) = &**question;
-        let (listing, sight) = (*listing, question.sight().clone());
-        let found = self.days(query, freshness, errand).await?;
+        self.conversations_after(question, None, freshness, errand).await
+    }
+
+    /// The same for who has been told of some of them by the upstream itself, on what was its first page: the pages that
+    /// follow tell of the others, each once.
+    pub async fn conversations_after(
+        &self,
+        question: &Permitted<(ConversationQuery, Listing)>,
+        told: Option<ToldBefore>,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Conversations, ReportError> {
+        let found = self.days(&question.0, freshness, errand).await?;
+        self.listed(question, told, found).await
+    }
+
+    /// The same, if every day of the range is held and good enough: it asks nothing of the upstream.
+    pub async fn conversations_at_hand(
+        &self,
+        question: &Permitted<(ConversationQuery, Listing)>,
+        told: Option<ToldBefore>,
+        freshness: Freshness,
+        at_hand: AtHand,
+    ) -> Result<Option<Conversations>, ReportError> {
+        let query = &question.0;
+        let filter = Arc::new(query.filter.clone());
+        let journey = self.set_out(&filter, query.range).await;
+        let wish = Wish {
+            freshness,
+            now: self.now(),
+            windows: self.0.days.windows,
+        };
+        let parts = self.0.days.parts(&filter, query.range, &journey.came, wish.now);
+        let summary = plan::summary(&parts, &journey.waited_for, wish);
+        let is_fresh = plan::missing(&parts, &journey.waited_for, wish).is_none();
+        let used = match at_hand {
+            _ if is_fresh => None,
+            AtHand::StandingIn if freshness.on_error == OnError::Stale => Some(CacheUse::Stale),
+            AtHand::StandingIn | AtHand::Fresh => return Ok(None),
+        };
+        let Some(summary) = summary else {
+            return Ok(None);
+        };
+        if used.is_some() {
+            tracing::warn!("held days stand in for a failed fetch");
+        }
+        let found = journey.found(parts, summary, used);
+        self.listed(question, told, found).await.map(Some)
+    }
+
+    /// The page asked for, cut from the days found.
+    async fn listed(
+        &self,
+        question: &Permitted<(ConversationQuery, Listing)>,
+        told: Option<ToldBefore>,
+        found: Found,
+    ) -> Result<Conversations, ReportError> {
+        let (listing, sight) = (question.1, question.sight().clone());
         self.0.tally.count(found.provenance.cache);
         let days = found.parts.into_iter();
         let days: Vec<_> = days.filter_map(|part| Some((part.held?, part.asked))).collect();
@@ -322,10 +421,16 @@ impl Reports {
             return Err(ReportError::TooLarge { limit_bytes });
         }
         let cut = tokio::task::spawn_blocking(move || {
-            let (total, mut documents) = day::cut(&days, |total| places(listing, total))?;
-            if listing.newest_first {
-                documents.reverse();
-            }
+            let (total, documents) = match told {
+                None => {
+                    let (total, mut documents) = day::cut(&days, |total| places(listing, total))?;
+                    if listing.newest_first {
+                        documents.reverse();
+                    }
+                    (total, documents)
+                }
+                Some(told) => told.cut(&days, listing)?,
+            };
             let documents = seen_of(documents, &sight).ok()?;
             Some((total as u64, documents))
         });
@@ -350,10 +455,7 @@ impl Reports {
     ) -> Result<Found, ReportError> {
         let days = &self.0.days;
         let filter = Arc::new(query.filter.clone());
-        let mut journey = Journey::default();
-        let all = days_of(query.range).into_iter().map(|(day, _)| day).collect();
-        let recalled = days.recall(&filter, all).await.into_iter();
-        journey.came.extend(recalled.map(|day| (day.range.start, day)));
+        let mut journey = self.set_out(&filter, query.range).await;
         for round in 1..=ROUNDS {
             let wish = Wish {
                 freshness,
@@ -394,6 +496,15 @@ impl Reports {
         }
         tracing::error!("days that were read are not there");
         Err(ReportError::Internal)
+    }
+
+    /// Begins with what disk and other replicas have of the days.
+    async fn set_out(&self, filter: &Arc<Filter>, range: Range) -> Journey {
+        let mut journey = Journey::default();
+        let all = days_of(range).into_iter().map(|(day, _)| day).collect();
+        let recalled = self.0.days.recall(filter, all).await.into_iter();
+        journey.came.extend(recalled.map(|day| (day.range.start, day)));
+        journey
     }
 
     /// Joins everything that is missing, or starts it.

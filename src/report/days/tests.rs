@@ -663,6 +663,80 @@ fn a_page_is_cut_from_all() {
     }
 }
 
+/// The upstream's first page has an order of its own among those that started together, and may be a row short.
+#[test]
+fn pages_that_follow_the_upstreams_first_one_lose_nothing_and_repeat_nothing() {
+    let mut random = Pcg64::seed_from_u64(11);
+    for _ in 0..500 {
+        let mut told: Vec<Conversation> = (0..random.random_range(1..40))
+            .map(|number| Conversation {
+                id: format!("{:02}-{number}", random.random_range(0..100)).into(),
+                // Few instants.
+                start: first_day() + SignedDuration::from_hours(random.random_range(0..12) * 5),
+                end: Some(first_day() + SignedDuration::from_hours(100)),
+                document: number.to_string().into(),
+            })
+            .collect();
+        told.sort_by_key(|conversation| conversation.start);
+        let mut builder = Builder::new(days(0, 3));
+        let mut parts: Vec<Day> = builder.add(&ConversationPage {
+            conversations: told.clone(),
+            expected: told.len(),
+            read_through: first_day(),
+            upstream_calls: 1,
+            fetched_at: at(READ),
+        });
+        parts.extend(builder.finish());
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|day| {
+                let range = day.range;
+                (Arc::new(day), range)
+            })
+            .collect();
+
+        let newest_first = random.random_bool(0.5);
+        told.shuffle(&mut random);
+        told.sort_by_key(|conversation| conversation.start);
+        if newest_first {
+            told.reverse();
+        }
+        let size = random.random_range(1..9_usize);
+        let short = usize::from(size > 1 && random.random_bool(0.3));
+        let first = &told[..(size - short).min(told.len())];
+        let before = ToldBefore {
+            starts: first
+                .iter()
+                .map(|one| (one.id.as_bytes().to_vec(), one.start))
+                .collect(),
+        };
+        let mut given: Vec<Bytes> = first.iter().map(|one| one.document.clone()).collect();
+        for number in 2.. {
+            let page = Page {
+                number,
+                size: u32::try_from(size).unwrap(),
+            };
+            let (total, documents) = before.cut(&parts, Listing { newest_first, page }).unwrap();
+            assert_eq!(total, size + told.len() - first.len());
+            assert!(documents.len() <= size);
+            if documents.is_empty() {
+                break;
+            }
+            given.extend(documents);
+        }
+        let start_of = |document: &Bytes| told.iter().find(|one| one.document == *document).unwrap().start;
+        let mut starts: Vec<_> = given.iter().map(start_of).collect();
+        if newest_first {
+            starts.reverse();
+        }
+        assert!(starts.is_sorted());
+        given.sort_unstable();
+        let mut expected: Vec<_> = told.iter().map(|one| one.document.clone()).collect();
+        expected.sort_unstable();
+        assert_eq!(given, expected);
+    }
+}
+
 #[test]
 fn a_listing_is_refused_on_its_first_page_when_it_can_be_foreseen_to_be_too_large() {
     for (hours, limit_bytes, expected, refused) in [
