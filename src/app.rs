@@ -27,6 +27,7 @@ use crate::{
         reports::ReportsApi,
         serve::{Doors, Stop},
         service::ServiceApi,
+        users::UsersApi,
     },
     clock::Clock,
     config::{KeySource, Settings},
@@ -128,6 +129,11 @@ impl App {
             },
             now,
             lookups: LookupsApi {
+                reports: reports.clone(),
+                clock: clock.clone(),
+                limits: Limits::default(),
+            },
+            users: UsersApi {
                 reports: reports.clone(),
                 clock: clock.clone(),
                 limits: Limits::default(),

@@ -215,8 +215,8 @@ struct CacheWhole {
     bytes: u64,
 }
 
-/// `figures` that cannot be cut into buckets, `conversations`, `names`, queues as they are `now`, what was `passed` on in
-/// Genesys Cloud's own words, or what it recorded of its `limits`.
+/// `figures` that cannot be cut into buckets, `conversations`, `names`, queues as they are `now`, `states` of users, what
+/// was `passed` on in Genesys Cloud's own words, or what it recorded of its `limits`.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum CacheKind {
@@ -224,6 +224,7 @@ enum CacheKind {
     Conversations,
     Names,
     Now,
+    States,
     Passed,
     Limits,
 }
@@ -311,6 +312,7 @@ impl From<&HeldAnswer> for CacheWhole {
                 HeldKind::Conversations => CacheKind::Conversations,
                 HeldKind::Names => CacheKind::Names,
                 HeldKind::Now => CacheKind::Now,
+                HeldKind::States => CacheKind::States,
                 HeldKind::Passed => CacheKind::Passed,
                 HeldKind::Limits => CacheKind::Limits,
             },

@@ -32,6 +32,7 @@ pub mod serve;
 pub mod service;
 pub mod sse;
 mod tokens;
+pub mod users;
 
 use std::{any::Any, time::Duration};
 
@@ -68,6 +69,7 @@ use self::{
     quota::QuotaApi,
     reports::ReportsApi,
     service::ServiceApi,
+    users::UsersApi,
 };
 
 /// The parts the routes and layers are made of, each built once.
@@ -86,6 +88,8 @@ pub struct Parts {
     pub live: LiveApi,
     /// `/v1/lookups`
     pub lookups: LookupsApi,
+    /// `/v1/users`
+    pub users: UsersApi,
     /// `/v1/cache`
     pub cache: CacheApi,
     /// The upstream's own paths.
@@ -126,6 +130,7 @@ pub fn router(parts: Parts) -> Router {
         )
         .merge(now_routes().split_for_parts().0.with_state(parts.now))
         .merge(lookup_routes().split_for_parts().0.with_state(parts.lookups))
+        .merge(user_routes().split_for_parts().0.with_state(parts.users))
         .merge(cache_routes().split_for_parts().0.with_state(parts.cache))
         .merge(quota_routes().split_for_parts().0.with_state(parts.quota))
         .merge(report_routes().split_for_parts().0.with_state(parts.named))
@@ -223,6 +228,7 @@ pub fn document(shelf: &Shelf) -> Value {
     routes.merge(live_routes().into_openapi());
     routes.merge(job_routes().into_openapi());
     routes.merge(lookup_routes().into_openapi());
+    routes.merge(user_routes().into_openapi());
     routes.merge(cache_routes().into_openapi());
     routes.merge(report_routes().into_openapi());
     routes.merge(catalog_routes().into_openapi());
@@ -256,6 +262,10 @@ fn job_routes() -> OpenApiRouter<Jobs> {
 
 fn lookup_routes() -> OpenApiRouter<LookupsApi> {
     OpenApiRouter::new().routes(routes!(lookups::get))
+}
+
+fn user_routes() -> OpenApiRouter<UsersApi> {
+    OpenApiRouter::new().routes(routes!(users::details))
 }
 
 fn cache_routes() -> OpenApiRouter<CacheApi> {

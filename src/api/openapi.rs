@@ -17,7 +17,9 @@ use super::{
 use crate::{
     clock::Clock,
     definitions::{Definition, Kind, Library, Parameter, Shelf, Subject, bind::PAGING},
-    query::{ConversationRequest, NamesRequest, NowRequest, PurgeRequest, QueryRequest, catalogue::Lookup},
+    query::{
+        ConversationRequest, NamesRequest, NowRequest, PurgeRequest, QueryRequest, StatesRequest, catalogue::Lookup,
+    },
 };
 
 /// What no route says of itself.
@@ -34,6 +36,7 @@ use crate::{
     tags(
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
+        (name = "Users", description = "What users were, one by one"),
         (name = "Now", description = "Queues as they are at this moment"),
         (name = "Jobs", description = "Answers that take longer than their caller stays"),
         (name = "Reports", description = "Queries with a name, and parameters of their own"),
@@ -202,6 +205,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
                 parameters.extend(get_form(&schema_of::<NamesRequest>()));
             }
             ("/v1/now/queues", "get") => parameters.extend(get_form(&schema_of::<NowRequest>())),
+            ("/v1/users/details", "get") => parameters.extend(get_form(&schema_of::<StatesRequest>())),
             (LIVE, "get") => {
                 parameters.extend(get_form(&schema_of::<NowRequest>()));
                 parameters.push(json!({

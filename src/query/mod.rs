@@ -18,6 +18,7 @@ pub mod purge;
 pub mod request;
 pub mod restriction;
 pub mod source;
+pub mod states;
 pub(crate) mod suggest;
 
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ pub use purge::{Purge, PurgeRequest};
 pub use request::{FilterRequest, QueryRequest, in_a_list, listed};
 pub use restriction::{Confine, NotPermitted, Permitted, Restriction, Seen, Sight};
 pub use source::{Families, Source};
+pub use states::{StateKind, StatesQuery, StatesRequest};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.
 #[derive(Clone, Debug, PartialEq)]

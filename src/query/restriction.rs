@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     AggregateQuery, ConversationQuery, Dimension, FiguresQuery, Filter, Listing, NamesById, NamesQuery, Query, Source,
+    StatesQuery,
     catalogue::{self, Lookup},
 };
 
@@ -328,6 +329,22 @@ impl Confine for (ConversationQuery, Listing) {
     fn confined(mut self, seen: &Seen) -> Result<Self, NotPermitted> {
         seen.narrow(&mut self.0.filter);
         Ok(self)
+    }
+}
+
+/// Neither queue nor division is told of what a user was.
+impl Confine for StatesQuery {
+    type Question = Self;
+
+    fn whole(self) -> Self {
+        self
+    }
+
+    fn confined(self, seen: &Seen) -> Result<Self, NotPermitted> {
+        Err(NotPermitted(format!(
+            "states of users are not told apart by {}, which this key is confined by",
+            seen.confined_by()
+        )))
     }
 }
 

@@ -15,11 +15,12 @@ use moka::future::Cache;
 use super::{
     Dropped,
     freshness::{Covers, Dated, Settling},
+    states::Window,
 };
 use crate::{
     query::{About, AggregateQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup},
     table::SliceRow,
-    upstream::{LimitUse, ObservedRow},
+    upstream::{LimitUse, ObservedRow, UserState},
 };
 
 /// What was asked of the upstream, canonically; nothing of how a caller wants to see it.
@@ -31,6 +32,8 @@ pub(super) enum Key {
     Names(Lookup),
     /// Queues as they are now.
     QueuesNow(BTreeSet<Arc<str>>),
+    /// What users were in a window of days.
+    States(Window),
     /// A question in the upstream's own words.
     Passed(PassedQuestion),
     /// How close the organisation came to its limits.
@@ -54,6 +57,7 @@ pub(super) enum Payload {
     Slice(Arc<WholeRows>),
     Names(Arc<Listed>),
     Observed(Vec<ObservedRow>),
+    States(Arc<[UserState]>),
     /// As the upstream wrote it.
     Passed(Bytes),
     LimitHistory(Arc<[LimitUse]>),
@@ -161,6 +165,8 @@ pub enum HeldKind {
     Names,
     /// How queues were at a moment.
     Now,
+    /// What users were, one by one.
+    States,
     /// What the upstream answers to a question in its own words.
     Passed,
     /// How close the organisation came to its limits.
@@ -173,6 +179,7 @@ impl HeldAnswer {
             Key::Aggregates(query) => (HeldKind::Figures, Some(query.source)),
             Key::Names(_) => (HeldKind::Names, None),
             Key::QueuesNow(_) => (HeldKind::Now, None),
+            Key::States(_) => (HeldKind::States, Some(Source::Users)),
             Key::Passed(question) => {
                 let source = match question.about {
                     About::Figures(source, _) => Some(source),
@@ -212,6 +219,7 @@ impl Key {
     fn weight(&self) -> u64 {
         match self {
             Self::Passed(question) => (question.target.len() + question.body.as_ref().map_or(0, Bytes::len)) as u64,
+            Self::States(window) => window.users.iter().map(|user| user.len() as u64).sum(),
             Self::Aggregates(_) | Self::Names(_) | Self::QueuesNow(_) | Self::LimitHistory => 0,
         }
     }
@@ -236,6 +244,8 @@ impl Held {
                 let each = |row: &ObservedRow| size_of::<ObservedRow>() + row.queue.len() + size_of_val(&*row.values);
                 rows.iter().map(each).sum()
             }
+            // Words and ids are shared.
+            Payload::States(states) => size_of_val(&**states),
             Payload::Passed(body) => body.len(),
         };
         (BOOKKEEPING + payload) as u64

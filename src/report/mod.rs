@@ -19,6 +19,7 @@ mod once;
 mod packed;
 mod rows;
 mod series;
+mod states;
 mod stored;
 mod written;
 
@@ -35,6 +36,7 @@ use self::{
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listed, Payload, WholeRows},
     series::{Body, Figures, SeriesCache},
+    states::Window,
 };
 use crate::{
     aside::Turn,
@@ -42,7 +44,7 @@ use crate::{
     fleet::{Entry, Fleet},
     query::{
         AggregateQuery, Column, ColumnValue, FiguresQuery, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
-        NowQuery, Page, PassedQuestion, Permitted, Query, Restriction, Sight, catalogue::Lookup,
+        NowQuery, Page, PassedQuestion, Permitted, Query, Range, Restriction, Sight, StatesQuery, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
     upstream::{Class, Client, Errand, LimitUse, UpstreamError},
@@ -496,6 +498,82 @@ impl Reports {
         })
     }
 
+    /// Lists what users were, by user, kind and start.
+    pub async fn user_states(
+        &self,
+        query: &Permitted<StatesQuery>,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Answer, ReportError> {
+        let windows = states::windows(query, self.now()).into_iter();
+        let given = windows.map(async |window| {
+            let key = Key::States(window);
+            self.give(&key, freshness, errand).await
+        });
+        let (given, (names, calls_for_names)) = futures_util::try_join!(
+            futures_util::future::try_join_all(given),
+            self.names_by_lookup(BTreeSet::from([Lookup::Users]), freshness, errand),
+        )?;
+        let (provenance, fresh_for) = self.together(query.range, &given, calls_for_names);
+        self.0.tally.count(provenance.cache);
+        let told = given.iter().map(|given| match &given.held.payload {
+            Payload::States(states) => Ok((given.held.dated.fetched_at, Arc::clone(states))),
+            Payload::Slice(_)
+            | Payload::Observed(_)
+            | Payload::Names(_)
+            | Payload::Passed(_)
+            | Payload::LimitHistory(_) => Err(ReportError::Internal),
+        });
+        let told = told.collect::<Result<Vec<_>, _>>()?;
+        let names = Arc::clone(names.get(&Lookup::Users).ok_or(ReportError::Internal)?);
+        let query = StatesQuery::clone(query);
+        let made = tokio::task::spawn_blocking(move || states::table(&query, &told, &names)).await;
+        let (table, total) = made.map_err(|error| {
+            tracing::error!(%error, "states cannot be listed");
+            ReportError::Internal
+        })??;
+        Ok(Answer {
+            content: table,
+            turn: None,
+            total,
+            provenance,
+            fresh_for,
+        })
+    }
+
+    /// What is known of parts of a range together, which are in order and without gaps; and how much longer all of them are
+    /// good. Nothing is known of what is still to come.
+    fn together(&self, range: Range, given: &[Given], other_calls: u32) -> (Provenance, Duration) {
+        let mut known = Provenance {
+            as_of: self.now(),
+            complete: !given.is_empty(),
+            settled_through: range.start,
+            cache: CacheUse::Hit,
+            upstream_calls: other_calls,
+        };
+        let urgency = |used: CacheUse| match used {
+            CacheUse::Hit => 0,
+            CacheUse::Revalidating(_) => 1,
+            CacheUse::Collapsed => 2,
+            CacheUse::Miss => 3,
+            CacheUse::Stale => 4,
+        };
+        for part in given {
+            let dated = &part.held.dated;
+            known.as_of = known.as_of.min(dated.fetched_at);
+            if known.complete {
+                known.settled_through = dated.settled_through().clamp(range.start, range.end);
+            }
+            known.complete &= dated.complete();
+            known.upstream_calls += part.calls();
+            if urgency(part.used) > urgency(known.cache) {
+                known.cache = part.used;
+            }
+        }
+        let fresh_for = given.iter().map(|part| part.fresh_for).min();
+        (known, fresh_for.unwrap_or_default())
+    }
+
     /// Observes queues, by name; all there are unless the query names some.
     pub async fn queues_now(
         &self,
@@ -536,7 +614,7 @@ impl Reports {
         let given = self.give(&Key::LimitHistory, Freshness::default(), errand).await?;
         match &given.held.payload {
             Payload::LimitHistory(uses) => Ok(Arc::clone(uses)),
-            Payload::Slice(_) | Payload::Observed(_) | Payload::Names(_) | Payload::Passed(_) => {
+            Payload::Slice(_) | Payload::Observed(_) | Payload::States(_) | Payload::Names(_) | Payload::Passed(_) => {
                 Err(ReportError::Internal)
             }
         }
@@ -791,6 +869,7 @@ impl Reports {
             Key::Aggregates(query) => self.ask_aggregates(query, &errand).await,
             Key::Names(lookup) => self.ask_names(*lookup, &errand).await,
             Key::QueuesNow(queues) => self.ask_observations(queues, &errand).await,
+            Key::States(window) => self.ask_states(window, &errand).await,
             Key::Passed(question) => self.ask_passed(question, &errand).await,
             Key::LimitHistory => self.ask_limit_history(&errand).await,
         };
@@ -860,6 +939,16 @@ impl Reports {
             is_unfinished: false,
             upstream_calls: observed.upstream_calls,
             payload: Payload::Observed(observed.rows),
+        })
+    }
+
+    async fn ask_states(&self, window: &Window, errand: &Errand) -> Result<Brought, ReportError> {
+        let told = self.0.client.user_states(window.days, &window.users, errand).await?;
+        Ok(Brought {
+            fetched_at: told.fetched_at,
+            is_unfinished: false,
+            upstream_calls: told.upstream_calls,
+            payload: Payload::States(window.within(told.states).into()),
         })
     }
 
@@ -980,9 +1069,11 @@ impl Given {
     fn listed(&self) -> Result<&Arc<Listed>, ReportError> {
         match &self.held.payload {
             Payload::Names(listed) => Ok(listed),
-            Payload::Slice(_) | Payload::Observed(_) | Payload::Passed(_) | Payload::LimitHistory(_) => {
-                Err(ReportError::Internal)
-            }
+            Payload::Slice(_)
+            | Payload::Observed(_)
+            | Payload::States(_)
+            | Payload::Passed(_)
+            | Payload::LimitHistory(_) => Err(ReportError::Internal),
         }
     }
 

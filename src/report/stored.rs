@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     fleet::Name,
-    query::{About, AggregateQuery, NamesById, Range, catalogue::OBSERVATIONS},
+    query::{About, AggregateQuery, NamesById, Range, Source, StateKind, catalogue::OBSERVATIONS},
     table::{SliceRow, Stats},
-    upstream::ObservedRow,
+    upstream::{ObservedRow, UserState},
 };
 
 /// The most bytes of an answer taken apart.
@@ -39,6 +39,7 @@ pub(super) fn name(key: &Key) -> Option<Name> {
         Key::Aggregates(query) => json!(["whole", once::question(query)]),
         Key::Names(lookup) => json!(["names and divisions", lookup.name()]),
         Key::QueuesNow(queues) => json!(["queues now", queues]),
+        Key::States(window) => json!(["states", window.days.to_string(), window.users]),
         Key::Passed(question) => {
             let body = question.body.as_deref().map(String::from_utf8_lossy);
             json!(["passed", question.method.as_str(), question.target, body])
@@ -54,6 +55,7 @@ pub(super) fn covers(key: &Key, is_unfinished: bool) -> Covers {
         Key::Aggregates(query) => Covers::Aggregates(query.source, query.range),
         Key::Names(_) => Covers::Names,
         Key::QueuesNow(_) => Covers::Now,
+        Key::States(window) => Covers::Aggregates(Source::Users, window.days),
         Key::LimitHistory => Covers::LimitHistory,
         Key::Passed(question) => match question.about {
             About::Now => Covers::Now,
@@ -83,8 +85,7 @@ pub(super) fn kept_for(held: &Held) -> Duration {
 /// An answer as bytes; `None` if it would be too much, or every replica asks itself.
 pub(super) fn encode(held: &Held) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    bytes.extend_from_slice(&held.dated.fetched_at.as_second().to_le_bytes());
-    bytes.extend_from_slice(&held.dated.fetched_at.subsec_nanosecond().to_le_bytes());
+    put_instant(&mut bytes, held.dated.fetched_at);
     bytes.push(u8::from(held.is_unfinished));
     match &held.payload {
         Payload::Slice(whole) => put_rows(&mut bytes, &whole.rows),
@@ -107,6 +108,20 @@ pub(super) fn encode(held: &Held) -> Option<Vec<u8>> {
                 }
             }
         }
+        Payload::States(states) => {
+            put_count(&mut bytes, states.len());
+            for state in &**states {
+                put_text(&mut bytes, &state.user);
+                bytes.push(u8::from(state.kind == StateKind::Routing));
+                put_text(&mut bytes, &state.status);
+                put_optional_text(&mut bytes, state.presence.as_deref());
+                put_instant(&mut bytes, state.start);
+                bytes.push(u8::from(state.end.is_some()));
+                if let Some(end) = state.end {
+                    put_instant(&mut bytes, end);
+                }
+            }
+        }
         Payload::Passed(body) => bytes.extend_from_slice(body),
         Payload::LimitHistory(_) => return None,
     }
@@ -120,8 +135,7 @@ fn put_rows(bytes: &mut Vec<u8>, rows: &[SliceRow]) {
             put_optional_text(bytes, value.as_deref());
         }
         for instant in [row.bucket.start, row.bucket.end] {
-            bytes.extend_from_slice(&instant.as_second().to_le_bytes());
-            bytes.extend_from_slice(&instant.subsec_nanosecond().to_le_bytes());
+            put_instant(bytes, instant);
         }
         for stats in &row.metrics {
             bytes.push(u8::from(stats.is_some()));
@@ -130,6 +144,11 @@ fn put_rows(bytes: &mut Vec<u8>, rows: &[SliceRow]) {
             }
         }
     }
+}
+
+fn put_instant(bytes: &mut Vec<u8>, instant: Timestamp) {
+    bytes.extend_from_slice(&instant.as_second().to_le_bytes());
+    bytes.extend_from_slice(&instant.subsec_nanosecond().to_le_bytes());
 }
 
 fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
@@ -178,6 +197,7 @@ pub(super) fn decode(packed: &[u8], key: &Key, windows: Windows) -> Option<Held>
             }
             Payload::Observed(rows)
         }
+        Key::States(_) => Payload::States(states(&mut pieces)?.into()),
         Key::Passed(_) => {
             let rest = pieces.rest();
             Payload::Passed(Bytes::copy_from_slice(rest))
@@ -210,6 +230,32 @@ fn rows(pieces: &mut Pieces<'_>, query: &AggregateQuery) -> Option<Vec<SliceRow>
         });
     }
     Some(rows)
+}
+
+fn states(pieces: &mut Pieces<'_>) -> Option<Vec<UserState>> {
+    let mut states: Vec<UserState> = Vec::new();
+    for _ in 0..pieces.count(4 + 1 + 4 + 1 + 12 + 1)? {
+        let user = pieces.text()?;
+        // They come user by user.
+        let known = states.last().map(|last| &last.user).filter(|last| ***last == *user);
+        states.push(UserState {
+            user: known.map_or_else(|| Arc::from(user), Arc::clone),
+            kind: if is_there(pieces)? {
+                StateKind::Routing
+            } else {
+                StateKind::Presence
+            },
+            status: Arc::from(pieces.text()?),
+            presence: optional_text(pieces)?,
+            start: instant(pieces)?,
+            end: if is_there(pieces)? {
+                Some(instant(pieces)?)
+            } else {
+                None
+            },
+        });
+    }
+    Some(states)
 }
 
 fn stats(pieces: &mut Pieces<'_>) -> Option<Option<Stats>> {
@@ -258,6 +304,7 @@ mod tests {
         Filter, PassedQuestion, Source, Zone,
         catalogue::{Lookup, dimension, metric},
     };
+    use crate::report::states::Window;
 
     fn day() -> Range {
         Range {
@@ -288,6 +335,13 @@ mod tests {
         })
     }
 
+    fn states_of(users: &[&str]) -> Key {
+        Key::States(Window {
+            days: day(),
+            users: users.iter().map(|user| (*user).to_owned()).collect(),
+        })
+    }
+
     fn held(key: &Key, payload: Payload, is_unfinished: bool) -> Held {
         let fetched_at = day().end + jiff::SignedDuration::from_millis(1_234);
         Held {
@@ -314,6 +368,14 @@ mod tests {
             ],
         };
         let rows = vec![row(Some("a"), Some(1e9)), row(None, None)];
+        let state = |kind, presence: Option<&str>, end| UserState {
+            user: "u".into(),
+            kind,
+            status: "IDLE".into(),
+            presence: presence.map(Arc::from),
+            start: day().start,
+            end,
+        };
         let observed = ObservedRow {
             queue: "a".into(),
             media_type: None,
@@ -333,6 +395,16 @@ mod tests {
                 })),
             ),
             (Key::QueuesNow(["a".into()].into()), Payload::Observed(vec![observed])),
+            (
+                states_of(&["u"]),
+                Payload::States(
+                    [
+                        state(StateKind::Presence, Some("p"), Some(day().end)),
+                        state(StateKind::Routing, None, None),
+                    ]
+                    .into(),
+                ),
+            ),
             (passed("{}"), Payload::Passed(Bytes::from_static(b"{\"a\":1}"))),
         ]
     }
@@ -383,6 +455,8 @@ mod tests {
             Key::Names(Lookup::Users),
             Key::QueuesNow(["a".into()].into()),
             Key::QueuesNow(["a".into(), "b".into()].into()),
+            states_of(&[]),
+            states_of(&["a"]),
             passed("{}"),
             passed("{\"a\":1}"),
         ];
@@ -396,7 +470,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_changed_is_refused_or_at_least_no_panic(
-            which in 0..4_usize,
+            which in 0..5_usize,
             at in any::<prop::sample::Index>(),
             to in any::<u8>(),
             cut in any::<prop::sample::Index>(),

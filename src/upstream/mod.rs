@@ -17,6 +17,7 @@ mod pages;
 pub mod regions;
 mod retry;
 mod send;
+mod states;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -62,7 +63,7 @@ use crate::{
     breaker::{self, Breaker},
     clock::Clock,
     fleet::Fleet,
-    query::{AggregateQuery, ConversationQuery, PassedQuestion, Range, catalogue::Lookup},
+    query::{AggregateQuery, ConversationQuery, PassedQuestion, Range, StateKind, catalogue::Lookup},
     table::Slice,
 };
 
@@ -150,6 +151,16 @@ impl Client {
     /// Reads a whole listing.
     pub async fn names(&self, lookup: Lookup, errand: &Errand) -> Result<Names, UpstreamError> {
         names::read(self, lookup, errand).await
+    }
+
+    /// Reads what users were in a range: all of them, or those named. A record that overlaps the range is told whole.
+    pub async fn user_states(
+        &self,
+        range: Range,
+        users: &BTreeSet<String>,
+        errand: &Errand,
+    ) -> Result<UserStates, UpstreamError> {
+        states::read(self, range, users, errand).await
     }
 
     /// Observes queues as they are now, as many at once as one request may name.
@@ -490,6 +501,34 @@ pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 /// Jitter that nobody foresees.
 pub fn chance() -> Jitter {
     Arc::new(rand::random::<f64>)
+}
+
+/// What users were in a range.
+#[derive(Clone, Debug)]
+pub struct UserStates {
+    /// By user, kind and start, each once.
+    pub states: Vec<UserState>,
+    /// When the first of the requests that brought them was sent.
+    pub fetched_at: Timestamp,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
+}
+
+/// What a user was for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserState {
+    /// The user's id.
+    pub user: Arc<str>,
+    /// What it is a state of.
+    pub kind: StateKind,
+    /// The system presence or the routing status, in the upstream's words.
+    pub status: Arc<str>,
+    /// Of presences: the organisation's own, by its id.
+    pub presence: Option<Arc<str>>,
+    /// Since when.
+    pub start: Timestamp,
+    /// Until when; `None` while it lasts.
+    pub end: Option<Timestamp>,
 }
 
 /// Queues as they were when they were asked about.

@@ -1546,7 +1546,7 @@ async fn check_tells_what_this_client_may_do() {
     })
     .await;
     let checked = stub.client().check(&within(30)).await;
-    assert_eq!((checked.len(), stub.calls()), (29, 28));
+    assert_eq!((checked.len(), stub.calls()), (30, 29));
     let failed: Vec<_> = checked.iter().filter(|checked| checked.outcome.is_err()).collect();
     let [queues] = &failed[..] else { panic!("{failed:?}") };
     assert!(

@@ -17,10 +17,10 @@ use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Conversation, LimitUse, ObservedRow, Told, UpstreamError, send::Reply};
+use super::{Conversation, LimitUse, ObservedRow, Told, UpstreamError, UserState, send::Reply};
 use crate::{
     query::{
-        About, AggregateQuery, Filter, Granularity, Metric, PassedQuestion, Range, Source,
+        About, AggregateQuery, Filter, Granularity, Metric, PassedQuestion, Range, Source, StateKind,
         catalogue::{Lookup, OBSERVATIONS, Qualifier, Shows},
     },
     table::{SliceRow, Stats},
@@ -45,6 +45,7 @@ pub(super) enum Endpoint {
     /// Used where it can be: not among [`Endpoint::ALL`].
     DetailsById,
     DetailsJobs,
+    UserDetails,
     QueueObservations,
     Listing(Lookup),
     /// What is passed on as it is, by its path template.
@@ -59,13 +60,14 @@ pub(super) struct Nonsense(String);
 
 impl Endpoint {
     /// Every endpoint used, cheapest question first.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Aggregates(Source::Conversations),
         Self::Aggregates(Source::Users),
         Self::Aggregates(Source::Flows),
         Self::Aggregates(Source::Evaluations),
         Self::Aggregates(Source::Surveys),
         Self::Details,
+        Self::UserDetails,
         Self::QueueObservations,
         Self::Listing(Lookup::Queues),
         Self::Listing(Lookup::Users),
@@ -106,6 +108,7 @@ impl Endpoint {
             Self::Details => "conversation details",
             Self::DetailsById => "conversations by id",
             Self::DetailsJobs => "conversation details jobs",
+            Self::UserDetails => "user details",
             Self::QueueObservations => "queue observations",
             Self::Listing(Lookup::Queues) => "queues",
             Self::Listing(Lookup::Users) => "users",
@@ -142,6 +145,7 @@ impl Endpoint {
             Self::Aggregates(Source::TaskManagement) => "analytics:taskManagementAggregate:view",
             Self::Aggregates(Source::Transcripts) => "analytics:speechAndTextAnalyticsAggregates:view",
             Self::Details | Self::DetailsById | Self::DetailsJobs => "analytics:conversationDetail:view",
+            Self::UserDetails => "analytics:userDetail:view",
             Self::QueueObservations => "analytics:queueObservation:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
@@ -158,7 +162,7 @@ impl Endpoint {
             Self::Aggregates(source) => matches!(source, Source::Conversations | Source::Users),
             Self::Listing(lookup) => lookup != Lookup::Flows,
             Self::Details | Self::QueueObservations => true,
-            Self::DetailsById | Self::DetailsJobs | Self::Limits | Self::Passed(_) => false,
+            Self::DetailsById | Self::DetailsJobs | Self::UserDetails | Self::Limits | Self::Passed(_) => false,
         }
     }
 
@@ -186,6 +190,7 @@ impl Endpoint {
             Self::Details => "/api/v2/analytics/conversations/details/query",
             Self::DetailsById => "/api/v2/analytics/conversations/details",
             Self::DetailsJobs => "/api/v2/analytics/conversations/details/jobs",
+            Self::UserDetails => "/api/v2/analytics/users/details/query",
             Self::QueueObservations => "/api/v2/analytics/queues/observations/query",
             Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
             Self::Listing(Lookup::Users) => "/api/v2/users",
@@ -273,6 +278,7 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
         Endpoint::Details => post(endpoint, &DetailsBody::new(minute(), &Filter::default(), 1, 1)),
         Endpoint::DetailsById => details_by_id(&["00000000-0000-0000-0000-000000000000".into()]),
         Endpoint::DetailsJobs => details_availability(),
+        Endpoint::UserDetails => post(endpoint, &UserDetailsBody::new(minute(), &[], 1, 1)),
         // A queue that does not exist is observed as nothing.
         Endpoint::QueueObservations => queue_observations(&["00000000-0000-0000-0000-000000000000"]),
         Endpoint::Listing(lookup) => listing(lookup, 1, 1),
@@ -708,6 +714,120 @@ struct ConversationHead<'a> {
     start: Cow<'a, str>,
     #[serde(borrow, rename = "conversationEnd")]
     end: Option<Cow<'a, str>>,
+}
+
+// ---- user details
+
+/// How many users one request names. The upstream's own bound is not documented; its user aggregates take 100.
+pub(super) const USERS_AT_ONCE: usize = 100;
+
+/// One page of users with what they were in a range; of everybody if nobody is named. Pages count from 1.
+pub(super) fn user_details(range: Range, users: &[&str], page_size: usize, page: usize) -> Call {
+    post(
+        Endpoint::UserDetails,
+        &UserDetailsBody::new(interval(range), users, page_size, page),
+    )
+}
+
+/// A page as it came.
+pub(super) struct StatesPage {
+    pub(super) states: Vec<UserState>,
+    /// How many users it is of.
+    pub(super) users: usize,
+    /// Users on all pages, approximately.
+    pub(super) total_hits: Option<usize>,
+}
+
+/// What the users of a page were.
+pub(super) fn read_user_details(body: &[u8]) -> Result<StatesPage, Nonsense> {
+    let answer: UserDetailsAnswer<'_> = parse(body)?;
+    let users = answer.user_details.unwrap_or_default();
+    let mut states = Vec::new();
+    // There are few words, and many records.
+    let mut known: HashMap<&str, Arc<str>> = HashMap::new();
+    for told in &users {
+        let user: Arc<str> = Arc::from(&*told.user_id);
+        let presences = told.primary_presence.iter().flatten();
+        let statuses = told.routing_status.iter().flatten();
+        let records = presences
+            .map(|record| (StateKind::Presence, record.system_presence.as_deref(), record))
+            .chain(statuses.map(|record| (StateKind::Routing, record.routing_status.as_deref(), record)));
+        for (kind, name, record) in records {
+            let name = name.ok_or_else(|| Nonsense("a user's state has no name".to_owned()))?;
+            let mut word = |text| Arc::clone(known.entry(text).or_insert_with(|| Arc::from(text)));
+            states.push(UserState {
+                user: Arc::clone(&user),
+                kind,
+                status: word(name),
+                presence: record.organization_presence_id.as_deref().map(&mut word),
+                start: record.start_time,
+                end: record.end_time,
+            });
+        }
+    }
+    Ok(StatesPage {
+        states,
+        users: users.len(),
+        total_hits: answer.total_hits,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserDetailsBody<'a> {
+    interval: String,
+    order: &'static str,
+    paging: Paging,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    user_filters: Vec<ClauseBody<'a>>,
+}
+
+impl<'a> UserDetailsBody<'a> {
+    fn new(interval: String, users: &[&'a str], page_size: usize, page_number: usize) -> Self {
+        let predicates = users.iter().copied().map(|user| PredicateBody::new("userId", user));
+        let filter = (!users.is_empty()).then(|| ClauseBody {
+            r#type: "or",
+            predicates: predicates.collect(),
+        });
+        Self {
+            interval,
+            order: "asc",
+            paging: Paging { page_size, page_number },
+            user_filters: filter.into_iter().collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserDetailsAnswer<'a> {
+    #[serde(borrow)]
+    user_details: Option<Vec<UserDetailAnswer<'a>>>,
+    total_hits: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserDetailAnswer<'a> {
+    #[serde(borrow)]
+    user_id: Cow<'a, str>,
+    #[serde(borrow)]
+    primary_presence: Option<Vec<StateAnswer<'a>>>,
+    #[serde(borrow)]
+    routing_status: Option<Vec<StateAnswer<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StateAnswer<'a> {
+    start_time: Timestamp,
+    end_time: Option<Timestamp>,
+    #[serde(borrow)]
+    system_presence: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    organization_presence_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    routing_status: Option<Cow<'a, str>>,
 }
 
 // ---- jobs about conversation details
@@ -1785,6 +1905,60 @@ mod tests {
         );
         assert_eq!(second.end, Some("2025-03-10T01:00:00Z".parse().unwrap()));
         assert!(!second.document.contains(&b'\n') && second.document.windows(2).any(|pair| pair == br"\n"));
+    }
+
+    #[test]
+    fn what_users_were_is_asked_and_read() {
+        let day = Range {
+            start: "2025-03-10T00:00:00Z".parse().unwrap(),
+            end: "2025-03-11T00:00:00Z".parse().unwrap(),
+        };
+        let body = |users: &[&str]| {
+            let call = user_details(day, users, 100, 2);
+            assert_eq!(call.path, "/api/v2/analytics/users/details/query");
+            serde_json::from_slice::<Value>(&call.body.unwrap()).unwrap()
+        };
+        let mut expected = json!({"interval": "2025-03-10T00:00:00.000Z/2025-03-11T00:00:00.000Z", "order": "asc",
+            "paging": {"pageSize": 100, "pageNumber": 2}});
+        assert_eq!(body(&[]), expected);
+        expected["userFilters"] = json!([{"type": "or", "predicates": [
+            {"type": "dimension", "dimension": "userId", "operator": "matches", "value": "u"}]}]);
+        assert_eq!(body(&["u"]), expected);
+
+        let page = read_user_details(
+            br#"{"totalHits": 7, "userDetails": [
+                {"userId": "u", "primaryPresence": [
+                    {"startTime": "2025-03-10T08:00:00.000Z", "endTime": "2025-03-10T09:00:00.000Z",
+                     "systemPresence": "AVAILABLE", "organizationPresenceId": "p"}],
+                 "routingStatus": [{"startTime": "2025-03-10T09:00:00.000Z", "routingStatus": "IDLE", "new": 1}]},
+                {"userId": "v"}]}"#,
+        )
+        .unwrap();
+        assert_eq!((page.users, page.total_hits), (2, Some(7)));
+        let at = |text: &str| text.parse().unwrap();
+        let (eight, nine) = (at("2025-03-10T08:00:00Z"), at("2025-03-10T09:00:00Z"));
+        let state = |kind, status: &str, presence: Option<&str>, start, end| UserState {
+            user: "u".into(),
+            kind,
+            status: status.into(),
+            presence: presence.map(Arc::from),
+            start,
+            end,
+        };
+        let expected = [
+            state(StateKind::Presence, "AVAILABLE", Some("p"), eight, Some(nine)),
+            state(StateKind::Routing, "IDLE", None, nine, None),
+        ];
+        assert_eq!(page.states, expected);
+        for body in [
+            r#"{"userDetails": [{"primaryPresence": []}]}"#,
+            r#"{"userDetails": [{"userId": "u", "routingStatus": [{"startTime": "2025-03-10T09:00:00.000Z"}]}]}"#,
+            r#"{"userDetails": [{"userId": "u", "routingStatus": [{"routingStatus": "IDLE"}]}]}"#,
+            r#"{"userDetails": [{"userId": "u", "routingStatus": [{"startTime": "soon", "routingStatus": "IDLE"}]}]}"#,
+        ] {
+            assert!(read_user_details(body.as_bytes()).is_err(), "{body}");
+        }
+        assert_eq!(read_user_details(br#"{"totalHits": 7}"#).unwrap().users, 0);
     }
 
     #[test]

@@ -145,7 +145,9 @@ impl Stage {
         });
         let path = segments.collect::<Vec<_>>().join("/");
         let target = match (path.as_str(), operation.method == Method::GET) {
-            ("/v1/query" | "/v1/conversations", true) => format!("{path}?dateFrom=2023-11-29&dateTo=2023-11-30"),
+            ("/v1/query" | "/v1/conversations" | "/v1/users/details", true) => {
+                format!("{path}?dateFrom=2023-11-29&dateTo=2023-11-30")
+            }
             ("/api/v2/analytics/conversations/details", _) => format!("{path}?id={ID}"),
             _ => path.clone(),
         };
@@ -223,8 +225,8 @@ fn is_refused_when_confined(operation: &Operation) -> bool {
         "/api/v2/routing/queues/{queueId}/members",
         "/api/v2/routing/queues/{queueId}/wrapupcodes",
     ];
-    // Its figures are not told apart by queue.
-    operation.path == "/v1/reports/agent-states"
+    // What users are is not told apart by queue.
+    ["/v1/reports/agent-states", "/v1/users/details"].contains(&operation.path.as_str())
         // To say that a job is needed no more tells nothing.
         || (operation.path.starts_with("/api/v2/")
             && operation.method != Method::DELETE

@@ -83,6 +83,7 @@ async fn check_shows_what_this_client_may_do() {
     evaluation aggregates        analytics:evaluationAggregate:view               ok
     survey aggregates            analytics:surveyAggregate:view                   ok
     conversation details         analytics:conversationDetail:view                ok
+    user details                 analytics:userDetail:view                        ok
     queue observations           analytics:queueObservation:view                  ok
     queues                       routing:queue:view                               ok
     users                                                                         ok
@@ -140,6 +141,7 @@ async fn check_shows_what_this_client_may_do() {
     evaluation aggregates        analytics:evaluationAggregate:view               ok
     survey aggregates            analytics:surveyAggregate:view                   not permitted; optional
     conversation details         analytics:conversationDetail:view                ok
+    user details                 analytics:userDetail:view                        ok
     queue observations           analytics:queueObservation:view                  ok
     queues                       routing:queue:view                               FAILED: this service's OAuth client lacks a permission: routing:queue:view
     users                                                                         ok
@@ -162,7 +164,7 @@ async fn check_shows_what_this_client_may_do() {
     summary aggregates           analytics:summaryAggregate:view                  ok
     work item aggregates         analytics:taskManagementAggregate:view           ok
     transcript aggregates        analytics:speechAndTextAnalyticsAggregates:view  ok
-    genesys-reports: 2 of 29 checks failed
+    genesys-reports: 2 of 30 checks failed
     "#);
 
     let (code, table, complaint) = check(Grants::all(), Some(("GENESYS_CLIENT_SECRET", "wrong-canary"))).await;

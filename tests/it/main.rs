@@ -56,5 +56,6 @@ mod sdk;
 mod shutdown;
 mod smuggling;
 mod token;
+mod users;
 mod warm;
 mod wire;
