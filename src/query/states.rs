@@ -18,7 +18,7 @@ use super::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "dateFrom": "now-1d/d", "dateTo": "now/d", "timeZone": "Europe/Berlin",
-    "filter": [{"dimension": "agent.name", "values": ["Ann Example"]}],
+    "filter": [{"dimension": "agent.id", "values": ["7a0c5a3e-0a5c-4e0d-9d3f-2f8f2f6f1c11"]}],
     "kind": "presence", "page": 1, "pageSize": 100
 }))]
 pub struct StatesRequest {
