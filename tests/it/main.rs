@@ -55,6 +55,7 @@ mod schedules;
 mod sdk;
 mod shutdown;
 mod smuggling;
+mod ssrf;
 mod token;
 mod users;
 mod warm;
