@@ -1,9 +1,10 @@
-//! The binary, and a Redis, as processes of their own, in real time. Each ends when it is dropped.
+//! The binary, a Redis and an nginx, as processes of their own, in real time. Each ends when it is dropped.
 
 use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use genesys_reports::simulator::Options;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     process::{Child, Command},
     time::{Instant, sleep},
@@ -149,6 +150,66 @@ impl Redis {
     /// The keys there are.
     pub(crate) async fn keys(&self) -> Vec<String> {
         redis::from_redis_value(self.ask(&["KEYS", "*"]).await).expect("texts")
+    }
+}
+
+/// nginx in front of a service. It keeps connections to it.
+pub(crate) struct Nginx {
+    /// Where it takes bodies in before it passes them on, and where it passes them on as they come.
+    pub(crate) addresses: [SocketAddr; 2],
+    _process: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Nginx {
+    pub(crate) async fn start(service: SocketAddr) -> Self {
+        let addresses = [free_address().await, free_address().await];
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().display();
+        let servers = ["on", "off"].iter().zip(addresses).map(|(buffering, address)| {
+            format!(
+                "server {{ listen {address}; location / {{ proxy_pass http://service; proxy_http_version 1.1;
+                proxy_set_header Connection \"\"; proxy_set_header Host $http_host; proxy_request_buffering {buffering}; }} }}"
+            )
+        });
+        let temporary =
+            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|what| format!("{what}_temp_path {path}/{what};"));
+        let settings = format!(
+            "user root; pid {path}/pid; worker_processes 1; events {{ worker_connections 64; }}
+            http {{ access_log off; {} keepalive_timeout 1s; client_header_timeout 1s; client_body_timeout 1s;
+            upstream service {{ server {service}; keepalive 8; }} {} }}",
+            temporary.concat(),
+            servers.collect::<String>()
+        );
+        let file = directory.path().join("nginx.conf");
+        std::fs::write(&file, settings).expect("the directory can be written to");
+        let process = Command::new("nginx")
+            .args(["-g", "daemon off; error_log stderr crit;", "-c"])
+            .arg(&file)
+            .arg("-p")
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("nginx starts: run ./test, which installs what the tests need");
+        for address in addresses {
+            wait_for(address).await;
+        }
+        Self {
+            addresses,
+            _process: process,
+            _directory: directory,
+        }
+    }
+
+    /// Sends these bytes and reads until it closes the connection.
+    pub(crate) async fn exchange(&self, address: SocketAddr, request: &str) -> String {
+        let mut stream = connect(address).await.expect("it listens");
+        // It may refuse before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut received = Vec::new();
+        let _ = stream.read_to_end(&mut received).await;
+        String::from_utf8_lossy(&received).into_owned()
     }
 }
 
