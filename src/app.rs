@@ -6,7 +6,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{
@@ -22,6 +22,7 @@ use crate::{
         live::{Feed, LiveApi},
         lookups::LookupsApi,
         now::NowApi,
+        observe::Tracing,
         query::QueryApi,
         quota::QuotaApi,
         reports::ReportsApi,
@@ -35,11 +36,12 @@ use crate::{
     query::Limits,
     report::{Disk, DiskOwner, DiskSettings, Organisation, ReportSettings, Reports},
     telemetry,
+    traces::{self, Exporter, Tracer},
     upstream::{self, Class, Client, Errand, Jitter},
     warm::Warm,
 };
 
-/// How long what has settled may still be written to disk after the last request.
+/// How long what has settled may still be written to disk, and spans be taken to their collector, after the last request.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How often the metrics' histograms are brought up to date; without it they grow until somebody reads them.
@@ -61,6 +63,7 @@ pub struct App {
     reports: Reports,
     warm: Warm,
     disk_owner: Option<DiskOwner>,
+    exporter: Option<Exporter>,
     fleet: Fleet,
     client: Client,
     doors: Doors,
@@ -94,7 +97,9 @@ impl App {
     /// The same with a given source of jitter, the only chance there is in what the service does.
     pub fn with_jitter(settings: &Settings, clock: Clock, jitter: Jitter) -> Result<Self, BuildError> {
         let fleet = fleet(settings);
-        let client = Client::with_jitter(upstream_settings(settings, fleet.clone()), clock.clone(), jitter)?;
+        let (tracer, exporter) = traces(settings, &clock)?;
+        let upstream = upstream_settings(settings, fleet.clone(), tracer.clone());
+        let client = Client::with_jitter(upstream, clock.clone(), jitter)?;
         let (disk, disk_owner) = disk(settings).unzip();
         let report_settings = report_settings(settings, disk.unwrap_or_default(), fleet.clone());
         let reports = Reports::new(client.clone(), clock.clone(), report_settings);
@@ -165,12 +170,17 @@ impl App {
                 bodies: Bodies::new(server.max_body_bytes),
             },
             cors_origins: server.cors_origins.clone(),
+            tracing: Tracing {
+                tracer,
+                scheme: if server.identity.is_some() { "https" } else { "http" },
+            },
         });
         Ok(Self {
             router,
             reports,
             warm,
             disk_owner,
+            exporter,
             fleet,
             client,
             doors: Doors {
@@ -219,14 +229,20 @@ impl App {
         background.spawn(end(stop, self.stop.clone(), self.drain, self.grace));
         let written = CancellationToken::new();
         let disk = self.disk_owner.map(|owner| tokio::spawn(owner.run(written.clone())));
+        let exporter = self
+            .exporter
+            .map(|exporter| tokio::spawn(exporter.run(written.clone())));
+        let exporter = exporter.map(AbortOnDropHandle::new);
         let finished = api::serve::serve(listener, self.router, self.doors, self.stop).await;
         // Nobody is left to wait for what is still being fetched.
         self.reports.stop();
         written.cancel();
-        if let Some(disk) = disk
-            && tokio::time::timeout(LAST_WRITES, disk).await.is_err()
-        {
+        let until = Instant::now() + LAST_WRITES;
+        if !is_over(disk, until).await {
             tracing::warn!("the disk is slow: what was still to be written is not kept");
+        }
+        if !is_over(exporter, until).await {
+            tracing::warn!("the collector of traces is slow: the last spans are lost");
         }
         background.shutdown().await;
         if finished {
@@ -239,6 +255,29 @@ impl App {
         }
         finished
     }
+}
+
+/// Whether a task, if there is one, ends by then.
+async fn is_over(task: Option<impl Future>, until: Instant) -> bool {
+    match task {
+        Some(task) => tokio::time::timeout_at(until, task).await.is_ok(),
+        None => true,
+    }
+}
+
+/// What makes spans, and what takes them to a collector if one is set.
+fn traces(settings: &Settings, clock: &Clock) -> Result<(Tracer, Option<Exporter>), reqwest::Error> {
+    let Some(told) = settings.telemetry.traces.clone() else {
+        return Ok((Tracer::default(), None));
+    };
+    let settings = traces::Settings {
+        endpoint: told.endpoint.clone(),
+        service_name: told.service_name.clone(),
+        sampler: told.sampler,
+        headers: Arc::new(move || told.headers()),
+    };
+    let (tracer, exporter) = Tracer::exporting(settings, clock.clone())?;
+    Ok((tracer, Some(exporter)))
 }
 
 /// What answers questions, by name or not.
@@ -311,10 +350,10 @@ fn fleet(settings: &Settings) -> Fleet {
 
 /// The upstream client as the settings want it, of a service that is alone.
 pub fn client(settings: &Settings, clock: Clock) -> Result<Client, reqwest::Error> {
-    Client::new(upstream_settings(settings, Fleet::default()), clock)
+    Client::new(upstream_settings(settings, Fleet::default(), Tracer::default()), clock)
 }
 
-fn upstream_settings(settings: &Settings, fleet: Fleet) -> upstream::Settings {
+fn upstream_settings(settings: &Settings, fleet: Fleet, tracer: Tracer) -> upstream::Settings {
     let upstream = &settings.upstream;
     upstream::Settings {
         api_url: settings.genesys.api_url.clone(),
@@ -328,6 +367,7 @@ fn upstream_settings(settings: &Settings, fleet: Fleet) -> upstream::Settings {
         memory_bytes: upstream.memory_bytes,
         fleet,
         replicas: upstream.replicas,
+        tracer,
     }
 }
 

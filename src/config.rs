@@ -21,6 +21,7 @@ use figment::{
     providers::{Format as _, Toml},
     value::{Dict, Map, Value},
 };
+use http::HeaderMap;
 use jiff::SignedDuration;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -35,6 +36,7 @@ use crate::{
     report::Windows,
     telemetry::LogFormat,
     tls::{self, Identity},
+    traces::{self, Sampler, SamplerName},
     upstream::{
         self,
         login::{Kept, Login},
@@ -288,6 +290,30 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// What is logged, as `tracing` filter directives: `info`, `info,genesys_reports=debug`.
     pub log_level: String,
+    /// Where traces are told; nowhere without.
+    pub traces: Option<TraceSettings>,
+}
+
+/// What `[telemetry]` says of traces.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// Base of the collector, without a trailing slash.
+    pub endpoint: String,
+    /// Further fields of every request to it, as a list; often credentials.
+    pub headers: Option<Secret>,
+    /// What the service is called there.
+    pub service_name: String,
+    /// Which traces are recorded.
+    pub sampler: Sampler,
+}
+
+impl TraceSettings {
+    /// The further fields as they are now. What a file has become that makes no sense is none.
+    pub fn headers(&self) -> HeaderMap {
+        let list = self.headers.as_ref().map(Secret::current);
+        list.and_then(|list| traces::headers(list.expose_secret()).ok())
+            .unwrap_or_default()
+    }
 }
 
 /// A secret, given in place or by a file that is read again whenever the secret is needed.
@@ -760,7 +786,53 @@ impl TelemetrySettings {
         Self {
             log_format: reader.value("telemetry.log_format", LogFormat::Text),
             log_level,
+            traces: TraceSettings::read(reader),
         }
+    }
+}
+
+impl TraceSettings {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        const ENDPOINT: &str = "telemetry.otlp_endpoint";
+        const HEADERS: &str = "telemetry.otlp_headers";
+        let endpoint = reader.optional::<String>(ENDPOINT);
+        let headers = reader.optional_secret(HEADERS, "telemetry.otlp_headers_file");
+        let service_name = reader.value("telemetry.service_name", env!("CARGO_PKG_NAME").to_owned());
+        let sampler = reader.value("telemetry.traces_sampler", SamplerName::AsToldOrAll);
+        let share = reader.number("telemetry.traces_sampler_arg", 1.0, 0.0..=1.0);
+        let endpoint = endpoint?;
+        match Url::parse(&endpoint) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                reader.problem(
+                    ENDPOINT,
+                    format!("must not carry credentials: they belong into `{HEADERS}`"),
+                );
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                reader.problem(ENDPOINT, "must not carry a query or a fragment");
+            }
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                reader.problem(ENDPOINT, format!("`{}` is neither http nor https", url.scheme()));
+            }
+            // Spans tell no secret; these fields may.
+            Ok(url) if headers.is_some() && url.scheme() == "http" && !is_loopback(&url) => {
+                reader.problem(ENDPOINT, format!("must be https where `{HEADERS}` are sent along"));
+            }
+            Ok(_) => {}
+            Err(error) => reader.problem(ENDPOINT, format!("is not a URL: {error}")),
+        }
+        if let Some(Err(detail)) = headers
+            .as_ref()
+            .map(|list| traces::headers(list.current().expose_secret()))
+        {
+            reader.problem(HEADERS, detail);
+        }
+        Some(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            headers,
+            service_name,
+            sampler: Sampler::named(sampler, share),
+        })
     }
 }
 
@@ -1177,8 +1249,13 @@ fn insert(settings: &mut Dict, name: &str, value: Value) {
     }
 }
 
-/// The ecosystem's names for the organisation's settings, and ours, which win.
-const ORGANISATION_VARIABLES: &[(&str, &str)] = &[
+/// The names under which settings are known elsewhere, and those of ours that begin otherwise, which win.
+const OTHER_VARIABLES: &[(&str, &str)] = &[
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+    ("OTEL_TRACES_SAMPLER", "telemetry.traces_sampler"),
+    ("OTEL_TRACES_SAMPLER_ARG", "telemetry.traces_sampler_arg"),
     ("GENESYSCLOUD_REGION", "genesys.region"),
     ("GENESYSCLOUD_OAUTHCLIENT_ID", "genesys.client_id"),
     ("GENESYSCLOUD_OAUTHCLIENT_ID_FILE", "genesys.client_id_file"),
@@ -1206,11 +1283,11 @@ fn state_home(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     directory("XDG_STATE_HOME").or_else(|| Some(directory("HOME")?.join(".local/state")))
 }
 
-/// Settings from `REPORTS_<SECTION>__<KEY>` and the organisation's variables, and what cannot be one.
+/// Settings from `REPORTS_<SECTION>__<KEY>` and the variables of other names, and what cannot be one.
 fn environment_layer(environment: &BTreeMap<String, String>) -> (Dict, Vec<String>) {
     let mut settings = Dict::new();
     let mut problems = Vec::new();
-    for (variable, name) in ORGANISATION_VARIABLES {
+    for (variable, name) in OTHER_VARIABLES {
         // Compose files pass on unset variables as empty ones.
         if let Some(value) = environment.get(*variable).filter(|value| !value.is_empty()) {
             insert(&mut settings, name, Value::from(value.clone()));
@@ -1346,6 +1423,11 @@ mod tests {
             ),
             ("REPORTS_TELEMETRY__LOG_FORMAT", "json"),
             ("REPORTS_TELEMETRY__LOG_LEVEL", "warn"),
+            ("REPORTS_TELEMETRY__OTLP_ENDPOINT", "https://collector.example/otlp/"),
+            ("REPORTS_TELEMETRY__OTLP_HEADERS", "x-key=canary"),
+            ("REPORTS_TELEMETRY__SERVICE_NAME", "reports-emea"),
+            ("REPORTS_TELEMETRY__TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("REPORTS_TELEMETRY__TRACES_SAMPLER_ARG", "0.25"),
             ("GENESYS_TOKEN_PATH", "/front/token"),
         ]))
         .unwrap();
@@ -1378,6 +1460,12 @@ mod tests {
         assert_eq!(key.scopes, BTreeSet::from([Scope::Read, Scope::Export]));
         assert_eq!(settings.telemetry.log_format, LogFormat::Json);
         assert_eq!(settings.telemetry.log_level, "warn");
+        let traces = settings.telemetry.traces.unwrap();
+        assert_eq!(traces.endpoint, "https://collector.example/otlp");
+        assert_eq!(traces.headers()["x-key"], "canary");
+        assert!(!format!("{traces:?}").contains("canary"));
+        assert_eq!(traces.service_name, "reports-emea");
+        assert_eq!(traces.sampler, Sampler::named(SamplerName::AsToldOrShare, 0.25));
         assert_eq!(settings.genesys.token_url, "https://login.mypurecloud.ie/front/token");
     }
 
@@ -1713,6 +1801,51 @@ mod tests {
             found.starts_with("upstream.replicas: 3 replicas cannot share"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn traces_are_set_by_the_names_others_know_and_told_to_whom_they_may_be() {
+        assert!(Settings::load(&sources(&[])).unwrap().telemetry.traces.is_none());
+        let known = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            ("OTEL_SERVICE_NAME", "reports"),
+            ("OTEL_TRACES_SAMPLER", "always_off"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+        ];
+        let traces = Settings::load(&sources(&known)).unwrap().telemetry.traces.unwrap();
+        assert_eq!(
+            (traces.endpoint.as_str(), traces.service_name.as_str()),
+            ("http://collector:4318", "reports")
+        );
+        assert_eq!(traces.sampler, Sampler::named(SamplerName::AlwaysOff, 0.5));
+        assert!(traces.headers().is_empty());
+        for (name, value, complaint) in [
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "collector:4318",
+                "is neither http nor https",
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "https://a:canary@b",
+                "must not carry credentials",
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "https://b/?key=canary",
+                "must not carry a query",
+            ),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=canary", "must be https where"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "canary", "number 1 is not"),
+            ("OTEL_TRACES_SAMPLER", "xray", "`xray` is not known here"),
+            ("OTEL_TRACES_SAMPLER_ARG", "2", "2 is not between 0 and 1"),
+        ] {
+            let found = problems(&sources(&[&known[..], &[(name, value)]].concat())).join("\n");
+            assert!(
+                found.contains(complaint) && !found.contains("canary"),
+                "{name}={value}: {found}"
+            );
+        }
     }
 
     #[test]

@@ -71,5 +71,8 @@ pub mod config;
 pub mod telemetry;
 pub mod tls;
 
+// What requests are spent on, by OpenTelemetry: known to all, too.
+pub mod traces;
+
 // A believable Genesys Cloud for demos and tests. Shares nothing with `upstream`.
 pub mod simulator;

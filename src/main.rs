@@ -356,6 +356,8 @@ async fn run_once(options: RunOptions) -> Result<(), Failure> {
         anonymous: true,
         ..settings.auth
     };
+    // Nothing here runs long enough to take spans anywhere.
+    settings.telemetry.traces = None;
     settings.server.request_timeout = Duration::from_secs(options.timeout_s);
     settings.server.stream_timeout = settings.server.request_timeout;
     let library = settings.reports.library.clone();

@@ -54,6 +54,11 @@ pub const UPSTREAM_GATE_CLOSED: &str = "genesys_reports_upstream_gate_closed_sec
 /// 1 while a host of the upstream (label `host`: `api`, `login`) is left alone after repeated failures, else 0.
 pub const UPSTREAM_LEFT_ALONE: &str = "genesys_reports_upstream_left_alone";
 
+/// Spans of traces; label `outcome`: `exported`, or how they were lost: `no_room` (too many waited), `failed` (the collector
+/// did not take them), `left_alone` (it has kept failing), `refused` (by its answer), `stopped` (they ended after it was
+/// asked for the last time).
+pub const SPANS: &str = "genesys_reports_spans_total";
+
 /// The upper edges of the duration histogram, in seconds (OpenTelemetry's for HTTP servers).
 const DURATION_BUCKETS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -150,6 +155,7 @@ fn describe() {
         FLEET_APART,
         "1 while Redis is left alone and this replica goes on by itself"
     );
+    metrics::describe_counter!(SPANS, "Spans of traces, exported or lost");
     metrics::describe_gauge!(FETCHES_UNDER_WAY, "Fetches from the upstream under way");
     metrics::describe_gauge!(UPSTREAM_BUDGET_LEFT, "Requests that could be sent upstream right now");
     metrics::describe_gauge!(

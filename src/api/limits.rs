@@ -20,7 +20,7 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 use crate::{
-    telemetry,
+    telemetry, traces,
     upstream::{Class, Errand},
 };
 
@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Deadline {
     }
 }
 
-/// What is done for the request: for its caller, until its deadline. Somebody waits, unless the request's extensions
+/// What is done for the request: for its caller, until its deadline, in its trace. Somebody waits, unless the request's extensions
 /// carry another [`Class`].
 impl<S: Send + Sync> FromRequestParts<S> for Errand {
     type Rejection = Problem;
@@ -91,7 +91,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Errand {
         let caller = Caller::from_request_parts(parts, state).await?;
         let Deadline(deadline) = Deadline::from_request_parts(parts, state).await?;
         let class = parts.extensions.get::<Class>().copied().unwrap_or(Class::Interactive);
-        Ok(Self::new(caller.name(), class, deadline))
+        let part_of = parts.extensions.get::<traces::Parent>().cloned();
+        Ok(Self::traced(caller.name(), class, deadline, part_of))
     }
 }
 

@@ -64,6 +64,7 @@ use self::{
     live::LiveApi,
     lookups::LookupsApi,
     now::NowApi,
+    observe::Tracing,
     problem::{Problem, ProblemKind},
     query::QueryApi,
     quota::QuotaApi,
@@ -104,6 +105,8 @@ pub struct Parts {
     pub guards: Guards,
     /// Origins whose pages may read answers; `*` is any.
     pub cors_origins: Vec<String>,
+    /// How requests are traced.
+    pub tracing: Tracing,
 }
 
 /// What a request has to pass.
@@ -167,6 +170,7 @@ pub fn router(parts: Parts) -> Router {
             .merge(tokens)
             .merge(open),
         &parts.cors_origins,
+        parts.tracing,
     );
     // Builds every layer now; without it some are built anew for each request.
     router.with_state(())
@@ -200,7 +204,7 @@ fn guard(routes: Router, watched: Router, jobs: Jobs, guards: Guards) -> Router 
 /// What stands before every route, and before none.
 ///
 /// Read from the bottom up, as above.
-fn wrap(routes: Router, cors_origins: &[String]) -> Router {
+fn wrap(routes: Router, cors_origins: &[String], tracing: Tracing) -> Router {
     routes
         .fallback(|| async { Problem::new(ProblemKind::NotFound) })
         // Oversized heads are refused before anything looks into them.
@@ -215,7 +219,7 @@ fn wrap(routes: Router, cors_origins: &[String]) -> Router {
         // Outside of all that answers, so that everything is counted, timed and logged …
         .layer(middleware::from_fn(observe::measure))
         // … within the request's span …
-        .layer(middleware::from_fn(observe::trace))
+        .layer(middleware::from_fn_with_state(tracing, observe::trace))
         // … under the request's id.
         .layer(middleware::from_fn(observe::identify))
 }
@@ -324,6 +328,9 @@ fn cors(origins: &[String]) -> CorsLayer {
             jobs::PREFER,
             sse::LAST_EVENT_ID,
             observe::REQUEST_ID,
+            // A page that is traced says of which trace its requests are part.
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
             // What the vendor's SDK says of itself.
             HeaderName::from_static("purecloud-sdk"),
         ]))
@@ -375,7 +382,7 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
-    use crate::{clock::Clock, config::AuthSettings};
+    use crate::{clock::Clock, config::AuthSettings, traces::Tracer};
 
     #[test]
     fn the_checked_in_document_is_the_one_served() {
@@ -419,6 +426,10 @@ mod tests {
         wrap(
             guard(routes, Router::new(), jobs, guards),
             &["https://page.example".to_owned()],
+            Tracing {
+                tracer: Tracer::default(),
+                scheme: "http",
+            },
         )
     }
 

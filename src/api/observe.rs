@@ -1,15 +1,15 @@
-//! What is seen of a request from outside: its id, its log line, its figures.
+//! What is seen of a request from outside: its id, its log line, its figures, its span in a trace.
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},
     middleware::Next,
     response::Response,
 };
@@ -18,7 +18,10 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::sse;
-use crate::telemetry;
+use crate::{
+    telemetry,
+    traces::{self, Tracer},
+};
 
 /// Carries a request's id both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,24 +64,102 @@ pub async fn identify(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Puts everything logged underneath into the request's span.
-pub async fn trace(request: Request, next: Next) -> Response {
+/// How requests are traced.
+#[derive(Clone)]
+pub struct Tracing {
+    /// Makes a span of each.
+    pub tracer: Tracer,
+    /// How callers reach the service: `http` or `https`.
+    pub scheme: &'static str,
+}
+
+/// Puts everything logged underneath into the request's span, and everything done for it into its caller's trace.
+pub async fn trace(State(how): State<Tracing>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let (method, route) = (method(&request), route(&request));
     let span = tracing::info_span!(
         "request",
         request_id = id.as_str(),
-        method = method(&request),
-        route = route(&request).as_ref()
+        method,
+        route = route.as_ref(),
+        trace_id = tracing::field::Empty,
+        span_id = tracing::field::Empty
     );
+    // Machines that look every few seconds would be most of what is recorded.
+    if !is_routine(&route)
+        && let Some(traced) = how.served(&request, method, &route)
+    {
+        span.record("trace_id", tracing::field::display(traced.context().trace));
+        if traced.is_recorded() {
+            span.record("span_id", tracing::field::display(traced.context().span));
+        }
+        request.extensions_mut().insert(traced.parent().clone());
+        request
+            .extensions_mut()
+            .insert(Traced(Arc::new(Mutex::new(Some(traced)))));
+    }
     next.run(request).instrument(span).await
 }
 
+/// The request's span in a trace, on its way to whoever sees the request's end.
+#[derive(Clone)]
+struct Traced(Arc<Mutex<Option<traces::Span>>>);
+
+impl Traced {
+    fn take(request: &mut Request) -> Option<traces::Span> {
+        let Self(span) = request.extensions_mut().remove::<Self>()?;
+        span.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Tracing {
+    /// What is said of a request: never what its path and its parameters contain.
+    fn served(&self, request: &Request, method: &'static str, route: &str) -> Option<traces::Span> {
+        let mut span = self.tracer.serve(traces::Context::received(request.headers()))?;
+        if !span.is_recorded() {
+            return Some(span);
+        }
+        let called = if method == OTHER_METHOD { "HTTP" } else { method };
+        if route == UNMATCHED {
+            span.name(called);
+        } else {
+            span.name(format!("{called} {route}"));
+            span.set("http.route", route.to_owned());
+            span.set("url.path", route.to_owned());
+        }
+        span.set("http.request.method", method);
+        span.set("url.scheme", self.scheme);
+        if let Some(version) = protocol_version(request.version()) {
+            span.set("network.protocol.version", version);
+        }
+        let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+        let host = host.and_then(|host| Authority::try_from(host).ok());
+        if let Some(host) = host.as_ref().or(request.uri().authority()) {
+            span.set("server.address", telemetry::capped(host.host()));
+            if let Some(port) = host.port_u16() {
+                span.set("server.port", i64::from(port));
+            }
+        }
+        Some(span)
+    }
+}
+
+fn protocol_version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
+}
+
 /// Counts and times a request, and writes its line in the access log.
-pub async fn measure(request: Request, next: Next) -> Response {
+pub async fn measure(mut request: Request, next: Next) -> Response {
     let mut observed = Observed {
         method: method(&request),
         route: route(&request),
         since: Instant::now(),
+        traced: Traced::take(&mut request),
         answered: false,
     };
     metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).increment(1);
@@ -103,6 +184,8 @@ struct Observed {
     method: &'static str,
     route: Arc<str>,
     since: Instant,
+    /// Its span in a trace, which ends with this.
+    traced: Option<traces::Span>,
     answered: bool,
 }
 
@@ -125,6 +208,9 @@ impl HttpBody for Streamed {
         // Whoever makes the stream says why it broke off.
         if let Poll::Ready(None | Some(Err(_))) = frame {
             self.observed.answered = true;
+        }
+        if let (Poll::Ready(Some(Err(_))), Some(traced)) = (&frame, &mut self.observed.traced) {
+            traced.failed("broken_off");
         }
         frame
     }
@@ -151,6 +237,9 @@ impl Observed {
     fn answered(&mut self, response: &Response) {
         self.answered = true;
         let status = response.status().as_u16();
+        if let Some(traced) = &mut self.traced {
+            traced.answered(status);
+        }
         let seconds = self.since.elapsed().as_secs_f64();
         metrics::histogram!(
             telemetry::HTTP_REQUEST_DURATION,
@@ -169,6 +258,9 @@ impl Observed {
 
     fn abandoned(&mut self) {
         self.answered = true;
+        if let Some(traced) = &mut self.traced {
+            traced.failed("abandoned");
+        }
         metrics::counter!(telemetry::HTTP_REQUESTS_ABANDONED, "route" => Arc::clone(&self.route)).increment(1);
         tracing::warn!(
             route = self.route.as_ref(),
@@ -191,12 +283,17 @@ fn is_routine(route: &str) -> bool {
     matches!(route, "/health/live" | "/health/ready" | "/metrics")
 }
 
+/// What stands for the routes there are not.
+const UNMATCHED: &str = "unmatched";
+/// What stands for methods that callers make up.
+const OTHER_METHOD: &str = "_OTHER";
+
 /// The route's template, never the path: labels must stay few whatever is asked for.
 fn route(request: &Request) -> Arc<str> {
     request
         .extensions()
         .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
+        .map_or(UNMATCHED, MatchedPath::as_str)
         .into()
 }
 
@@ -211,7 +308,7 @@ fn method(request: &Request) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         Method::TRACE => "TRACE",
         Method::CONNECT => "CONNECT",
-        _ => "_OTHER",
+        _ => OTHER_METHOD,
     }
 }
 

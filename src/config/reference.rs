@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{ORGANISATION_VARIABLES, Reader, Settings, Sources};
+use super::{OTHER_VARIABLES, Reader, Settings, Sources};
 
 /// By section, in the order in which they are told.
 const ABOUT: &[(&str, &str)] = &[
@@ -155,6 +155,27 @@ const ABOUT: &[(&str, &str)] = &[
     ),
     ("telemetry.log_format", "`text`, or `json` for machines"),
     ("telemetry.log_level", "`tracing` filter directives"),
+    (
+        "telemetry.otlp_endpoint",
+        "where [traces](operations.md#traces) are told: an OpenTelemetry collector's address for OTLP over HTTP, such as `http://127.0.0.1:4318`; nowhere without",
+    ),
+    (
+        "telemetry.otlp_headers",
+        "further fields of every request to it: `name=value,name=value`, percent-encoded",
+    ),
+    (
+        "telemetry.otlp_headers_file",
+        "a file they are read from, again whenever needed",
+    ),
+    ("telemetry.service_name", "what the service is called there"),
+    (
+        "telemetry.traces_sampler",
+        "which traces are recorded: `parentbased_always_on`, `parentbased_always_off`, `parentbased_traceidratio`, `always_on`, `always_off`, `traceidratio`",
+    ),
+    (
+        "telemetry.traces_sampler_arg",
+        "the share of them, for the samplers that take one",
+    ),
 ];
 
 /// A setting's default and what it may be, as they are read.
@@ -219,11 +240,13 @@ Printed by `genesys-reports settings`. A flag wins over the environment, the env
 `REPORTS_CONFIG`), the file over the default. Lists and tables are written in the environment as in TOML. All problems are
 reported together, before anything listens; an unknown name is a problem. `…_s` are seconds, `…_bytes` bytes. The four
 `genesys.client_…`, and `genesys.region`, are also known by the names that the ecosystem uses:
-`GENESYSCLOUD_OAUTHCLIENT_ID`, `GENESYSCLOUD_OAUTHCLIENT_SECRET`, `GENESYSCLOUD_REGION`.
+`GENESYSCLOUD_OAUTHCLIENT_ID`, `GENESYSCLOUD_OAUTHCLIENT_SECRET`, `GENESYSCLOUD_REGION`. Those of traces are also known by
+OpenTelemetry's: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
+`OTEL_TRACES_SAMPLER_ARG`.
 ";
 
 fn variable(name: &str) -> String {
-    let mut known = ORGANISATION_VARIABLES.iter();
+    let mut known = OTHER_VARIABLES.iter();
     let own = known.find(|(variable, known)| *known == name && variable.starts_with("GENESYS_"));
     own.map_or_else(
         || format!("REPORTS_{}", name.to_ascii_uppercase().replace('.', "__")),

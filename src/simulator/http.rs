@@ -4,6 +4,7 @@
 //! vendor publishes. All that is published of jobs is there already.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::LazyLock,
     task::{Context, Poll},
@@ -472,6 +473,7 @@ fn entry(
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
         body: readable_body(&parts.headers, body.unwrap_or_default()),
+        context: context(&parts.headers),
         token: simulator.logins().recognise(&parts.headers).map(|token| token.0),
         correlation_id: correlation_id.to_owned(),
         status: None,
@@ -480,6 +482,13 @@ fn entry(
         fault: None,
         duration: None,
     }
+}
+
+fn context(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let fields = ["traceparent", "tracestate", "baggage"].into_iter();
+    fields
+        .filter_map(|name| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned())))
+        .collect()
 }
 
 fn readable_body(headers: &HeaderMap, body: &[u8]) -> Value {

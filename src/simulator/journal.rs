@@ -1,10 +1,10 @@
 //! What was asked of the simulator, and what it did: the evidence tests count.
 //!
 //! A request is written down when it has arrived, so a count is right while answers are still under way.
-//! Credentials are never written down: no headers, and no secret field of a login form.
+//! Credentials are never written down: no headers but those of traces, and no secret field of a login form.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -34,6 +34,9 @@ pub struct Entry {
     pub query: Option<String>,
     /// The body: JSON as it is, a form as an object, null when there was none or it was neither.
     pub body: Value,
+    /// What it says of what it is part of: the fields `traceparent`, `tracestate`, `baggage`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, String>,
     /// Which token it carried (or, for a login, was given), counted from 1 in the order of issue; `None`
     /// without a token this simulator has issued.
     pub token: Option<u64>,
@@ -196,6 +199,7 @@ mod tests {
             path,
             query: None,
             body: Value::Null,
+            context: BTreeMap::new(),
             token: None,
             correlation_id: String::new(),
             status: None,

@@ -1,4 +1,4 @@
-//! On whose account the upstream is asked, how urgently, and until when.
+//! On whose account the upstream is asked, how urgently, until when, and as part of which trace.
 
 use std::{
     fmt,
@@ -10,6 +10,8 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+
+use crate::traces;
 
 /// How urgent a request to the upstream is; the most urgent comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,13 +41,15 @@ impl Class {
 /// Who has the upstream asked, how urgently, and until when it makes sense to begin. Made where a request comes in,
 /// passed down to the budget; everything done for the request is done on the same errand.
 ///
-/// Clones are one errand. What several wait for is done on one of its own ([`Errand::apart`]), on the account of whoever
-/// came first, as urgently as the most urgent of them wants it and for as long as one of them waits.
+/// Clones are one errand. What several wait for is done on one of its own ([`Errand::apart`]), on the account and in the
+/// trace of whoever came first, as urgently as the most urgent of them wants it and for as long as one of them waits.
 #[derive(Clone)]
 pub struct Errand(Arc<Inner>);
 
 struct Inner {
     caller: Arc<str>,
+    /// The span of the request it is done for; `None` where nobody traces it, or it is done for no request.
+    part_of: Option<traces::Parent>,
     terms: watch::Sender<Terms>,
     /// Done along with this one, on the same terms at least.
     along: Mutex<Vec<Errand>>,
@@ -60,8 +64,19 @@ struct Terms {
 impl Errand {
     /// On the account of `caller`: the name of a key, `anonymous`, or whatever tells callers apart.
     pub fn new(caller: impl Into<Arc<str>>, class: Class, deadline: Instant) -> Self {
+        Self::traced(caller, class, deadline, None)
+    }
+
+    /// The same for a request that is traced.
+    pub fn traced(
+        caller: impl Into<Arc<str>>,
+        class: Class,
+        deadline: Instant,
+        part_of: Option<traces::Parent>,
+    ) -> Self {
         Self(Arc::new(Inner {
             caller: caller.into(),
+            part_of,
             terms: watch::Sender::new(Terms { class, deadline }),
             along: Mutex::default(),
         }))
@@ -77,6 +92,11 @@ impl Errand {
         &self.0.caller
     }
 
+    /// The span that it is part of.
+    pub fn part_of(&self) -> Option<&traces::Parent> {
+        self.0.part_of.as_ref()
+    }
+
     /// How urgently.
     pub fn class(&self) -> Class {
         self.0.terms.borrow().class
@@ -87,10 +107,10 @@ impl Errand {
         self.0.terms.borrow().deadline
     }
 
-    /// Another errand on the same account.
+    /// Another errand on the same account, for the same request.
     #[must_use]
     pub fn on_terms(&self, class: Class, deadline: Instant) -> Self {
-        Self::new(Arc::clone(&self.0.caller), class, deadline)
+        Self::traced(Arc::clone(&self.0.caller), class, deadline, self.0.part_of.clone())
     }
 
     /// One of its own on the same account and terms, for others to join.
@@ -101,6 +121,9 @@ impl Errand {
 
     /// Somebody else waits for this, too.
     pub fn join(&self, other: &Self) {
+        if let (Some(theirs), Some(own)) = (&other.0.part_of, &self.0.part_of) {
+            theirs.waits_for(own);
+        }
         let theirs = *other.0.terms.borrow();
         self.0.terms.send_if_modified(|terms| {
             let joint = Terms {

@@ -71,7 +71,7 @@ impl Login {
         let form = wire::code_form(&self.client_id, &begun.redirect_uri, code, verifier);
         let http = send::http_client(&self.token_url, 1).map_err(LoginError::client)?;
         let request = http.post(&self.token_url).form(&form);
-        let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart()).await;
+        let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart(), None).await;
         let reply = reply.map_err(|_| LoginError::Unreachable)?;
         if !reply.status.is_success() {
             return Err(LoginError::Refused(wire::told_by_login(&reply)));
@@ -96,7 +96,7 @@ impl Login {
     async fn end(&self, mut granted: Granted, now: Timestamp) -> Result<(), LoginError> {
         let http = send::http_client(&self.token_url, 1).map_err(LoginError::client)?;
         let ask = async |request| {
-            let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart()).await;
+            let reply = send::send(request, ATTEMPT_TIMEOUT, Room::apart(), None).await;
             reply.map_err(|_| LoginError::Unreachable)
         };
         if granted.expires_at <= now {

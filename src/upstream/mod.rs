@@ -55,7 +55,7 @@ use self::{
     budget::Budget,
     memory::Memory,
     retry::{Tries, Trouble, Verdict},
-    send::{Lost, LostWhy, Reply},
+    send::{Host, Lost, LostWhy, Reply},
     token::Tokens,
     wire::{Call, Endpoint, Nonsense, Spent},
 };
@@ -65,6 +65,7 @@ use crate::{
     fleet::Fleet,
     query::{AggregateQuery, ConversationQuery, PassedQuestion, Range, StateKind, catalogue::Lookup},
     table::Slice,
+    traces::Tracer,
 };
 
 /// Asks Genesys Cloud. One for the whole service; cheap to clone.
@@ -279,16 +280,19 @@ impl Client {
         let login = send::http_client(&settings.token_url, 1)?;
         Ok(Self(Arc::new(Inner {
             http,
+            host: Host::of(&settings.api_url),
             api_url: settings.api_url.trim_end_matches('/').to_owned(),
-            tokens: Tokens::new(
-                login,
-                settings.token_url,
-                settings.credentials,
-                settings.attempt_timeout,
-                clock.clone(),
-                Arc::clone(&jitter),
-                settings.fleet.clone(),
-            ),
+            tokens: Tokens::new(token::Parts {
+                http: login,
+                url: settings.token_url,
+                credentials: settings.credentials,
+                attempt_timeout: settings.attempt_timeout,
+                clock: clock.clone(),
+                jitter: Arc::clone(&jitter),
+                fleet: settings.fleet.clone(),
+                tracer: settings.tracer.clone(),
+            }),
+            tracer: settings.tracer,
             budget: {
                 let (limit, source) = match settings.requests_per_minute {
                     Some(setting) => (setting, LimitSource::Setting),
@@ -411,7 +415,13 @@ impl Client {
         sent.add_one();
         let sent_at = self.now();
         let started = Instant::now();
-        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, room).await;
+        let mut span = inner.tracer.ask(errand.part_of());
+        if let Some(span) = &mut span {
+            inner
+                .host
+                .describe(span, &call.method, call.endpoint.path(), tries.sent);
+        }
+        let outcome = send::send(inner.request(call, &token), inner.attempt_timeout, room, span).await;
         drop(in_flight);
         let endpoint = call.endpoint.label();
         metrics::histogram!(meters::REQUEST_DURATION, "endpoint" => endpoint).record(started.elapsed());
@@ -475,6 +485,8 @@ pub struct Settings {
     pub fleet: Fleet,
     /// How many of them there are at most.
     pub replicas: usize,
+    /// Makes a span of every attempt.
+    pub tracer: Tracer,
 }
 
 /// Who we are; asked for again before every mint, so that a changed file takes effect.
@@ -682,6 +694,7 @@ const RETRY_SHARE: f32 = 0.2;
 struct Inner {
     http: reqwest::Client,
     api_url: String,
+    host: Host,
     tokens: Tokens,
     budget: Budget,
     breaker: Breaker,
@@ -692,6 +705,7 @@ struct Inner {
     max_attempts: u32,
     clock: Clock,
     jitter: Jitter,
+    tracer: Tracer,
 }
 
 impl Inner {

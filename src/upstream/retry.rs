@@ -52,6 +52,8 @@ pub(super) struct Tries {
     throttles: u32,
     pub(super) stale: bool,
     replayed: bool,
+    /// How often it was sent.
+    pub(super) sent: u32,
 }
 
 /// What to do next.
@@ -120,6 +122,7 @@ impl Trouble {
 impl Tries {
     /// The tries after one more failed attempt.
     pub(super) fn and(mut self, trouble: Trouble) -> Self {
+        self.sent += u32::from(trouble != Trouble::NoToken);
         match trouble {
             Trouble::Unavailable(_) | Trouble::NoToken => self.failures += 1,
             Trouble::Broken => {

@@ -8,10 +8,11 @@
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header::RETRY_AFTER};
 use tokio::time::timeout;
 
 use super::memory::Room;
+use crate::traces::Span;
 
 /// The most bytes of one answer. A page of a hundred conversations is about one or two million bytes.
 pub(crate) const ANSWER_BYTES: usize = 64 << 20;
@@ -25,15 +26,28 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 static CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
 
-/// Sends a request and reads the whole reply within the attempt timeout, into the room that is there.
+/// Sends a request and reads the whole reply within the attempt timeout, into the room that is there. Where it is traced,
+/// the other side is told of its span, which ends with it.
 pub(super) async fn send(
     request: reqwest::RequestBuilder,
     attempt_timeout: Duration,
     room: Room,
+    span: Option<Span>,
 ) -> Result<Reply, Lost> {
-    timeout(attempt_timeout, exchange(request, room))
+    let request = match &span {
+        Some(span) => request.headers(span.context().fields()),
+        None => request,
+    };
+    let outcome = timeout(attempt_timeout, exchange(request, room))
         .await
-        .unwrap_or_else(|_| Err(Lost::from(LostWhy::TooSlow)))
+        .unwrap_or_else(|_| Err(Lost::from(LostWhy::TooSlow)));
+    if let Some(mut span) = span {
+        match &outcome {
+            Ok(reply) => span.answered(reply.status.as_u16()),
+            Err(lost) => span.failed(lost.why.label()),
+        }
+    }
+    outcome
 }
 
 /// A whole reply.
@@ -71,6 +85,69 @@ pub(super) enum LostWhy {
     NoRoom,
     /// The answer is larger than [`ANSWER_BYTES`].
     TooLarge,
+}
+
+impl LostWhy {
+    /// What spans say of it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::ClosedUnanswered => "closed",
+            Self::Cut => "cut",
+            Self::TooSlow => "timeout",
+            Self::NoRoom => "no_room",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// The server that is asked, as spans name it.
+pub(super) struct Host {
+    scheme: String,
+    address: String,
+    port: Option<u16>,
+    path: String,
+}
+
+impl Host {
+    /// The one of that URL.
+    pub(super) fn of(url: &str) -> Self {
+        let url = reqwest::Url::parse(url).ok();
+        let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        Self {
+            scheme: text(url.as_ref().map(reqwest::Url::scheme)),
+            address: text(url.as_ref().and_then(reqwest::Url::host_str)),
+            port: url.as_ref().and_then(reqwest::Url::port_or_known_default),
+            path: text(url.as_ref().map(reqwest::Url::path)),
+        }
+    }
+
+    /// The path of its URL.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Says what is asked of it: by the template of the path, never with ids or parameters.
+    pub(super) fn describe(&self, span: &mut Span, method: &Method, template: &str, resent: u32) {
+        if !span.is_recorded() {
+            return;
+        }
+        span.name(format!("{method} {template}"));
+        span.set("http.request.method", method.to_string());
+        span.set("url.template", template.to_owned());
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        span.set(
+            "url.full",
+            format!("{}://{}{port}{template}", self.scheme, self.address),
+        );
+        span.set("server.address", self.address.clone());
+        if let Some(port) = self.port {
+            span.set("server.port", i64::from(port));
+        }
+        if resent > 0 {
+            span.set("http.request.resend_count", i64::from(resent));
+        }
+    }
 }
 
 /// An HTTP client with the bounds above, for the host of `base_url`.

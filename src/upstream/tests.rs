@@ -155,6 +155,7 @@ impl Stub {
             memory_bytes: 256 << 20,
             fleet: Fleet::default(),
             replicas: 1,
+            tracer: Tracer::default(),
         }
     }
 

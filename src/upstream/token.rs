@@ -22,7 +22,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,13 +33,14 @@ use super::{
     login::{self, Kept, LoginError},
     memory::Room,
     meters, retry, send,
-    send::Lost,
+    send::{Host, Lost},
     wire,
 };
 use crate::{
     breaker::Breaker,
     clock::Clock,
     fleet::{Entry, Fleet, Name},
+    traces::{self, Tracer},
 };
 
 /// Between mints that succeed, whatever lifetimes are announced, and between attempts to renew a token that still serves;
@@ -90,18 +91,38 @@ pub enum TokenState {
     Refused,
 }
 
+/// What tokens are asked for with.
+pub(super) struct Parts {
+    pub(super) http: reqwest::Client,
+    pub(super) url: String,
+    pub(super) credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
+    pub(super) attempt_timeout: Duration,
+    pub(super) clock: Clock,
+    pub(super) jitter: Jitter,
+    pub(super) fleet: Fleet,
+    pub(super) tracer: Tracer,
+}
+
 struct Minter {
     http: reqwest::Client,
     url: String,
+    host: Host,
     credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
     attempt_timeout: Duration,
     clock: Clock,
     jitter: Jitter,
+    tracer: Tracer,
     held: moka::future::Cache<(), Arc<Token>>,
     state: Mutex<State>,
     /// Of the login service; that of the API is another.
     breaker: Breaker,
     fleet: Fleet,
+}
+
+/// A token that is wanted: by whose credentials, and for a request of which trace.
+struct Wanted {
+    credentials: Credentials,
+    part_of: Option<traces::Parent>,
 }
 
 /// The token that replicas share.
@@ -146,26 +167,20 @@ enum Step {
 }
 
 impl Tokens {
-    pub(super) fn new(
-        http: reqwest::Client,
-        url: String,
-        credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
-        attempt_timeout: Duration,
-        clock: Clock,
-        jitter: Jitter,
-        fleet: Fleet,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         Self(Arc::new(Minter {
-            http,
-            url,
-            credentials,
-            attempt_timeout,
-            clock,
-            jitter,
+            host: Host::of(&parts.url),
+            http: parts.http,
+            url: parts.url,
+            credentials: parts.credentials,
+            attempt_timeout: parts.attempt_timeout,
+            clock: parts.clock,
+            jitter: parts.jitter,
+            tracer: parts.tracer,
             held: moka::future::Cache::builder().build(),
             state: Mutex::default(),
             breaker: Breaker::new("login service", FLOOR),
-            fleet,
+            fleet: parts.fleet,
         }))
     }
 
@@ -184,11 +199,11 @@ impl Tokens {
                     Step::Use(token) => return Ok(token),
                     Step::UseAndRenew(token) => {
                         // It goes on by itself.
-                        drop(self.start_mint(&mut state));
+                        drop(self.start_mint(&mut state, errand));
                         return Ok(token);
                     }
                     Step::Join(flight) => flight,
-                    Step::Mint => self.start_mint(&mut state),
+                    Step::Mint => self.start_mint(&mut state, errand),
                     Step::Fail(error) => return Err(error),
                     Step::LookAgain => continue,
                 }
@@ -228,7 +243,7 @@ impl Tokens {
                     tracing::warn!("access token refused before its end: replacing it");
                     state.refused_up_to = generation;
                     state.last_replacement = Some(now);
-                    self.start_mint(&mut state)
+                    self.start_mint(&mut state, errand)
                 }
             }
         };
@@ -249,7 +264,7 @@ impl Tokens {
         }
     }
 
-    fn start_mint(&self, state: &mut State) -> Flight {
+    fn start_mint(&self, state: &mut State, errand: &Errand) -> Flight {
         let (publish, published) = oneshot::channel();
         let died = || unavailable("asking for an access token failed inside this service", Told::default());
         let flight = published
@@ -257,11 +272,12 @@ impl Tokens {
             .boxed()
             .shared();
         state.flight = Some(flight.clone());
-        let minter = Arc::clone(&self.0);
+        let (minter, part_of) = (Arc::clone(&self.0), errand.part_of().cloned());
         tokio::spawn(async move {
             let credentials = (minter.credentials)();
-            let outcome = minter.obtain(&credentials).await;
-            let outcome = minter.settle(outcome, &credentials).await;
+            let wanted = Wanted { credentials, part_of };
+            let outcome = minter.obtain(&wanted).await;
+            let outcome = minter.settle(outcome, &wanted.credentials).await;
             // Nobody may be waiting any more; the token is kept.
             let _ = publish.send(outcome);
         });
@@ -329,27 +345,27 @@ enum MintFailure {
 
 impl Minter {
     /// A token that another replica has left, or else one of the login service, for all of them.
-    async fn obtain(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
-        if !self.fleet.is_used() || matches!(credentials, Credentials::Login { .. }) {
-            return self.mint(credentials).await;
+    async fn obtain(&self, wanted: &Wanted) -> Result<wire::Grant, MintFailure> {
+        if !self.fleet.is_used() || matches!(wanted.credentials, Credentials::Login { .. }) {
+            return self.mint(wanted).await;
         }
         if let Some(left) = self.left_by_another().await {
             return Ok(left);
         }
         let name = Name::lasting(SHARED);
         let Some(claim) = self.fleet.claim(&name, Instant::now() + self.attempt_timeout).await else {
-            return self.mint(credentials).await;
+            return self.mint(wanted).await;
         };
         let outcome = match self.left_by_another().await {
             Some(left) => Ok(left),
-            None => claim.while_held(self.mint_for_all(credentials, name)).await,
+            None => claim.while_held(self.mint_for_all(wanted, name)).await,
         };
         claim.release().await;
         outcome
     }
 
-    async fn mint_for_all(&self, credentials: &Credentials, name: Name) -> Result<wire::Grant, MintFailure> {
-        let grant = self.mint(credentials).await?;
+    async fn mint_for_all(&self, wanted: &Wanted, name: Name) -> Result<wire::Grant, MintFailure> {
+        let grant = self.mint(wanted).await?;
         let shared = SharedToken {
             access_token: grant.access_token.clone(),
             expires_at: self.clock.now() + grant.lifetime,
@@ -382,18 +398,19 @@ impl Minter {
     }
 
     /// Asks the login service for a token, once, unless it has been failing.
-    async fn mint(&self, credentials: &Credentials) -> Result<wire::Grant, MintFailure> {
+    async fn mint(&self, wanted: &Wanted) -> Result<wire::Grant, MintFailure> {
         let admission = self.breaker.admit().map_err(MintFailure::LeftAlone)?;
-        let outcome = match credentials {
+        let part_of = wanted.part_of.as_ref();
+        let outcome = match &wanted.credentials {
             Credentials::Client {
                 client_id,
                 client_secret,
             } => {
                 let request = self.http.post(&self.url);
                 let request = request.basic_auth(client_id, Some(client_secret.expose_secret()));
-                self.ask(request.form(&wire::TOKEN_FORM)).await
+                self.ask(request.form(&wire::TOKEN_FORM), part_of).await
             }
-            Credentials::Login { client_id, kept } => self.renew(client_id, kept).await,
+            Credentials::Login { client_id, kept } => self.renew(client_id, kept, part_of).await,
         };
         match &outcome {
             Err(MintFailure::Passing(_)) => admission.failed(),
@@ -405,8 +422,16 @@ impl Minter {
         outcome
     }
 
-    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<wire::Grant, MintFailure> {
-        match send::send(request, self.attempt_timeout, Room::apart()).await {
+    async fn ask(
+        &self,
+        request: reqwest::RequestBuilder,
+        part_of: Option<&traces::Parent>,
+    ) -> Result<wire::Grant, MintFailure> {
+        let mut span = self.tracer.ask(part_of);
+        if let Some(span) = &mut span {
+            self.host.describe(span, &Method::POST, self.host.path(), 0);
+        }
+        match send::send(request, self.attempt_timeout, Room::apart(), span).await {
             Ok(reply) => self.read(&reply),
             Err(lost) => Err(MintFailure::Passing(mint_lost(lost))),
         }
@@ -414,7 +439,12 @@ impl Minter {
 
     /// What is kept of a person's login: its access token if that is new to us and lives, else a new one for its refresh
     /// token, of which the next is kept before it is used.
-    async fn renew(&self, client_id: &str, kept: &Kept) -> Result<wire::Grant, MintFailure> {
+    async fn renew(
+        &self,
+        client_id: &str,
+        kept: &Kept,
+        part_of: Option<&traces::Parent>,
+    ) -> Result<wire::Grant, MintFailure> {
         let lock = kept.clone();
         let (mut locked, granted) = login::aside(move || {
             let locked = lock.lock()?;
@@ -440,7 +470,7 @@ impl Minter {
             return Err(not_logged_in(LoginError::NotLoggedIn));
         };
         let form = wire::refresh_form(client_id, &refresh_token);
-        let mut grant = self.ask(self.http.post(&self.url).form(&form)).await?;
+        let mut grant = self.ask(self.http.post(&self.url).form(&form), part_of).await?;
         // Not every login service gives another.
         grant.refresh_token.get_or_insert(refresh_token);
         let (client_id, now) = (client_id.to_owned(), self.clock.now());

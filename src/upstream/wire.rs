@@ -166,7 +166,8 @@ impl Endpoint {
         }
     }
 
-    fn path(self) -> &'static str {
+    /// The path, as a template where ids stand in it.
+    pub(super) fn path(self) -> &'static str {
         match self {
             Self::Aggregates(Source::Conversations) => "/api/v2/analytics/conversations/aggregates/query",
             Self::Aggregates(Source::Users) => "/api/v2/analytics/users/aggregates/query",

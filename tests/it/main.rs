@@ -57,6 +57,7 @@ mod shutdown;
 mod smuggling;
 mod ssrf;
 mod token;
+mod traces;
 mod users;
 mod warm;
 mod wire;

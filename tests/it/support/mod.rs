@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "a harness offers more than the tests of the day use")]
 
 pub(crate) mod browser;
+pub(crate) mod collector;
 pub(crate) mod events;
 pub(crate) mod platform;
 pub(crate) mod processes;
