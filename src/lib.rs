@@ -74,5 +74,9 @@ pub mod tls;
 // What requests are spent on, by OpenTelemetry: known to all, too.
 pub mod traces;
 
+// What the targets of the fuzzer have in common.
+#[cfg(test)]
+mod fuzz;
+
 // A believable Genesys Cloud for demos and tests. Shares nothing with `upstream`.
 pub mod simulator;

@@ -213,6 +213,8 @@ fn tags(list: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn request(if_none_match: &str) -> HeaderMap {
@@ -348,6 +350,47 @@ mod tests {
             assert_eq!(headers[header::CACHE_CONTROL], cache_control);
             assert_eq!(headers[CACHE_STATUS], cache_status);
             assert_eq!(headers[DATA_COMPLETE], "true");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// Whatever an answer's age and freshness, an independent reader of structured fields understands what is said.
+        #[test]
+        fn fuzz_cache_status(
+            as_of_ms in -300_000_000_000_000..250_000_000_000_000_i64,
+            since_ms in any::<i32>(),
+            fresh_for in any::<(u64, u32)>(),
+            past in any::<(u32, u32)>(),
+            which in 0..5_usize,
+        ) {
+            let past = Duration::new(past.0.into(), past.1 % 1_000_000_000);
+            let cache = [CacheUse::Hit, CacheUse::Miss, CacheUse::Collapsed, CacheUse::Stale, CacheUse::Revalidating(past)][which];
+            let as_of = Timestamp::from_millisecond(as_of_ms).unwrap();
+            let fresh_for = Duration::new(fresh_for.0 % 999_999_999_999_999, fresh_for.1 % 1_000_000_000);
+            let provenance = Provenance { as_of, complete: false, settled_through: as_of, cache, upstream_calls: 0 };
+            let now = as_of.saturating_add(jiff::SignedDuration::from_millis(since_ms.into())).unwrap();
+            let mut headers = HeaderMap::new();
+            describe(&provenance, fresh_for, now, &mut headers);
+            let status = sfv::Parser::new(headers[CACHE_STATUS].as_bytes()).parse::<sfv::List>().unwrap();
+            let [sfv::ListEntry::Item(entry)] = &status[..] else { panic!("one cache: {status:?}") };
+            prop_assert_eq!(entry.bare_item.as_token().map(sfv::TokenRef::as_str), Some("genesys-reports"));
+            let parameter = |name: &str| entry.params.get(name);
+            // RFC 9211: an answer was held or it was forwarded, and `ttl` is what is left of it.
+            prop_assert_ne!(parameter("hit").is_some(), parameter("fwd").is_some());
+            let ttl = parameter("ttl").map(|ttl| ttl.as_integer().unwrap());
+            let ttl = ttl.map(|ttl| i64::from(ttl).signum());
+            prop_assert_eq!(ttl.is_some(), parameter("hit").is_some());
+            if let CacheUse::Revalidating(past) = cache {
+                prop_assert_eq!(ttl, Some(if past.is_zero() { 0 } else { -1 }));
+            }
+            let age: u64 = headers[header::AGE].to_str().unwrap().parse().unwrap();
+            let max_age = headers[header::CACHE_CONTROL].to_str().unwrap().strip_prefix("private, max-age=").unwrap();
+            let max_age: u64 = max_age.parse().unwrap();
+            // What is left is never more than what is promised.
+            prop_assert!(max_age.saturating_sub(age) <= fresh_for.as_secs());
+            prop_assert!(headers[DATA_AS_OF].to_str().unwrap().parse::<Timestamp>().is_ok());
         }
     }
 }

@@ -156,4 +156,48 @@ mod tests {
             prop_assert_eq!(read, texts);
         }
     }
+
+    fn any_cell() -> impl Strategy<Value = Cell> {
+        prop_oneof![
+            Just(Cell::Empty),
+            any::<String>().prop_map(|text| Cell::Text(text.as_str().into())),
+            "[-=+@'\",;\r\n\t\0 a-c＝é🙂]{0,6}".prop_map(|text| Cell::Text(text.as_str().into())),
+            any::<f64>().prop_map(Cell::Number),
+            (-1_000_000_000_000..1_000_000_000_000_i64).prop_map(|number| Cell::Number(number as f64)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// Whatever the cells are: as many records, as many fields, and each says what its cell does.
+        #[test]
+        fn fuzz_records(
+            columns in 1..5_usize,
+            rows in proptest::collection::vec(proptest::collection::vec(any_cell(), 0..5), 0..8),
+        ) {
+            let names = ["a", "=b", "c,d", "e\"f", "g\nh"];
+            let names = &names[..columns];
+            let encoded = encoded(names, rows.clone());
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(encoded.as_bytes());
+            let mut records = reader.records().map(Result::unwrap);
+            let header = records.next().unwrap();
+            prop_assert_eq!(header.iter().collect::<Vec<_>>(), names);
+            for row in &rows {
+                let record = records.next().unwrap();
+                prop_assert_eq!(record.len(), columns);
+                for (index, field) in record.iter().enumerate() {
+                    match row.get(index).unwrap_or(&Cell::Empty) {
+                        Cell::Text(text) => {
+                            prop_assert!(!field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']), "{}", field);
+                            prop_assert_eq!(field.strip_prefix('\'').unwrap_or(field), &**text);
+                        }
+                        Cell::Number(number) if number.is_finite() => prop_assert_eq!(field.parse::<f64>(), Ok(*number)),
+                        _ => prop_assert_eq!(field, ""),
+                    }
+                }
+            }
+            prop_assert!(records.next().is_none());
+        }
+    }
 }

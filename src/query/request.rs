@@ -875,4 +875,76 @@ mod tests {
             assert_eq!(accepted, schema.is_valid(&body), "{body}");
         }
     }
+
+    fn bodies() -> Vec<Vec<u8>> {
+        let bodies = [
+            json!({
+                "dateFrom": "2023-11-01T00:00:00.000Z", "dateTo": "2023-11-30T23:59:59.999Z",
+                "interval": "PT1H", "timeZone": "Europe/Berlin", "groupBy": ["routing.queue.id"],
+                "select": ["routing.queue.id", "routing.queue.name", "conversation.count"],
+                "filter": [{"dimension": "media.type", "values": ["voice", "chat"]}],
+                "orderBy": ["-conversation.count"], "page": 1, "pageSize": 100
+            }),
+            json!({"dateFrom": "last7d", "source": "users", "select": ["agent.name", "occupancy"], "fill": "zero"}),
+            json!({"dateFrom": "now-1M/M", "dateTo": "now/M", "interval": "P1D", "align": "expand", "limit": 5,
+                "select": ["tHandle.sum", "service.level", "handle.time.average"], "groupBy": ["media.type", "direction"]}),
+        ];
+        bodies.iter().map(|body| body.to_string().into_bytes()).collect()
+    }
+
+    fn query_strings() -> Vec<Vec<u8>> {
+        let queries = [
+            "dateFrom=2023-11-01T00:00:00.000Z&dateTo=2023-11-30T23:59:59.999Z&interval=PT1H&timeZone=Europe/Berlin\
+                &groupBy=routing.queue.id&select=routing.queue.id,routing.queue.name&select=conversation.count\
+                &filter=media.type:voice,chat&orderBy=-conversation.count&page=1&pageSize=100",
+            "dateFrom=last7d&source=users&select=agent.name,occupancy&fill=zero&filter=routing.queue.name:%22Sales,%20EMEA%22",
+            "dateFrom=now-1M/M&dateTo=now/M&interval=P1D&align=expand&limit=5&select=tHandle.sum,service.level",
+        ];
+        queries.iter().map(|query| query.as_bytes().to_vec()).collect()
+    }
+
+    /// What is said of a question is said to its place; a question that is taken is one, however often and in whichever
+    /// form it is asked.
+    fn judge(written: impl Fn() -> Written<QueryRequest>) -> Result<(), TestCaseError> {
+        let now = "2026-06-17T21:30:59.500Z".parse().unwrap();
+        let parse =
+            |request: &QueryRequest| Query::parse(request, now, &Limits::default()).map(|named| format!("{named:?}"));
+        let meaning = written().meaning(|request| parse(&request));
+        if let Err(complaints) = &meaning {
+            prop_assert!(!complaints.is_empty());
+            for complaint in complaints {
+                prop_assert!(
+                    complaint.pointer.is_empty() || complaint.pointer.starts_with('/'),
+                    "{:?}",
+                    complaint
+                );
+                prop_assert!(!complaint.detail.is_empty());
+            }
+        }
+        let Ok(request) = written().shape() else {
+            prop_assert!(meaning.is_err(), "what cannot be read means nothing");
+            return Ok(());
+        };
+        prop_assert_eq!(&meaning, &parse(&request));
+        let again = QueryRequest::from_json(&serde_json::to_value(&request).unwrap()).shape();
+        prop_assert_eq!(again.unwrap(), request, "written anew it is the same");
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        #[test]
+        fn fuzz_bodies(bytes in crate::fuzz::changed(bodies())) {
+            if let Ok(body) = serde_json::from_slice::<Value>(&bytes) {
+                judge(|| QueryRequest::from_json(&body))?;
+            }
+        }
+
+        #[test]
+        fn fuzz_query_strings(bytes in crate::fuzz::changed(query_strings())) {
+            let pairs: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
+            judge(|| QueryRequest::from_pairs(&pairs))?;
+        }
+    }
 }

@@ -81,6 +81,8 @@ pub(super) fn combine(metric: &Metric, left: Option<&Stats>, right: Option<&Stat
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::query::catalogue::metric;
 
@@ -193,5 +195,113 @@ mod tests {
             .collect();
         let asked = query(&["mediaType", "queueId"], &["nOffered"]);
         assert_eq!(fold_media_types(&asked.aggregate, &by_media), by_media);
+    }
+
+    /// Rows of a few groups, media types and hours, so that many meet; whole numbers, which add exactly in any order.
+    fn any_rows() -> impl Strategy<Value = Vec<SliceRow>> {
+        use crate::report::rows::tests::row;
+
+        let number = || proptest::option::of((0..1_000_u32).prop_map(f64::from));
+        let stats = (number(), number(), number(), number()).prop_map(|(count, sum, min, max)| {
+            [
+                Stats {
+                    count,
+                    ..Stats::default()
+                },
+                Stats {
+                    count,
+                    sum,
+                    min,
+                    max,
+                    ..Stats::default()
+                },
+                Stats {
+                    numerator: count,
+                    denominator: sum,
+                    ratio: count
+                        .zip(sum)
+                        .and_then(|(count, sum)| (sum > 0.0).then_some(count / sum)),
+                    target: min,
+                    ..Stats::default()
+                },
+            ]
+        });
+        let cell = (
+            0..3_usize,
+            proptest::option::of(0..3_usize),
+            0..2_i64,
+            proptest::option::of(stats),
+            any::<bool>(),
+        );
+        let rows = proptest::collection::vec(cell, 0..24);
+        rows.prop_map(|cells| {
+            let rows = cells.into_iter().map(|(queue, media, hour, stats, is_partly_there)| {
+                let media = media.map(|media| ["voice", "chat", "email"][media]);
+                let mut row = row(&[["a", "b", "c"][queue]], media, hour, None);
+                row.metrics = (0..3)
+                    .map(|metric| {
+                        stats
+                            .filter(|_| metric > 0 || is_partly_there)
+                            .map(|stats| stats[metric])
+                    })
+                    .collect();
+                row
+            });
+            rows.collect()
+        })
+    }
+
+    /// Folded rows in an order of their own.
+    fn sorted(mut rows: Vec<SliceRow>) -> Vec<SliceRow> {
+        rows.sort_by_key(|row| format!("{:?} {:?}", row.group, row.bucket));
+        rows
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        #[test]
+        fn fuzz_folding(rows in any_rows(), order in any::<u64>(), cut in any::<proptest::sample::Index>()) {
+            let mut query = crate::report::rows::tests::query(&["queueId"], &["nOffered"]).aggregate;
+            query.metrics = ["nOffered", "tHandle", "oServiceLevel"].map(metric).to_vec();
+            let folded = sorted(fold_media_types(&query, &rows));
+
+            // One row for each group and bucket, and none is lost.
+            let mut places: Vec<_> = rows.iter().map(|row| format!("{:?} {:?}", row.group, row.bucket)).collect();
+            places.sort();
+            places.dedup();
+            prop_assert_eq!(folded.len(), places.len());
+            let total = |rows: &[SliceRow], pick: fn(&Stats) -> Option<f64>| {
+                rows.iter().flat_map(|row| &row.metrics).flatten().filter_map(pick).sum::<f64>().to_bits()
+            };
+            let picks: [fn(&Stats) -> Option<f64>; 4] =
+                [|stats| stats.count, |stats| stats.sum, |stats| stats.numerator, |stats| stats.denominator];
+            for pick in picks {
+                prop_assert_eq!(total(&folded, pick), total(&rows, pick));
+            }
+
+            // In whatever order they come, …
+            let mut shuffled = rows.clone();
+            shuffled.sort_by_cached_key(|row| {
+                use std::hash::BuildHasher as _;
+                let state = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+                state.hash_one((order, format!("{row:?}")))
+            });
+            prop_assert_eq!(&sorted(without_targets(fold_media_types(&query, &shuffled))), &without_targets(folded.clone()));
+            // … folded twice, …
+            prop_assert_eq!(&sorted(fold_media_types(&query, &folded)), &folded);
+            // … or in parts.
+            let (left, right) = rows.split_at(cut.index(rows.len() + 1));
+            let parts = [fold_media_types(&query, left), fold_media_types(&query, right)].concat();
+            prop_assert_eq!(&sorted(without_targets(fold_media_types(&query, &parts))), &without_targets(folded));
+        }
+    }
+
+    /// A goal that differs between parts is none, and one that is none differs from all.
+    fn without_targets(mut rows: Vec<SliceRow>) -> Vec<SliceRow> {
+        for stats in rows.iter_mut().flat_map(|row| &mut row.metrics).flatten() {
+            stats.target = None;
+        }
+        rows
     }
 }

@@ -486,4 +486,29 @@ mod tests {
             prop_assert!(cut.is_none() || matches!(key, Key::Passed(_)));
         }
     }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// What is taken for an answer is one that can be written, and is the same when it is read again.
+        #[test]
+        fn fuzz_answers(bytes in crate::fuzz::changed(examples()), which in 0..4_usize, is_packed in any::<bool>()) {
+            let (key, _) = any_of().swap_remove(which);
+            let packed = if is_packed { bytes } else { pack(&bytes) };
+            if let Some(answer) = decode(&packed, &key, Windows::default()) {
+                let again = decode(&encode(&answer).unwrap(), &key, Windows::default()).unwrap();
+                prop_assert_eq!(told(&again), told(&answer));
+            }
+        }
+    }
+
+    /// Answers as they are written, and as they are packed.
+    fn examples() -> Vec<Vec<u8>> {
+        let packed = any_of()
+            .into_iter()
+            .map(|(key, payload)| encode(&held(&key, payload, false)).unwrap());
+        packed
+            .flat_map(|packed| [unpack(&packed, MOST_BYTES).unwrap(), packed])
+            .collect()
+    }
 }

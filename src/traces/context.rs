@@ -231,6 +231,8 @@ fn is_value(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -351,5 +353,27 @@ mod tests {
             not_recorded.fields()[&TRACEPARENT],
             format!("00-{TRACE}-{}-02", not_recorded.span)
         );
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// What is gone on with is what was said, in the one way to say it.
+        #[test]
+        fn fuzz_fields(
+            parent in crate::fuzz::changed(vec![format!("00-{TRACE}-{SPAN}-01").into(), format!("cc-{TRACE}-{SPAN}-00-x").into()]),
+            state in crate::fuzz::changed(vec![b"vendor=1,t61rcwkgmze@system=x:1;y~z".into(), b"a=1, b=2".into()]),
+        ) {
+            let (Ok(parent), Ok(state)) = (HeaderValue::from_bytes(&parent), HeaderValue::from_bytes(&state)) else {
+                return Ok(());
+            };
+            let fields = HeaderMap::from_iter([(TRACEPARENT.clone(), parent.clone()), (TRACESTATE.clone(), state)]);
+            let Some(context) = Context::received(&fields) else { return Ok(()) };
+            let sent = context.fields();
+            prop_assert_eq!(Context::received(&sent), Some(context));
+            // Nothing but the version and the flags can differ.
+            prop_assert_eq!(&sent[&TRACEPARENT].as_bytes()[3..53], &parent.as_bytes()[3..53]);
+            prop_assert!(sent.get(&TRACESTATE).is_none_or(|state| state.len() <= STATE_BYTES));
+        }
     }
 }

@@ -1582,6 +1582,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Nonsens
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -2109,5 +2110,58 @@ mod tests {
             );
         }
         assert_eq!(seconds_asked_for(b"<html>"), None);
+    }
+
+    fn answers() -> Vec<Vec<u8>> {
+        let aggregates = json!({"results": [
+            {"group": {"mediaType": "voice", "queueId": "q1"}, "data": [
+                {"interval": "2025-03-10T00:00:00.000Z/2025-03-10T00:30:00.000Z", "metrics": [
+                    {"metric": "tHandle", "qualifier": "", "stats": {"max": 7, "min": 2.5, "count": 2, "sum": 9.5}},
+                    {"metric": "nOffered", "stats": {"count": 5_097_600_919_i64}},
+                ]},
+                {"interval": "2025-03-10T00:30:00.000Z/2025-03-10T01:00:00.000Z", "metrics": []},
+            ]},
+            {"group": {"mediaType": "chat"}, "data": [{"interval": "2025-03-10T01:00:00Z/2025-03-10T01:30:00Z", "metrics": []}]},
+        ]});
+        let details = json!({"conversations": [
+            {"conversationId": "a", "conversationStart": "2025-03-10T01:00:00.000Z", "participants": [{"purpose": "customer"}]},
+            {"conversationId": "b", "conversationStart": "2025-03-10T02:00:00.000Z", "conversationEnd": "2025-03-10T02:05:00.000Z"},
+        ], "totalHits": 2, "cursor": "x", "dataAvailabilityDate": "2025-03-10T01:00:00.000Z"});
+        let queues =
+            json!({"entities": [{"id": "a", "name": "Sales", "division": {"id": "d"}}], "pageCount": 2, "total": 3});
+        let refusal = json!({"message": "Rate limit exceeded [30]", "code": "too.many.requests", "status": 429});
+        let documents = [aggregates, details, queues, refusal];
+        documents
+            .iter()
+            .map(|document| document.to_string().into_bytes())
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// What is taken for an answer is an answer to the question, and no larger than its bytes.
+        #[test]
+        fn fuzz_answers(bytes in crate::fuzz::changed(answers())) {
+            let query = query();
+            for row in read_aggregates(&bytes, &query).unwrap_or_default() {
+                prop_assert_eq!((row.group.len(), row.metrics.len()), (query.group_by.len(), query.metrics.len()));
+                prop_assert!(query.range.start <= row.bucket.start && row.bucket.end <= query.range.end);
+                prop_assert!(row.bucket.start < row.bucket.end);
+                let figures = row.metrics.iter().flatten().flat_map(|stats| stats.to_array()).flatten();
+                prop_assert!(figures.into_iter().all(f64::is_finite));
+            }
+            let body = Bytes::from(bytes);
+            if let Ok(page) = read_details(&body) {
+                let documents: usize = page.conversations.iter().map(|one| one.document.len()).sum();
+                prop_assert!(documents <= body.len());
+                for one in page.conversations {
+                    prop_assert!(!one.document.contains(&b'\n'), "a line is a document");
+                    let document: Value = serde_json::from_slice(&one.document).unwrap();
+                    prop_assert_eq!(document["conversationId"].as_str(), Some(&*one.id));
+                }
+            }
+            let _ = (read_job_page(&body), seconds_asked_for(&body), spent(&body));
+        }
     }
 }

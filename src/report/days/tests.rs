@@ -839,6 +839,30 @@ proptest! {
     }
 }
 
+/// Days as they are kept.
+fn kept_days() -> Vec<Vec<u8>> {
+    let ended = days(0, 1).end;
+    let days = [
+        held(0, READ, 3, true),
+        held(0, READ, 0, true),
+        outlasted(0, &[("0001", None, ended), ("0002", Some(ended), ended)], 4),
+    ];
+    days.iter().map(stored::encode_all).collect()
+}
+
+proptest! {
+    #![proptest_config(crate::fuzz::cases())]
+
+    /// What is taken for a day is one that can be written, and is the same when it is read again.
+    #[test]
+    fn fuzz_days(bytes in crate::fuzz::changed(kept_days())) {
+        if let Some(day) = stored::decode_all(&bytes, days(0, 1)) {
+            prop_assert!(day.pieces.iter().all(|piece| piece.lines().is_some()));
+            prop_assert_eq!(stored::decode_all(&stored::encode_all(&day), day.range), Some(day));
+        }
+    }
+}
+
 #[test]
 fn what_may_change_is_not_kept() {
     assert!(stored::encode(&held(1, "2026-03-05T00:00:00Z", 3, true), Windows::default()).is_some());

@@ -487,4 +487,50 @@ mod tests {
             assert_eq!(metric(known.source, known.upstream, &known.qualified()), Some(known));
         }
     }
+
+    fn examples() -> Vec<Vec<u8>> {
+        let series = series(Granularity::Minutes(60));
+        let rows = |count: u8| {
+            (0..count).map(|row| {
+                let figure = Some(f64::from(row) * 1.5);
+                (
+                    usize::from(row),
+                    row % 4,
+                    (row % 2 == 0).then_some(row % 3),
+                    [figure, None, figure],
+                )
+            })
+        };
+        let fetches: [Vec<Fetch>; 3] = [
+            vec![(0, 24, 48, rows(20).collect())],
+            vec![
+                (0, 12, 0, rows(6).collect()),
+                (6, 12, 50, rows(18).collect()),
+                (0, 24, 59, Vec::new()),
+            ],
+            vec![(3, 1, 10, Vec::new())],
+        ];
+        let packed = fetches
+            .iter()
+            .map(|fetches| encode_all(&chunk(&series, fetches)).unwrap());
+        packed
+            .flat_map(|packed| [unpack(&packed, MOST_BYTES).unwrap(), packed])
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases())]
+
+        /// What is taken for a chunk is one that can be written, and is the same when it is read again.
+        #[test]
+        fn fuzz_chunks(bytes in crate::fuzz::changed(examples()), is_packed in any::<bool>()) {
+            let series = series(Granularity::Minutes(60));
+            let packed = if is_packed { bytes } else { pack(&bytes) };
+            if let Some(chunk) = decode(&packed, &series, series.edges(day()), SETTLE) {
+                prop_assert_eq!(chunk.buckets(), 24);
+                let again = decode(&encode_all(&chunk).unwrap(), &series, series.edges(day()), SETTLE).unwrap();
+                prop_assert_eq!(known(&again), known(&chunk));
+            }
+        }
+    }
 }
