@@ -18,7 +18,6 @@ use futures_util::{
 };
 use tokio::{sync::oneshot, task};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::Instrument as _;
 
 use super::ReportError;
 use crate::upstream::Errand;
@@ -107,8 +106,7 @@ where
         let stopping = self.stopping.clone();
         let task = self
             .tasks
-            // What it logs belongs to the request that began it.
-            .spawn(async move { stopping.run_until_cancelled(flight).await }.in_current_span());
+            .spawn(async move { stopping.run_until_cancelled(flight).await });
         let flight = Flight {
             landing: landing.clone(),
             errand,
