@@ -6,11 +6,14 @@
 //! within its freshness. `ORACLE_CASES` asks for more histories than the default, `ORACLE_SEED` for those of a run that
 //! failed (it prints its seed).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
-use futures_util::FutureExt as _;
 use rand::{Rng, RngExt, SeedableRng, seq::IndexedRandom};
 use rand_pcg::Pcg64;
+use tokio::runtime::Runtime;
 
 use super::*;
 use crate::{
@@ -438,6 +441,9 @@ impl History {
     }
 }
 
+/// Has many rows made aside, as the service does.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
 /// What is answered is what the upstream says, as far as nothing has happened since.
 fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wish, standing: Standing) {
     let figures = view.answer(&query.aggregate, wish, &mut Journey::default(), standing);
@@ -500,10 +506,8 @@ fn check(cache: &SeriesCache, model: &Model, query: &Query, view: View, wish: Wi
         let expected = expected
             .map(|rows| (rows::shown(query, &rows), rows.len() as u64))
             .map_err(|error| error.to_string());
-        let ordered = cache
-            .ordered(&figures.body, query, &NamesByLookup::new())
-            .now_or_never();
-        let (rows, _turn) = ordered.flatten().expect("buckets fit, and nobody else makes rows");
+        let ordered = RUNTIME.block_on(cache.ordered(&figures.body, query, &NamesByLookup::new()));
+        let (rows, _turn) = ordered.expect("buckets fit");
         let found = rows
             .map(|rows| (rows.table(query), rows.total()))
             .map_err(|error| error.to_string());
