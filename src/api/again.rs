@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     definitions::Definition,
-    report::{Freshness, Reports, Seen, Written},
+    report::{Reports, Seen, Written},
 };
 
 /// So many requests are known again; each takes less than a kilobyte.
@@ -110,9 +110,4 @@ impl Again {
         };
         Some(rows::give(&given, None, None, now, method, headers))
     }
-}
-
-/// Whether an answer to such a wish can be known again.
-pub(super) fn is_plain(freshness: Freshness) -> bool {
-    freshness == Freshness::default()
 }

@@ -10,7 +10,7 @@ use axum::{
 use utoipa::ToSchema;
 
 use super::{
-    again::{self, Again, Remembered, RequestKey},
+    again::{Again, Remembered, RequestKey},
     auth::Caller,
     format::Format,
     lookups,
@@ -24,7 +24,7 @@ use crate::{
     config::Scope,
     definitions::{Definition, Places},
     query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
-    report::{OrderedRows, Reports},
+    report::{Freshness, OrderedRows, Reports},
     upstream::Errand,
 };
 
@@ -189,7 +189,8 @@ impl QueryApi {
             question = question.with(|query| query.page = EVERYTHING);
         }
         let freshness = delivery.freshness;
-        let may_be_known = question.lookups().is_empty() && delivery.explain.is_none() && again::is_plain(freshness);
+        let may_be_known =
+            question.lookups().is_empty() && delivery.explain.is_none() && freshness == Freshness::default();
         let (query, calls) =
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let (mut answer, seen, account) = match delivery.explain {

@@ -69,14 +69,6 @@ const LONGEST_DAYS: u32 = 31;
 const USER: &str = "userId";
 
 impl StatesRequest {
-    /// The zone of a request that has been checked; UTC where it is silent.
-    pub fn zone(&self) -> Zone {
-        self.time_zone
-            .as_deref()
-            .and_then(Zone::named)
-            .unwrap_or_else(Zone::utc)
-    }
-
     /// Reads decoded query-string parameters, or says everything that is wrong with them.
     pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);

@@ -39,7 +39,7 @@ use self::{
     states::Window,
 };
 use crate::{
-    aside::Turn,
+    aside::{Turn, aside},
     clock::Clock,
     fleet::{Entry, Fleet},
     query::{
@@ -282,7 +282,7 @@ impl Reports {
         let Answered {
             answer, figures, names, ..
         } = self.answer(query, freshness, errand).await?;
-        let seen = series::Seen::of(&figures, &query.aggregate.metrics, self.now());
+        let seen = series::Seen::of(&figures, &query.aggregate.metrics);
         Ok((answer, seen.map(|figures| Seen { figures, names })))
     }
 
@@ -391,6 +391,7 @@ impl Reports {
             asked: asked.into_iter().collect(),
             provenance: given.provenance(0),
             fresh_for: given.fresh_for,
+            looked_at: self.now(),
         })
     }
 
@@ -527,7 +528,7 @@ impl Reports {
         let told = told.collect::<Result<Vec<_>, _>>()?;
         let names = Arc::clone(names.get(&Lookup::Users).ok_or(ReportError::Internal)?);
         let query = StatesQuery::clone(query);
-        let made = tokio::task::spawn_blocking(move || states::table(&query, &told, &names)).await;
+        let made = aside(move || states::table(&query, &told, &names)).await;
         let (table, total) = made.map_err(|error| {
             tracing::error!(%error, "states cannot be listed");
             ReportError::Internal

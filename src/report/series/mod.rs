@@ -155,7 +155,10 @@ pub(super) struct Figures {
     pub(super) body: Body,
     pub(super) asked: Vec<Asked>,
     pub(super) provenance: Provenance,
+    /// How much longer they were fresh …
     pub(super) fresh_for: Duration,
+    /// … when that was looked at.
+    pub(super) looked_at: Timestamp,
 }
 
 /// Where the figures of a question are. Cheap to clone.
@@ -979,7 +982,7 @@ impl View {
         standing: Standing,
     ) -> Figures {
         self.entry.note_read(&query.metrics, wish.now);
-        journey.figures(self, held, standing)
+        journey.figures(self, held, standing, wish.now)
     }
 
     /// Which buckets it looks at, and what is held of them.
@@ -1038,7 +1041,7 @@ impl Figures {
 }
 
 impl Journey {
-    fn figures(&mut self, view: View, summary: Summary, standing: Standing) -> Figures {
+    fn figures(&mut self, view: View, summary: Summary, standing: Standing, now: Timestamp) -> Figures {
         let cache = match standing {
             Standing::Aging => CacheUse::Revalidating(summary.left.unsigned_abs()),
             Standing::Stale => CacheUse::Stale,
@@ -1063,6 +1066,7 @@ impl Journey {
                 Standing::Fresh => summary.left.try_into().unwrap_or_default(),
                 Standing::Aging | Standing::Stale => Duration::ZERO,
             },
+            looked_at: now,
         }
     }
 }

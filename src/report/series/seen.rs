@@ -23,7 +23,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// The figures, as they were given then; `None` of those that are not held by bucket, or are not fresh.
-    pub(crate) fn of(figures: &Figures, metrics: &[&'static Metric], now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(figures: &Figures, metrics: &[&'static Metric]) -> Option<Self> {
         let Body::Held(view) = &figures.body else { return None };
         let is_fresh = matches!(
             figures.provenance.cache,
@@ -42,7 +42,7 @@ impl Seen {
                 upstream_calls: 0,
                 ..figures.provenance.clone()
             },
-            from: now,
+            from: figures.looked_at,
             fresh_for: figures.fresh_for,
         })
         .filter(|_| is_fresh)
