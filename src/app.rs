@@ -122,7 +122,6 @@ impl App {
             query,
             conversations,
             catalog: CatalogApi::default(),
-            jobs: Jobs::new(clock.clone(), server.stream_timeout, stop.closing.clone()),
             live: LiveApi {
                 now: now.clone(),
                 feed: Feed::new(
@@ -161,13 +160,14 @@ impl App {
                 fleet: fleet.clone(),
                 draining: stop.draining.clone(),
                 metrics: metrics.clone(),
-                document: api::openapi::Served::new(library, clock),
+                document: api::openapi::Served::new(library, clock.clone()),
             },
             guards: api::Guards {
                 keys: keys.clone(),
                 request_timeout: server.request_timeout,
                 admission: Admission::new(server.max_concurrency, server.queue),
                 bodies: Bodies::new(server.max_body_bytes),
+                jobs: Jobs::new(clock, server.stream_timeout, stop.closing.clone()),
             },
             cors_origins: server.cors_origins.clone(),
             tracing: Tracing {

@@ -13,9 +13,8 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -444,7 +443,11 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
 }
 
 /// Lets in who may ask at all, holds them to their quota, and tells them what is left of it.
-pub async fn authenticate(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
+pub async fn authenticate(
+    keys: &Keys,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request, Caller) -> Response,
+) -> Response {
     let known = match keys.follower(&request) {
         Some(follower) => follower,
         None => keys.known(request.headers()).await,
@@ -456,9 +459,9 @@ pub async fn authenticate(State(keys): State<Keys>, mut request: Request, next: 
     if let Some(name) = &caller.principal.name {
         tracing::debug!(caller = name, "authenticated");
     }
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(caller.clone());
     let Some(quota) = key.as_ref().and_then(|key| key.quota.as_ref()) else {
-        return next.run(request).await;
+        return next(request, caller).await;
     };
     let left = quota.take(Instant::now());
     let mut response = if left.refused {
@@ -467,7 +470,7 @@ pub async fn authenticate(State(keys): State<Keys>, mut request: Request, next: 
             .retry_after(left.resets_in)
             .into_response()
     } else {
-        next.run(request).await
+        next(request, caller).await
     };
     left.tell(quota.per_window, response.headers_mut());
     response

@@ -234,7 +234,7 @@ impl ConversationsApi {
                 let table = written_aside(move || conversation_rows(&documents, &zone)).await?;
                 let rows = Rows {
                     answer: Answer {
-                        content: || table,
+                        content: move || table,
                         turn: None,
                         total: found.total,
                         provenance: found.provenance,

@@ -127,7 +127,7 @@ struct Brought {
 }
 
 /// Answers in the time a caller wants to wait, or says where the answer will be.
-pub async fn respond(State(jobs): State<Jobs>, caller: Caller, request: Request, next: Next) -> Response {
+pub async fn respond(jobs: &Jobs, caller: Caller, request: Request, next: Next) -> Response {
     // Who follows a link could not come back for a job.
     if caller.shared().is_some() {
         return next.run(request).await;

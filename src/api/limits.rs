@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody as _},
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderValue, Uri, Version, header, request::Parts},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use http_body_util::BodyExt as _;
@@ -35,10 +34,10 @@ pub const HEADER_BYTES: usize = 32 << 10;
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Refuses requests whose head is too large.
-pub async fn head(request: Request, next: Next) -> Response {
+pub async fn head(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     match oversize(request.uri(), request.headers()) {
         Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+        None => next(request).await,
     }
 }
 
@@ -101,14 +100,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Errand {
 pub struct Patience(pub Duration);
 
 /// Sets the request's deadline and ends what has not ended by then, waiting for admission included.
-pub async fn deadline(State(timeout): State<Duration>, mut request: Request, next: Next) -> Response {
+pub async fn deadline(
+    timeout: Duration,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request, Deadline) -> Response,
+) -> Response {
     let timeout = request
         .extensions()
         .get::<Patience>()
         .map_or(timeout, |patience| patience.0);
-    let deadline = Instant::now() + timeout;
-    request.extensions_mut().insert(Deadline(deadline));
-    match tokio::time::timeout_at(deadline + LAST_WORD, next.run(request)).await {
+    let deadline = Deadline(Instant::now() + timeout);
+    request.extensions_mut().insert(deadline);
+    match tokio::time::timeout_at(deadline.0 + LAST_WORD, next(request, deadline)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(ProblemKind::Deadline).into_response(),
     }
@@ -119,11 +122,11 @@ pub async fn deadline(State(timeout): State<Duration>, mut request: Request, nex
 pub struct Crowded;
 
 /// Refuses what came in on a connection beyond those that are served.
-pub async fn crowd(request: Request, next: Next) -> Response {
+pub async fn crowd(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.extensions().get::<Crowded>().is_some() {
         return shed("there are too many connections").into_response();
     }
-    next.run(request).await
+    next(request).await
 }
 
 /// How long a request's body may take to come in, from its head.
@@ -176,13 +179,13 @@ impl Bodies {
 }
 
 /// Takes in a request's body, so that who sends it slowly takes no place meanwhile, and not for long.
-pub async fn body(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+pub async fn body(bodies: &Bodies, request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return next(request).await;
     }
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(BODY_TIMEOUT, bodies.receive(body)).await {
-        Ok(Ok((received, _held))) => next.run(Request::from_parts(parts, received.into())).await,
+        Ok(Ok((received, _held))) => next(Request::from_parts(parts, received.into())).await,
         Ok(Err(problem)) => problem.into_response(),
         Err(_elapsed) => {
             let mut response = Problem::new(ProblemKind::BodyTooSlow)
@@ -241,16 +244,16 @@ fn shed(why: &'static str) -> Problem {
 /// An answer of known length gives its place back with its head; a stream keeps it to its end, as it goes on
 /// costing upstream calls.
 pub async fn admit(
-    State(admission): State<Admission>,
+    admission: &Admission,
     Deadline(deadline): Deadline,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let place = match admission.enter(deadline).await {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
-    let response = next.run(request).await;
+    let response = next(request).await;
     if response.body().size_hint().exact().is_some() {
         return response;
     }

@@ -82,7 +82,7 @@ pub async fn get(
     let mut answer = api.reports.names(&question, delivery.freshness, &errand).await?;
     answer.provenance.upstream_calls += calls;
     let rows = Rows {
-        answer: answer.map(|table| || table),
+        answer: answer.map(|table| move || table),
         kept: None,
         page,
         path: &format!("/v1/lookups/{lookup}"),

@@ -34,20 +34,20 @@ pub mod sse;
 mod tokens;
 pub mod users;
 
-use std::{any::Any, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use crate::definitions::Shelf;
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use futures_util::FutureExt as _;
 use serde_json::Value;
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
 };
@@ -95,8 +95,6 @@ pub struct Parts {
     pub cache: CacheApi,
     /// The upstream's own paths.
     pub gateway: GatewayApi,
-    /// `/v1/jobs`
-    pub jobs: Jobs,
     /// `/v1/quota`
     pub quota: QuotaApi,
     /// Health, metrics, documents.
@@ -119,6 +117,8 @@ pub struct Guards {
     pub admission: Admission,
     /// What may be sent as a body.
     pub bodies: Bodies,
+    /// What is done for those who do not stay for the answer; `/v1/jobs`.
+    pub jobs: Jobs,
 }
 
 /// Every route behind every layer, ready to serve.
@@ -144,15 +144,14 @@ pub fn router(parts: Parts) -> Router {
         .split_for_parts()
         .0
         .with_state(parts.live)
-        .merge(job_routes().split_for_parts().0.with_state(parts.jobs.clone()));
+        .merge(job_routes().split_for_parts().0.with_state(parts.guards.jobs.clone()));
     // Asks for credentials of its own.
     let tokens = Router::new()
         .route(gateway::TOKEN, post(gateway::token::post))
         .route_layer(middleware::from_fn_with_state(
             Bodies::new(gateway::token::MAX_BODY_BYTES),
-            limits::body,
+            asking_for_a_token,
         ))
-        .route_layer(middleware::from_fn(limits::crowd))
         .with_state(parts.guards.keys.clone());
     // Health, metrics and documents answer whatever the load, and need no credential.
     let open = service_routes()
@@ -166,9 +165,7 @@ pub fn router(parts: Parts) -> Router {
         .layer(CompressionLayer::new())
         .with_state(parts.service);
     let router: Router = wrap(
-        guard(guarded, watched, parts.jobs, parts.guards)
-            .merge(tokens)
-            .merge(open),
+        guard(guarded, watched, parts.guards).merge(tokens).merge(open),
         &parts.cors_origins,
         parts.tracing,
     );
@@ -176,52 +173,105 @@ pub fn router(parts: Parts) -> Router {
     router.with_state(())
 }
 
-/// What stands before the routes that cost something, and before those that are watched.
+/// Puts what must be passed before the routes that cost something, and before those that are watched.
 ///
-/// Read from the bottom up: a layer wraps what stands above it, so the last is the outermost.
-fn guard(routes: Router, watched: Router, jobs: Jobs, guards: Guards) -> Router {
+/// Routes only: that a method does not exist is no secret. Few layers, each of which calls what it is made of: every layer
+/// of axum's is allocated for every request, with all that is beneath it.
+fn guard(routes: Router, watched: Router, guards: Guards) -> Router {
+    let guards = Arc::new(guards);
     routes
-        // Innermost: the extractors of a body need no limit of their own, it has been taken in below.
-        .layer(DefaultBodyLimit::disable())
-        // The places are taken last, when nothing else can refuse any more; refused at once when the queue is full.
-        .route_layer(middleware::from_fn_with_state(guards.admission, limits::admit))
-        // Outside of the places, so that a body that comes slowly takes none.
-        .route_layer(middleware::from_fn_with_state(guards.bodies, limits::body))
-        .merge(watched)
-        // Outside of the places, so that waiting for one counts.
-        .route_layer(middleware::from_fn_with_state(guards.request_timeout, limits::deadline))
-        // Outside of what a request may take: who does not stay for the answer gives it more time.
-        .route_layer(middleware::from_fn_with_state(jobs, jobs::respond))
-        // Strangers and the over-eager are turned away before they can take a place. Routes only: that a method
-        // does not exist is no secret.
-        .route_layer(middleware::from_fn_with_state(guards.keys, auth::authenticate))
-        // Outside of all that costs anything. Routes that stand open answer on crowded connections too.
-        .route_layer(middleware::from_fn(limits::crowd))
-        // Outside of all that looks at these fields, so that refusals carry it too.
-        .route_layer(middleware::map_response(vary))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&guards), in_a_place))
+        .merge(watched.route_layer(middleware::from_fn_with_state(Arc::clone(&guards), in_time)))
+        .route_layer(middleware::from_fn_with_state(guards, known))
 }
 
-/// What stands before every route, and before none.
-///
-/// Read from the bottom up, as above.
+/// Lets in who may ask, and hands on who does not stay for the answer.
+async fn known(State(guards): State<Arc<Guards>>, request: Request, next: Next) -> Response {
+    // Before all that costs anything. Routes that stand open answer on crowded connections too.
+    let mut response = limits::crowd(request, async |request| {
+        // Strangers and the over-eager are turned away before they can take a place.
+        auth::authenticate(&guards.keys, request, async |request, caller| {
+            // Before the time a request may take begins: who does not stay gives it more.
+            jobs::respond(&guards.jobs, caller, request, next).await
+        })
+        .await
+    })
+    .await;
+    vary(&mut response);
+    response
+}
+
+/// Takes in what is sent for a token.
+async fn asking_for_a_token(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+    limits::crowd(request, async |request| {
+        limits::body(&bodies, request, async |request| next.run(request).await).await
+    })
+    .await
+}
+
+/// Works on a request in its time, in a place of the service.
+async fn in_a_place(State(guards): State<Arc<Guards>>, request: Request, next: Next) -> Response {
+    // Waiting for a place counts.
+    limits::deadline(guards.request_timeout, request, async |request, deadline| {
+        // Outside of the places, so that a body that comes slowly takes none.
+        limits::body(&guards.bodies, request, async |request| {
+            // Last, when nothing else can refuse any more; refused at once when the queue is full.
+            limits::admit(&guards.admission, deadline, request, async |request| {
+                next.run(request).await
+            })
+            .await
+        })
+        .await
+    })
+    .await
+}
+
+/// Begins what lasts as long as somebody watches: in its time, in no place.
+async fn in_time(State(guards): State<Arc<Guards>>, request: Request, next: Next) -> Response {
+    limits::deadline(guards.request_timeout, request, async |request, _| {
+        next.run(request).await
+    })
+    .await
+}
+
+/// Puts what every request passes before every route, and before none.
 fn wrap(routes: Router, cors_origins: &[String], tracing: Tracing) -> Router {
     routes
         .fallback(|| async { Problem::new(ProblemKind::NotFound) })
-        // Oversized heads are refused before anything looks into them.
-        .layer(middleware::from_fn(limits::head))
-        // A panic is one caller's 500 and nobody else's concern.
-        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| after_panic()))
-        // Outside of whatever may fail: one shape for every failure, that of a panic included.
-        .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn(answered))
         // Outside of failures, so that a page may read those too.
         .layer(cors(cors_origins))
-        .layer(middleware::map_response(security_headers))
-        // Outside of all that answers, so that everything is counted, timed and logged …
-        .layer(middleware::from_fn(observe::measure))
-        // … within the request's span …
-        .layer(middleware::from_fn_with_state(tracing, observe::trace))
-        // … under the request's id.
-        .layer(middleware::from_fn(observe::identify))
+        .layer(middleware::from_fn_with_state(tracing, observed))
+}
+
+/// Has every request answered, and every failure in one shape, that of a panic included.
+async fn answered(request: Request, next: Next) -> Response {
+    problem::render(request, async |request| {
+        let asked = async {
+            // Oversized heads are refused before anything looks into them.
+            limits::head(request, async |request| next.run(request).await).await
+        };
+        // A panic is one caller's 500 and nobody else's concern.
+        let asked = AssertUnwindSafe(asked).catch_unwind().await;
+        asked.unwrap_or_else(|_| Problem::new(ProblemKind::Internal).into_response())
+    })
+    .await
+}
+
+/// Sees a request from outside: under its id, within its span, it is counted, timed and logged.
+async fn observed(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
+    observe::identify(request, async |request| {
+        observe::trace(&tracing, request, async |request| {
+            observe::measure(request, async |request| {
+                let mut response = next.run(request).await;
+                secure(&mut response);
+                response
+            })
+            .await
+        })
+        .await
+    })
+    .await
 }
 
 /// The `OpenAPI` document of these routes, each report an operation of its own.
@@ -301,10 +351,6 @@ fn service_routes() -> OpenApiRouter<ServiceApi> {
         .routes(routes!(front::front))
 }
 
-fn after_panic() -> Response {
-    Problem::new(ProblemKind::Internal).into_response()
-}
-
 /// Without origins it still answers preflights, with nothing allowed, and says that the origin matters.
 fn cors(origins: &[String]) -> CorsLayer {
     if origins.is_empty() {
@@ -352,14 +398,13 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// The request fields that decide about an answer, and so must be equal for a cache to reuse it.
-async fn vary(mut response: Response) -> Response {
+fn vary(response: &mut Response) {
     let fields = HeaderValue::from_static("accept, accept-encoding, authorization, x-api-key");
     response.headers_mut().append(header::VARY, fields);
-    response
 }
 
 /// What browsers are told about everything that is not a page; pages state a policy of their own.
-async fn security_headers(mut response: Response) -> Response {
+fn secure(response: &mut Response) {
     const FIELDS: [(HeaderName, HeaderValue); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -372,13 +417,12 @@ async fn security_headers(mut response: Response) -> Response {
     for (name, value) in FIELDS {
         headers.entry(name).or_insert(value);
     }
-    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::Body, extract::Request, http::StatusCode};
+    use axum::{body::Body, http::StatusCode};
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
@@ -411,6 +455,11 @@ mod tests {
             request_timeout: Duration::from_secs(30),
             admission: Admission::new(places, 0),
             bodies: Bodies::new(1024),
+            jobs: Jobs::new(
+                Clock::system(),
+                Duration::from_mins(1),
+                tokio_util::sync::CancellationToken::new(),
+            ),
         };
         let routes = Router::new()
             .route("/v1/ok", get(|| async { "answer" }))
@@ -421,10 +470,9 @@ mod tests {
             .route("/v1/panic", get(panics))
             .route("/v1/never", get(std::future::pending::<()>))
             .route("/v1/bare", get(|| async { StatusCode::IM_A_TEAPOT }));
-        let (clock, never) = (Clock::system(), tokio_util::sync::CancellationToken::new());
-        let jobs = Jobs::new(clock, Duration::from_mins(1), never);
+        let watched = Router::new().route("/v1/watched", get(|| async { "seen" }));
         wrap(
-            guard(routes, Router::new(), jobs, guards),
+            guard(routes, watched, guards),
             &["https://page.example".to_owned()],
             Tracing {
                 tracer: Tracer::default(),

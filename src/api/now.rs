@@ -124,7 +124,7 @@ impl NowApi {
             definition.finish(&mut answer.content);
         }
         let rows = Rows {
-            answer: answer.map(|table| || table),
+            answer: answer.map(|table| move || table),
             kept: None,
             page: query.page,
             path: asked.path,

@@ -8,9 +8,8 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},
-    middleware::Next,
     response::Response,
 };
 use http_body::{Frame, SizeHint};
@@ -54,10 +53,10 @@ fn is_plain(id: &str) -> bool {
 }
 
 /// Gives every request an id and sends it back.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+pub async fn identify(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -74,7 +73,7 @@ pub struct Tracing {
 }
 
 /// Puts everything logged underneath into the request's span, and everything done for it into its caller's trace.
-pub async fn trace(State(how): State<Tracing>, mut request: Request, next: Next) -> Response {
+pub async fn trace(how: &Tracing, mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let (method, route) = (method(&request), route(&request));
     let span = tracing::info_span!(
@@ -98,7 +97,7 @@ pub async fn trace(State(how): State<Tracing>, mut request: Request, next: Next)
             .extensions_mut()
             .insert(Traced(Arc::new(Mutex::new(Some(traced)))));
     }
-    next.run(request).instrument(span).await
+    next(request).instrument(span).await
 }
 
 /// The request's span in a trace, on its way to whoever sees the request's end.
@@ -154,7 +153,7 @@ fn protocol_version(version: Version) -> Option<&'static str> {
 }
 
 /// Counts and times a request, and writes its line in the access log.
-pub async fn measure(mut request: Request, next: Next) -> Response {
+pub async fn measure(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let mut observed = Observed {
         method: method(&request),
         route: route(&request),
@@ -163,7 +162,7 @@ pub async fn measure(mut request: Request, next: Next) -> Response {
         answered: false,
     };
     metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).increment(1);
-    let response = next.run(request).await;
+    let response = next(request).await;
     observed.answered(&response);
     // Those who watch leave when they like; nothing is lost with them.
     let is_watched = response

@@ -7,11 +7,10 @@
 use std::time::Duration;
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
-    response::IntoResponse as _,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
 };
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::{
@@ -314,21 +313,16 @@ pub struct JsonBody(pub Value);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType)
                 .detail("send the query as `Content-Type: application/json`")
                 .header(header::ACCEPT, HeaderValue::from_static("application/json")));
         }
-        let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
-        parse_json(&body).map(Self)
-    }
-}
-
-fn unreadable(rejection: BytesRejection) -> Problem {
-    match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ProblemKind::BodyTooLarge),
-        _ => Problem::new(ProblemKind::Malformed).detail("the body broke off"),
+        // How much may be sent was judged when it was taken in.
+        let body = request.into_body().collect().await;
+        let body = body.map_err(|_| Problem::new(ProblemKind::Malformed).detail("the body broke off"))?;
+        parse_json(&body.to_bytes()).map(Self)
     }
 }
 

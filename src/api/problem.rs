@@ -11,7 +11,6 @@ use std::{borrow::Cow, time::Duration};
 use axum::{
     extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -416,10 +415,10 @@ impl IntoResponse for Problem {
 }
 
 /// Writes the body of every failure that passes.
-pub async fn render(request: Request, next: Next) -> Response {
+pub async fn render(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let request_id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let dialect = Dialect::of(&request);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;

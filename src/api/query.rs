@@ -193,6 +193,7 @@ impl QueryApi {
             question.lookups().is_empty() && delivery.explain.is_none() && freshness == Freshness::default();
         let (query, calls) =
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
+        let query = Arc::new(query);
         let (mut answer, seen, account) = match delivery.explain {
             Some(Explain::Plan) => {
                 let (answer, mut account) = self.reports.explained(&query, freshness, errand).await?;
@@ -215,16 +216,19 @@ impl QueryApi {
             rows: answer.content.id(),
             further: format!("{end} {source:?}"),
         };
-        let table = |ordered: OrderedRows| {
-            let mut table = ordered.table(&query);
-            if let Some(definition) = asked.definition {
-                definition.finish(&mut table);
+        let table = {
+            let (query, definition) = (Arc::clone(&query), asked.definition.cloned());
+            move |ordered: OrderedRows| {
+                let mut table = ordered.table(&query);
+                if let Some(definition) = definition {
+                    definition.finish(&mut table);
+                }
+                table
             }
-            table
         };
         let filename = filename(asked.definition.map(|definition| &**definition), &query.aggregate);
         let rows = Rows {
-            answer: answer.map(|ordered| || table(ordered)),
+            answer: answer.map(|ordered| move || table(ordered)),
             kept: Some(kept),
             page: query.page,
             path: asked.path,

@@ -61,7 +61,7 @@ pub struct Kept<'a> {
     pub further: String,
 }
 
-impl<T: FnOnce() -> Table> Rows<'_, T> {
+impl<T: FnOnce() -> Table + Send + 'static> Rows<'_, T> {
     /// The whole response: 304 when the caller holds these bytes already.
     pub async fn respond(
         self,
@@ -103,6 +103,7 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         /// Less than this is sent in one packet either way.
         const WORTH_COMPRESSING: usize = 1 << 10;
         let Some(kept) = self.kept.take() else {
+            self.wait_for_turn(format).await;
             return Ok(Arc::new(self.write(format).await?));
         };
         let question = self.question.map(|question| {
@@ -143,8 +144,7 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         if let Some(written) = answers.get(&key) {
             return Ok(written);
         }
-        if self.answer.turn.is_none() && self.takes_long(format) {
-            self.answer.turn = Some(Turn::wait().await);
+        if self.wait_for_turn(format).await {
             // Somebody may have had the same written meanwhile.
             if let Some(written) = answers.get(&key) {
                 return Ok(written);
@@ -155,6 +155,15 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         Ok(written)
     }
 
+    /// Waits for a turn where writing takes long and none was waited for yet; whether it did.
+    async fn wait_for_turn(&mut self, format: Format) -> bool {
+        let waits = self.answer.turn.is_none() && self.takes_long(format);
+        if waits {
+            self.answer.turn = Some(Turn::wait().await);
+        }
+        waits
+    }
+
     fn takes_long(&self, format: Format) -> bool {
         /// So many rows are written while others wait.
         const A_FEW_ROWS: u64 = 500;
@@ -162,53 +171,15 @@ impl<T: FnOnce() -> Table> Rows<'_, T> {
         compresses || self.answer.total.min(self.page.size.into()) > A_FEW_ROWS
     }
 
+    /// Aside, in the turn that was waited for, or at once.
     async fn write(self, format: Format) -> Result<Written, Problem> {
-        let (head, provenance, turn) = (self.head(), self.answer.provenance, self.answer.turn);
-        let table = (self.answer.content)();
-        let columns = (format == Format::Json).then(|| page::columns(&table.columns));
-        let answer = match format {
-            Format::Json => {
-                written(turn, table, move |table| {
-                    page::entities(&head, |body| encode::json::write_entities(table, body))
-                })
-                .await
-            }
-            Format::Table => written(turn, table, move |table| page::table(&head, table)).await,
-            Format::Ndjson => {
-                written(turn, table, |table| {
-                    all_of(|body| encode::ndjson::write_lines(table, body))
-                })
-                .await
-            }
-            Format::Csv => {
-                written(turn, table, |table| {
-                    all_of(|body| encode::csv::write_records(table, body))
-                })
-                .await
-            }
-            Format::Xlsx => workbook(turn, table, &provenance).await,
-            Format::Arrow => {
-                let about = about(&provenance);
-                made_aside(turn, move || {
-                    let mut body = Vec::new();
-                    encode::arrow::write_stream(&table, self.time_zone.name(), about, &mut body).map(|()| body)
-                })
-                .await
-            }
-            Format::Parquet => {
-                let about = about(&provenance);
-                made_aside(turn, move || {
-                    encode::parquet::file(&table, self.time_zone.name(), about)
-                })
-                .await
-            }
-        }?;
-        Ok(Written {
-            tag: conditional::entity_tag(&answer, &provenance).into(),
-            answer: answer.into(),
-            columns,
-            compressed: None,
-        })
+        let (head, zone, provenance) = (self.head(), self.time_zone, self.answer.provenance);
+        let content = self.answer.content;
+        let write = move || written(&content(), format, &head, &zone, &provenance);
+        match self.answer.turn {
+            Some(turn) => turn.aside(write).await.map_err(|error| defect(&error))?,
+            None => write(),
+        }
     }
 
     fn head(&self) -> PageHead {
@@ -286,16 +257,36 @@ async fn packed(plain: &Written) -> Result<Written, Problem> {
     })
 }
 
-/// Written aside in a turn that was waited for, or at once.
-async fn written(
-    turn: Option<Turn>,
-    table: Table,
-    write: impl FnOnce(&Table) -> Vec<u8> + Send + 'static,
-) -> Result<Vec<u8>, Problem> {
-    match turn {
-        Some(turn) => turn.aside(move || write(&table)).await.map_err(|error| defect(&error)),
-        None => Ok(write(&table)),
-    }
+/// A table in a format.
+fn written(
+    table: &Table,
+    format: Format,
+    head: &PageHead,
+    zone: &Zone,
+    provenance: &Provenance,
+) -> Result<Written, Problem> {
+    let answer = match format {
+        Format::Json => page::entities(head, |body| encode::json::write_entities(table, body)),
+        Format::Table => page::table(head, table),
+        Format::Ndjson => all_of(|body| encode::ndjson::write_lines(table, body)),
+        Format::Csv => all_of(|body| encode::csv::write_records(table, body)),
+        Format::Xlsx => workbook(table, provenance)?,
+        Format::Arrow => {
+            let mut body = Vec::new();
+            encode::arrow::write_stream(table, zone.name(), about(provenance), &mut body)
+                .map_err(|error| defect(&error))?;
+            body
+        }
+        Format::Parquet => {
+            encode::parquet::file(table, zone.name(), about(provenance)).map_err(|error| defect(&error))?
+        }
+    };
+    Ok(Written {
+        tag: conditional::entity_tag(&answer, provenance).into(),
+        columns: (format == Format::Json).then(|| page::columns(&table.columns)),
+        answer: answer.into(),
+        compressed: None,
+    })
 }
 
 fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -304,7 +295,7 @@ fn all_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     body
 }
 
-async fn workbook(turn: Option<Turn>, table: Table, provenance: &Provenance) -> Result<Vec<u8>, Problem> {
+fn workbook(table: &Table, provenance: &Provenance) -> Result<Vec<u8>, Problem> {
     let rows = table.rows.len() as u64;
     if rows > encode::xlsx::MAX_ROWS {
         let limit = encode::xlsx::MAX_ROWS;
@@ -312,24 +303,7 @@ async fn workbook(turn: Option<Turn>, table: Table, provenance: &Provenance) -> 
             "a workbook takes {limit} rows and there are {rows}: ask for format=csv, for a page, or for less"
         )));
     }
-    let created = provenance.as_of;
-    made_aside(turn, move || encode::xlsx::workbook(&table, created)).await
-}
-
-/// Compressing takes long enough that others should not have to wait for it.
-async fn made_aside<E: std::error::Error + Send + 'static>(
-    turn: Option<Turn>,
-    make: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
-) -> Result<Vec<u8>, Problem> {
-    let turn = match turn {
-        Some(turn) => turn,
-        None => Turn::wait().await,
-    };
-    match turn.aside(make).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(defect(&error)),
-        Err(error) => Err(defect(&error)),
-    }
+    encode::xlsx::workbook(table, provenance.as_of).map_err(|error| defect(&error))
 }
 
 fn defect(error: &impl std::error::Error) -> Problem {

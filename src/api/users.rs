@@ -79,7 +79,7 @@ pub async fn details(
     answer.provenance.upstream_calls += calls;
     let [first, last] = query.range.days(&query.time_zone);
     let rows = Rows {
-        answer: answer.map(|table| || table),
+        answer: answer.map(|table| move || table),
         kept: None,
         page: query.page,
         path: "/v1/users/details",
