@@ -86,7 +86,10 @@ pub fn start_logging(format: LogFormat, level: &str) {
         .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => registry.with(lines).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        // The list says what is said of the innermost.
+        LogFormat::Json => registry
+            .with(lines.json().flatten_event(true).with_current_span(false))
+            .try_init(),
     };
     if started.is_ok() {
         std::panic::set_hook(Box::new(log_panic));

@@ -186,8 +186,14 @@ impl Wish {
         if request.method() != Method::GET || !is_question(request.uri().path()) {
             return Ok(None);
         }
-        let query = request.uri().query().unwrap_or_default().as_bytes();
-        let mut waits = form_urlencoded::parse(query).filter(|(name, _)| name == "wait");
+        let query = request.uri().query().unwrap_or_default();
+        // Most do not say so, which is seen without taking them apart.
+        let query = if query.contains("wait") || query.contains('%') {
+            query
+        } else {
+            ""
+        };
+        let mut waits = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "wait");
         if let Some((_, text)) = waits.next() {
             let seconds = seconds(&text).filter(|_| waits.next().is_none());
             let wait = seconds.ok_or_else(|| {

@@ -5,9 +5,7 @@
 //! it away again, so does a text that begins with an apostrophe. Numbers are written as they are, negative
 //! ones included.
 
-use std::borrow::Cow;
-
-use super::json::write_number;
+use super::{json::write_number, times::Times};
 use crate::table::{Cell, Table, TableColumn};
 
 /// Writes a header and the rows. What is empty is an empty field; buckets are `start/end` in UTC, their
@@ -33,9 +31,13 @@ const MEMORY: &str = "writing to memory does not fail, and all records have the 
 
 fn try_write_rows(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
     let mut writer = writer(out);
+    let mut fields = Fields {
+        times: Times::new(table.columns.len()),
+        made: Vec::new(),
+    };
     for row in &table.rows {
         for index in 0..table.columns.len() {
-            writer.write_field(field(row.get(index).unwrap_or(&Cell::Empty)))?;
+            writer.write_field(fields.field(index, row.get(index).unwrap_or(&Cell::Empty)))?;
         }
         writer.write_record(None::<&[u8]>)?;
     }
@@ -49,19 +51,31 @@ fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
         .from_writer(out)
 }
 
-fn field(cell: &Cell) -> Cow<'_, [u8]> {
-    match cell {
-        Cell::Empty => Cow::Borrowed(b""),
-        Cell::Interval(range) => range.to_string().into_bytes().into(),
-        Cell::Instant(instant) => instant.to_string().into_bytes().into(),
-        Cell::Text(text) if may_start_a_formula(text) => format!("'{text}").into_bytes().into(),
-        Cell::Text(text) => text.as_bytes().into(),
-        // There should be none that is no number; a word in a column of numbers would spoil the column.
-        Cell::Number(number) if !number.is_finite() => Cow::Borrowed(b""),
-        Cell::Number(number) => {
-            let mut digits = Vec::new();
-            write_number(*number, &mut digits);
-            digits.into()
+/// Cells as fields, before they are quoted.
+struct Fields<'a> {
+    times: Times<'a>,
+    /// What the last field was made of, where it does not stand anywhere.
+    made: Vec<u8>,
+}
+
+impl<'a> Fields<'a> {
+    fn field(&mut self, column: usize, cell: &'a Cell) -> &[u8] {
+        self.made.clear();
+        match cell {
+            Cell::Empty => b"",
+            Cell::Interval(_) | Cell::Instant(_) => self.times.text(column, cell).unwrap_or_default().as_bytes(),
+            Cell::Text(text) if may_start_a_formula(text) => {
+                self.made.push(b'\'');
+                self.made.extend_from_slice(text.as_bytes());
+                &self.made
+            }
+            Cell::Text(text) => text.as_bytes(),
+            // There should be none that is no number; a word in a column of numbers would spoil the column.
+            Cell::Number(number) if !number.is_finite() => b"",
+            Cell::Number(number) => {
+                write_number(*number, &mut self.made);
+                &self.made
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Rows as JSON objects: dots in column names nest, in the order of the columns.
 
-use std::{fmt::Display, io::Write};
-
+use super::times::Times;
 use crate::table::{Cell, Table, TableColumn};
 
 /// Writes the rows as a JSON array, one object each.
@@ -10,7 +9,7 @@ use crate::table::{Cell, Table, TableColumn};
 /// when whole (and below 2^53, from where doubles skip whole numbers), buckets as `start/end` in UTC, their
 /// edges with the offset of the query's zone.
 pub fn write_entities(table: &Table, out: &mut Vec<u8>) {
-    let template = Template::new(&table.columns);
+    let mut template = Template::new(&table.columns);
     out.push(b'[');
     for (index, row) in table.rows.iter().enumerate() {
         if index > 0 {
@@ -22,14 +21,15 @@ pub fn write_entities(table: &Table, out: &mut Vec<u8>) {
 }
 
 /// What stands around the cells of every row, worked out once from the names of the columns.
-pub(super) struct Template {
+pub(super) struct Template<'a> {
     /// What comes before each cell, and which cell that is.
     before: Vec<(Vec<u8>, usize)>,
     /// What comes after the last.
     end: Vec<u8>,
+    times: Times<'a>,
 }
 
-impl Template {
+impl<'a> Template<'a> {
     pub(super) fn new(columns: &[TableColumn]) -> Self {
         let mut root = Vec::new();
         for (index, column) in columns.iter().enumerate() {
@@ -39,15 +39,16 @@ impl Template {
         let mut template = Self {
             before: Vec::with_capacity(columns.len()),
             end: Vec::new(),
+            times: Times::new(columns.len()),
         };
         template.add_object(&root);
         template
     }
 
-    pub(super) fn write_row(&self, row: &[Cell], out: &mut Vec<u8>) {
-        for (before, cell) in &self.before {
+    pub(super) fn write_row(&mut self, row: &'a [Cell], out: &mut Vec<u8>) {
+        for (before, index) in &self.before {
             out.extend_from_slice(before);
-            write_cell(row.get(*cell).unwrap_or(&Cell::Empty), out);
+            write_cell(row.get(*index).unwrap_or(&Cell::Empty), *index, &mut self.times, out);
         }
         out.extend_from_slice(&self.end);
     }
@@ -105,23 +106,23 @@ fn insert<'a>(members: &mut Vec<Member<'a>>, path: &[&'a str], cell: usize) {
     }
 }
 
-pub(super) fn write_cell(cell: &Cell, out: &mut Vec<u8>) {
+/// Writes the cell of a column.
+pub(super) fn write_cell<'a>(cell: &'a Cell, column: usize, times: &mut Times<'a>, out: &mut Vec<u8>) {
     match cell {
         Cell::Empty => out.extend_from_slice(b"null"),
-        Cell::Interval(range) => write_quoted(range, out),
-        Cell::Instant(instant) => write_quoted(instant, out),
+        Cell::Interval(_) | Cell::Instant(_) => {
+            // Digits and punctuation, which need no escaping.
+            out.push(b'"');
+            out.extend_from_slice(times.text(column, cell).unwrap_or_default().as_bytes());
+            out.push(b'"');
+        }
         Cell::Text(text) => write_text(text, out),
         Cell::Number(number) => write_number(*number, out),
     }
 }
 
-/// Digits and punctuation, which need no escaping.
-fn write_quoted(value: &impl Display, out: &mut Vec<u8>) {
-    // Writing to memory cannot fail.
-    let _ = write!(out, "\"{value}\"");
-}
-
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
 
@@ -132,7 +133,7 @@ pub(super) fn write_number(number: f64, out: &mut Vec<u8>) {
     if number.fract() == 0.0 && number.abs() < EXACT {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
         let whole = number as i64;
-        let _ = write!(out, "{whole}");
+        let _ = serde_json::to_writer(out, &whole);
     } else {
         // What is no number (there should be none) becomes null.
         let _ = serde_json::to_writer(out, &number);

@@ -11,4 +11,5 @@ pub mod ndjson;
 pub mod parquet;
 pub mod pieces;
 pub mod table;
+mod times;
 pub mod xlsx;

@@ -5,7 +5,7 @@ use crate::table::Table;
 
 /// Writes every row as a line that ends in a line feed; no row, nothing.
 pub fn write_lines(table: &Table, out: &mut Vec<u8>) {
-    let template = Template::new(&table.columns);
+    let mut template = Template::new(&table.columns);
     for row in &table.rows {
         template.write_row(row, out);
         out.push(b'\n');

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::json::{write_cell, write_text};
+use super::{
+    json::{write_cell, write_text},
+    times::Times,
+};
 use crate::table::{ColumnKind, Table, TableColumn};
 
 /// Writes the columns as a JSON array of objects: `name`, `title`, `type` and `unit`, which is null where there is none.
@@ -25,14 +28,15 @@ pub fn write_columns(columns: &[TableColumn], out: &mut Vec<u8>) {
 /// Writes the rows as a JSON array of arrays, cells in the order of the columns and written as in
 /// [`json`](super::json).
 pub fn write_rows(table: &Table, out: &mut Vec<u8>) {
+    let mut times = Times::new(table.columns.len());
     out.push(b'[');
     for (index, row) in table.rows.iter().enumerate() {
         out.extend_from_slice(if index > 0 { b",[" } else { b"[" });
-        for (index, cell) in row.iter().enumerate() {
-            if index > 0 {
+        for (column, cell) in row.iter().enumerate() {
+            if column > 0 {
                 out.push(b',');
             }
-            write_cell(cell, out);
+            write_cell(cell, column, &mut times, out);
         }
         out.push(b']');
     }

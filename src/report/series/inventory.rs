@@ -9,7 +9,12 @@ use std::{
 use jiff::Timestamp;
 use moka::ops::compute::Op;
 
-use super::{ChunkKey, Entry, SeriesCache, chunk::Chunk, plan};
+use super::{
+    Entry, SeriesCache,
+    chunk::Chunk,
+    chunks::{ChunkKey, weigh},
+    plan,
+};
 use crate::{
     query::{Dimension, Filter, Granularity, Metric, Purge, Range, Source, Zone},
     report::{Dropped, Windows, freshness::Settling},
@@ -60,11 +65,11 @@ pub struct HeldMetric {
 impl SeriesCache {
     /// What is held, those read last first.
     pub(in crate::report) fn inventory(&self) -> Vec<HeldSeries> {
-        self.chunks.run_pending_tasks();
+        self.chunks.settle();
         self.made.run_pending_tasks();
         let entries = self.entries();
         let mut held: HashMap<u64, HeldSeries> = HashMap::new();
-        for (key, chunk) in &self.chunks {
+        for (key, chunk) in self.chunks.iter() {
             let Some(entry) = entries.get(&key.0) else { continue };
             let series = &entry.series;
             let Some(range) = chunk.covered() else { continue };
@@ -84,7 +89,7 @@ impl SeriesCache {
             known.range.start = known.range.start.min(range.start);
             known.range.end = known.range.end.max(range.end);
             known.buckets += chunk.held_buckets();
-            known.bytes += u64::from(super::weigh(&chunk));
+            known.bytes += u64::from(weigh(&chunk));
             known.generation = known.generation.max(chunk.generation);
             known.count(entry, &chunk, self.windows);
         }
@@ -103,7 +108,7 @@ impl SeriesCache {
             entry.is_off_grid.store(false, Ordering::Relaxed);
         }
         let mut dropped = Dropped::default();
-        for (key, chunk) in &self.chunks {
+        for (key, chunk) in self.chunks.iter() {
             // What nobody knows the series of can never be read.
             let entry = entries.get(&key.0);
             let is_meant = entry.is_none_or(|entry| purge.is_about(entry.series.source));
@@ -112,9 +117,10 @@ impl SeriesCache {
             }
             dropped += self.drop_from(&key, purge.range.filter(|_| entry.is_some()));
         }
-        // Made of what is not there any more.
+        // Made of what is not there any more; that too of which no chunk was left to be dropped.
         self.made.invalidate_all();
-        self.chunks.run_pending_tasks();
+        self.chunks.note_change();
+        self.chunks.settle();
         self.made.run_pending_tasks();
         dropped
     }
@@ -122,13 +128,13 @@ impl SeriesCache {
     /// Drops a range of a chunk, or all of it.
     fn drop_from(&self, key: &ChunkKey, range: Option<Range>) -> Dropped {
         let mut dropped = Dropped::default();
-        self.chunks.entry(*key).and_compute_with(|held| {
-            let Some(held) = held.map(|held| Arc::clone(held.value())) else {
+        self.chunks.change(*key, |held| {
+            let Some(held) = held else {
                 return Op::Nop;
             };
             let left = range.and_then(|range| held.without(range)).map(Arc::new);
-            let weight = |chunk: &Chunk| u64::from(super::weigh(chunk));
-            dropped.bytes = weight(&held).saturating_sub(left.as_deref().map_or(0, weight));
+            let weight = |chunk: &Chunk| u64::from(weigh(chunk));
+            dropped.bytes = weight(held).saturating_sub(left.as_deref().map_or(0, weight));
             dropped.buckets = held.held_buckets() - left.as_deref().map_or(0, Chunk::held_buckets);
             left.map_or(Op::Remove, Op::Put)
         });

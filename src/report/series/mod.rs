@@ -7,6 +7,7 @@
 //! and says why ([`Whole`]).
 
 mod chunk;
+mod chunks;
 mod fold;
 mod gather;
 mod inventory;
@@ -36,6 +37,7 @@ use tokio::time::timeout_at;
 pub(super) use self::seen::Seen;
 use self::{
     chunk::{Chunk, Fetched},
+    chunks::{ChunkKey, Chunks},
     fold::Lens,
     gather::Gathering,
     key::Series,
@@ -82,7 +84,7 @@ const SHARED_ROWS: f64 = 2_000.0;
 
 /// What is held of every series, and what is being asked for.
 pub(super) struct SeriesCache {
-    chunks: Cache<ChunkKey, Arc<Chunk>>,
+    chunks: Chunks,
     made: Cache<MadeOf, Arc<Made>>,
     known: Mutex<Known>,
     pub(super) flights: Flights<AggregateQuery, Arc<Landed>>,
@@ -96,9 +98,6 @@ pub(super) struct SeriesCache {
     /// Whether the series that are kept on disk are among those known.
     is_listed: AtomicBool,
 }
-
-/// A series' number, and where the chunk starts.
-type ChunkKey = (u64, Timestamp);
 
 #[derive(Default)]
 struct Known {
@@ -220,19 +219,11 @@ struct Journey {
 /// What one entry takes beside what it holds.
 const BOOKKEEPING: usize = 256;
 
-/// What a chunk takes of the bound.
-fn weigh(chunk: &Chunk) -> u32 {
-    (chunk.weight() + BOOKKEEPING).try_into().unwrap_or(u32::MAX)
-}
-
 impl SeriesCache {
     pub(super) fn new(capacity_bytes: u64, windows: Windows, disk: Disk) -> Self {
         Self {
             // A quarter for what is made of the rest.
-            chunks: Cache::builder()
-                .max_capacity(capacity_bytes / 4 * 3)
-                .weigher(|_: &ChunkKey, chunk: &Arc<Chunk>| weigh(chunk))
-                .build(),
+            chunks: Chunks::new(capacity_bytes / 4 * 3),
             made: Cache::builder()
                 .max_capacity(capacity_bytes / 4)
                 .weigher(|of: &MadeOf, made: &Arc<Made>| {
@@ -257,7 +248,7 @@ impl SeriesCache {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.chunks.weighted_size() + self.made.weighted_size()
+        self.chunks.bytes() + self.made.weighted_size()
     }
 
     fn entry(&self, series: &Series) -> Arc<Entry> {
@@ -747,7 +738,7 @@ impl SeriesCache {
         let mut chunks = entry.series.chunks(range);
         chunks.retain(|chunk| {
             let key = (entry.id, chunk.start);
-            !self.chunks.contains_key(&key) || self.unread.contains_key(&key)
+            !self.chunks.contains(&key) || self.unread.contains_key(&key)
         });
         chunks
     }
@@ -766,10 +757,10 @@ impl SeriesCache {
             let key = (entry.id, start);
             self.unread.invalidate(&key);
             let kept = Arc::new(kept?);
-            self.chunks.entry(key).and_compute_with(|held| {
+            self.chunks.change(key, |held| {
                 // Something may have been fetched meanwhile.
                 Op::Put(match held {
-                    Some(held) => Arc::new(held.value().joined(&kept, settle)),
+                    Some(held) => Arc::new(held.joined(&kept, settle)),
                     None => Arc::clone(&kept),
                 })
             });
@@ -802,8 +793,8 @@ impl SeriesCache {
         settle: SignedDuration,
     ) -> (Arc<Chunk>, bool) {
         let mut made = None;
-        self.chunks.entry(key).and_compute_with(|held| {
-            let held = held.map(|held| Arc::clone(held.value()));
+        self.chunks.change(key, |held| {
+            let held = held.cloned();
             if held.is_none() && self.disk.is_used() {
                 self.unread.insert(key, ());
             }

@@ -1,14 +1,23 @@
 //! An answer that was given, known again: as long as what it was made of is held, and fresh, it is the answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
-use super::{Body, ChunkKey, Entry, Figures, SeriesCache};
+use super::{Body, Entry, Figures, SeriesCache, chunks::ChunkKey};
 use crate::{
     query::Metric,
     table::{CacheUse, Provenance},
 };
+
+/// More often than anything ever changes.
+const NEVER: u64 = u64::MAX;
 
 /// What figures were made of, and until when they are fresh.
 pub(crate) struct Seen {
@@ -16,6 +25,8 @@ pub(crate) struct Seen {
     metrics: Vec<&'static Metric>,
     /// Each with its generation.
     chunks: Vec<(ChunkKey, u64)>,
+    /// How often something had changed when they were last looked at.
+    changes: AtomicU64,
     provenance: Provenance,
     from: Timestamp,
     fresh_for: Duration,
@@ -37,6 +48,7 @@ impl Seen {
             entry: Arc::clone(&view.entry),
             metrics: metrics.to_vec(),
             chunks: chunks.collect::<Option<_>>()?,
+            changes: AtomicU64::new(NEVER),
             provenance: Provenance {
                 cache: CacheUse::Hit,
                 upstream_calls: 0,
@@ -65,9 +77,13 @@ impl SeriesCache {
             let held = self.chunks.get(key);
             held.is_some_and(|chunk| chunk.generation == *generation)
         };
-        seen.chunks.iter().all(is_held).then(|| {
-            seen.entry.note_read(&seen.metrics, now);
-            (seen.provenance.clone(), fresh_for)
-        })
+        // Counted before they are looked at: what changes meanwhile is seen the next time.
+        let changes = self.chunks.changes();
+        if seen.changes.load(Ordering::Relaxed) != changes {
+            seen.chunks.iter().all(is_held).then_some(())?;
+            seen.changes.store(changes, Ordering::Relaxed);
+        }
+        seen.entry.note_read(&seen.metrics, now);
+        Some((seen.provenance.clone(), fresh_for))
     }
 }

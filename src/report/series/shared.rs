@@ -109,12 +109,12 @@ impl SeriesCache {
             return left;
         }
         let mut made = None;
-        self.chunks.entry(key).and_compute_with(|held| {
+        self.chunks.change(key, |held| {
             if held.is_none() && self.disk.is_used() {
                 self.unread.insert(key, ());
             }
             let joined = match held {
-                Some(held) => Arc::new(held.value().joined(&left, settle)),
+                Some(held) => Arc::new(held.joined(&left, settle)),
                 None => Arc::clone(&left),
             };
             made = Some(Arc::clone(&joined));

@@ -28,8 +28,8 @@ impl Workbench {
 
     /// How many bytes are held.
     pub fn held_bytes(&self) -> u64 {
-        self.0.chunks.run_pending_tasks();
-        self.0.chunks.weighted_size()
+        self.0.chunks.settle();
+        self.0.chunks.bytes()
     }
 
     /// How many requests a question takes, and, where that is none, how fresh its answer is.
