@@ -83,6 +83,9 @@ pub enum BuildError {
     /// No HTTP client: the TLS library refuses.
     #[error("cannot build the upstream client")]
     Client(#[from] reqwest::Error),
+    /// No exporter of traces.
+    #[error("cannot export traces")]
+    Traces(#[from] traces::ExporterError),
     /// No metrics.
     #[error("cannot record metrics")]
     Metrics(#[from] telemetry::MetricsError),
@@ -97,7 +100,7 @@ impl App {
     /// The same with a given source of jitter, the only chance there is in what the service does.
     pub fn with_jitter(settings: &Settings, clock: Clock, jitter: Jitter) -> Result<Self, BuildError> {
         let fleet = fleet(settings);
-        let (tracer, exporter) = traces(settings, &clock)?;
+        let (tracer, exporter) = traces(settings)?;
         let upstream = upstream_settings(settings, fleet.clone(), tracer.clone());
         let client = Client::with_jitter(upstream, clock.clone(), jitter)?;
         let (disk, disk_owner) = disk(settings).unzip();
@@ -266,7 +269,7 @@ async fn is_over(task: Option<impl Future>, until: Instant) -> bool {
 }
 
 /// What makes spans, and what takes them to a collector if one is set.
-fn traces(settings: &Settings, clock: &Clock) -> Result<(Tracer, Option<Exporter>), reqwest::Error> {
+fn traces(settings: &Settings) -> Result<(Tracer, Option<Exporter>), traces::ExporterError> {
     let Some(told) = settings.telemetry.traces.clone() else {
         return Ok((Tracer::default(), None));
     };
@@ -276,7 +279,7 @@ fn traces(settings: &Settings, clock: &Clock) -> Result<(Tracer, Option<Exporter
         sampler: told.sampler,
         headers: Arc::new(move || told.headers()),
     };
-    let (tracer, exporter) = Tracer::exporting(settings, clock.clone())?;
+    let (tracer, exporter) = Tracer::exporting(settings)?;
     Ok((tracer, Some(exporter)))
 }
 

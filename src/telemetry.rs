@@ -55,8 +55,7 @@ pub const UPSTREAM_GATE_CLOSED: &str = "genesys_reports_upstream_gate_closed_sec
 pub const UPSTREAM_LEFT_ALONE: &str = "genesys_reports_upstream_left_alone";
 
 /// Spans of traces; label `outcome`: `exported`, or how they were lost: `no_room` (too many waited), `failed` (the collector
-/// did not take them), `left_alone` (it has kept failing), `refused` (by its answer), `stopped` (they ended after it was
-/// asked for the last time).
+/// did not take them), `left_alone` (it has kept failing), `refused` (by its answer).
 pub const SPANS: &str = "genesys_reports_spans_total";
 
 /// The upper edges of the duration histogram, in seconds (OpenTelemetry's for HTTP servers).

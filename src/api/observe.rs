@@ -88,9 +88,9 @@ pub async fn trace(how: &Tracing, mut request: Request, next: impl AsyncFnOnce(R
     if !is_routine(&route)
         && let Some(traced) = how.served(&request, method, &route)
     {
-        span.record("trace_id", tracing::field::display(traced.context().trace));
-        if traced.is_recorded() {
-            span.record("span_id", tracing::field::display(traced.context().span));
+        span.record("trace_id", tracing::field::display(traced.parent().trace()));
+        if let Some(id) = traced.id() {
+            span.record("span_id", tracing::field::display(id));
         }
         request.extensions_mut().insert(traced.parent().clone());
         request
@@ -114,7 +114,7 @@ impl Traced {
 impl Tracing {
     /// What is said of a request: never what its path and its parameters contain.
     fn served(&self, request: &Request, method: &'static str, route: &str) -> Option<traces::Span> {
-        let mut span = self.tracer.serve(traces::Context::received(request.headers()))?;
+        let mut span = self.tracer.serve(request.headers())?;
         if !span.is_recorded() {
             return Some(span);
         }

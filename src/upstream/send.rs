@@ -35,7 +35,7 @@ pub(super) async fn send(
     span: Option<Span>,
 ) -> Result<Reply, Lost> {
     let request = match &span {
-        Some(span) => request.headers(span.context().fields()),
+        Some(span) => request.headers(span.fields()),
         None => request,
     };
     let outcome = timeout(attempt_timeout, exchange(request, room))
