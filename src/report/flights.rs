@@ -18,9 +18,10 @@ use futures_util::{
 };
 use tokio::{sync::oneshot, task};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use super::ReportError;
-use crate::upstream::Errand;
+use crate::{traces, upstream::Errand};
 
 type Outcome<V> = Result<V, ReportError>;
 pub(super) type Landing<V> = Shared<BoxFuture<'static, Outcome<V>>>;
@@ -36,6 +37,16 @@ struct Flight<V> {
     landing: Landing<V>,
     errand: Errand,
     task: task::Id,
+}
+
+/// What a fetch logs names the trace of the request that began it. It is not within that request's span, which it may
+/// outlive.
+fn log_span(errand: &Errand) -> tracing::Span {
+    let traced = errand.part_of().map(traces::Parent::trace);
+    traced.map_or_else(
+        tracing::Span::none,
+        |trace| tracing::info_span!(parent: None, "fetch", trace_id = %trace),
+    )
 }
 
 /// Whether a caller started the flight or found it under way.
@@ -104,9 +115,8 @@ where
             }
         };
         let stopping = self.stopping.clone();
-        let task = self
-            .tasks
-            .spawn(async move { stopping.run_until_cancelled(flight).await });
+        let task = async move { stopping.run_until_cancelled(flight).await };
+        let task = self.tasks.spawn(task.instrument(log_span(&errand)));
         let flight = Flight {
             landing: landing.clone(),
             errand,

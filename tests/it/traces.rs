@@ -390,12 +390,20 @@ async fn what_is_recorded_is_a_setting() {
 #[tokio::test(start_paused = true)]
 async fn lines_in_the_log_name_the_trace() {
     let service = Service::start().await;
+    service.fault(
+        Fault::new(Effect::status_retry_after(429, "1"))
+            .on_path(AGGREGATES)
+            .once(),
+    );
     let told = parent("00", TRACE, SPAN, "01");
     ask(&service, 1, &[("traceparent", &told)]).await;
     let log = service.log();
-    let line = log.lines().find(|line| line.contains("request answered")).unwrap();
-    assert!(line.contains(&format!("trace_id={TRACE}")), "{line}");
-    assert!(!line.contains("span_id="), "there is no span of ours: {line}");
+    // The request's own, and one of what fetches for it in a task of its own.
+    for text in ["request answered", "upstream asks us to wait"] {
+        let line = log.lines().find(|line| line.contains(text)).unwrap();
+        assert!(line.contains(&format!("trace_id={TRACE}")), "{line}");
+        assert!(!line.contains("span_id="), "there is no span of ours: {line}");
+    }
 
     let collector = Collector::start();
     let service = collector.setup().start().await;
