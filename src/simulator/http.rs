@@ -83,6 +83,10 @@ static ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v2/analytics/queues/observations/query", |call| {
         analytics(call, Organisation::queue_observations)
     }),
+    endpoint("POST", "/api/v2/analytics/users/observations/query", |call| {
+        let (organisation, switches) = (call.simulator.organisation(), call.simulator.switches());
+        Ok(Answer::Json(organisation.user_observations(&call.body, switches)?))
+    }),
     endpoint("POST", "/api/v2/analytics/flows/aggregates/query", |call| {
         analytics(call, Organisation::flow_aggregates)
     }),

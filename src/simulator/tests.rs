@@ -357,6 +357,19 @@ mod refusals {
                 200,
             ),
             (
+                "/api/v2/analytics/users/observations/query",
+                sample!("user-observations/request.json"),
+                200,
+            ),
+            (
+                "/api/v2/analytics/users/observations/query",
+                json!({
+                    "filter": {"type": "or", "predicates": [{"dimension": "queueId", "value": "q"}]},
+                    "metrics": ["oMemberQueues"],
+                }),
+                400,
+            ),
+            (
                 "/api/v2/analytics/flows/aggregates/query",
                 sample!("flow-aggregates/request.json"),
                 200,

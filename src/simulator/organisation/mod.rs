@@ -23,6 +23,7 @@ pub(super) mod rate_limits;
 mod timeline;
 mod user_aggregates;
 mod user_details;
+mod user_observations;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -251,6 +252,12 @@ impl Organisation {
         let users = self.users_now(now, question.wants_users_in_detail(), serves);
         let now = now.as_millisecond();
         Ok(question.answer(self.days_emitting(now, now + 1), &users, &self.directory, now))
+    }
+
+    /// `POST /api/v2/analytics/users/observations/query`. Members never change, so that it is the same at any time.
+    pub fn user_observations(&self, body: &Value, switches: &Switches) -> Result<Value, Refusal> {
+        let question = user_observations::Question::parse(body, switches)?;
+        Ok(question.answer(&self.directory))
     }
 
     /// What the users that `wanted` takes are at `now`: the period that holds it, cut after it. With `since` it begins

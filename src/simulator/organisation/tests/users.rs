@@ -378,3 +378,75 @@ fn filters_of_user_details_leave_the_records_they_hold_for() {
         "seven days without a filter"
     );
 }
+
+fn of_users<'a>(ids: impl IntoIterator<Item = &'a String>, metrics: &[&str]) -> Value {
+    let one = |id: &String| json!({"dimension": "userId", "value": id});
+    let predicates: Vec<_> = ids.into_iter().map(one).collect();
+    json!({ "filter": {"type": "or", "predicates": predicates}, "metrics": metrics })
+}
+
+/// A member of three queues is counted in each of them, and has three.
+#[test]
+fn users_are_in_as_many_queues_as_have_them_as_members() {
+    let (ids, now) = (user_ids(), at("2025-04-01T08:30:00Z"));
+    let body = of_users(&ids, &["oActiveQueues", "oMemberQueues"]);
+    let told = PUNCTUAL.user_observations(&body, &Switches::default()).unwrap();
+    assert_valid(
+        include_str!("../../genesys/schemas.json"),
+        "UserObservationQueryResponse",
+        &told,
+    );
+    let results = told["results"].as_array().unwrap();
+    let groups: Vec<_> = results
+        .iter()
+        .map(|result| result["group"]["userId"].as_str().unwrap())
+        .collect();
+    assert_eq!(groups.len(), ids.len());
+    let count = |result: &Value, metric: &str| {
+        let data = result["data"].as_array().unwrap().iter();
+        let mut told = data.filter(|one| one["metric"] == metric);
+        told.next().unwrap()["stats"]["count"].as_i64().unwrap()
+    };
+    let queue = |queue: &directory::Queue| json!({"dimension": "queueId", "value": queue.id.to_string()});
+    let queues: Vec<_> = PUNCTUAL.directory.queues.iter().map(queue).collect();
+    let of_queues = json!({
+        "filter": {"type": "or", "predicates": queues},
+        "metrics": ["oMemberUsers", "oActiveUsers"], "detailMetrics": ["oMemberUsers"],
+    });
+    let observed = PUNCTUAL
+        .queue_observations(&of_queues, now, &Switches::default())
+        .unwrap();
+    let results_of_queues = observed["results"].as_array().unwrap();
+    for (of_user, of_queue) in [("oMemberQueues", "oMemberUsers"), ("oActiveQueues", "oActiveUsers")] {
+        let by_user: i64 = results.iter().map(|result| count(result, of_user)).sum();
+        let by_queue: i64 = results_of_queues.iter().map(|result| count(result, of_queue)).sum();
+        assert_eq!(by_user, by_queue);
+    }
+    // Nobody is left out of so short a list of members.
+    let members = |result: &Value| -> Vec<String> {
+        let data = result["data"].as_array().unwrap().iter();
+        let told = data.flat_map(|one| one["observations"].as_array().cloned().unwrap_or_default());
+        told.map(|one| one["userId"].as_str().unwrap().to_owned()).collect()
+    };
+    let members: Vec<String> = results_of_queues.iter().flat_map(members).collect();
+    for result in results {
+        let user = result["group"]["userId"].as_str().unwrap();
+        let times = members.iter().filter(|member| *member == user).count();
+        assert_eq!(count(result, "oMemberQueues"), i64::try_from(times).unwrap(), "{user}");
+    }
+    assert!(
+        results.iter().any(|result| count(result, "oMemberQueues") == 0),
+        "who has left"
+    );
+    let nobody = of_users(&["11111111-1111-4111-8111-111111111111".to_owned()], &["oMemberQueues"]);
+    assert_eq!(
+        PUNCTUAL.user_observations(&nobody, &Switches::default()).unwrap(),
+        json!({ "results": [] })
+    );
+    let mut detailed = of_users(&ids, &["oMemberQueues"]);
+    detailed["detailMetrics"] = json!(["oMemberQueues"]);
+    for body in [of_users(&[], &["oMemberQueues"]), of_users(&ids, &[]), detailed] {
+        let refusal = PUNCTUAL.user_observations(&body, &Switches::default()).unwrap_err();
+        assert_eq!(refusal.status, 400, "{body}");
+    }
+}
