@@ -110,7 +110,7 @@ impl App {
         let metrics = telemetry::metrics()?;
         let server = &settings.server;
         let library = settings.reports.library.clone();
-        let (query, conversations, now) = questions(&reports, &clock, server.stream_timeout);
+        let (query, conversations, now, users) = questions(&reports, &clock, server.stream_timeout);
         let warm = Warm::new(reports.clone(), library.clone(), clock.clone());
         let keys = Keys::new(&settings.auth, clock.clone())?;
         let router = api::router(api::Parts {
@@ -121,6 +121,7 @@ impl App {
                 query: query.clone(),
                 conversations: conversations.clone(),
                 now: now.clone(),
+                users: users.clone(),
             },
             query,
             conversations,
@@ -140,11 +141,7 @@ impl App {
                 clock: clock.clone(),
                 limits: Limits::default(),
             },
-            users: UsersApi {
-                reports: reports.clone(),
-                clock: clock.clone(),
-                limits: Limits::default(),
-            },
+            users,
             cache: CacheApi {
                 reports: reports.clone(),
                 clock: clock.clone(),
@@ -284,7 +281,11 @@ fn traces(settings: &Settings) -> Result<(Tracer, Option<Exporter>), traces::Exp
 }
 
 /// What answers questions, by name or not.
-fn questions(reports: &Reports, clock: &Clock, stream_timeout: Duration) -> (QueryApi, ConversationsApi, NowApi) {
+fn questions(
+    reports: &Reports,
+    clock: &Clock,
+    stream_timeout: Duration,
+) -> (QueryApi, ConversationsApi, NowApi, UsersApi) {
     let query = QueryApi {
         reports: reports.clone(),
         clock: clock.clone(),
@@ -302,7 +303,12 @@ fn questions(reports: &Reports, clock: &Clock, stream_timeout: Duration) -> (Que
         clock: clock.clone(),
         limits: Limits::default(),
     };
-    (query, conversations, now)
+    let users = UsersApi {
+        reports: reports.clone(),
+        clock: clock.clone(),
+        limits: Limits::default(),
+    };
+    (query, conversations, now, users)
 }
 
 /// What outlives a restart, if anything is to: nothing of what only one person may see.

@@ -256,7 +256,12 @@ impl Wanted {
                         is_of_figures = false;
                         (question.question().0.range, time_zone.clone())
                     }
-                    Bound::Now(_) => {
+                    Bound::States(query) => {
+                        is_of_figures = false;
+                        let question = query.question();
+                        (question.range, question.time_zone.clone())
+                    }
+                    Bound::Now(_) | Bound::UsersNow(_) => {
                         return Err(RunError::Wrong(format!(
                             "partitions are days, and the report {name} shows this moment"
                         )));

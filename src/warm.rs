@@ -122,8 +122,9 @@ impl Warm {
         match bound {
             Bound::Figures { query, .. } => self.0.reports.renew(*query, restriction, ahead).await,
             Bound::Now(query) => self.0.reports.renew_now(*query, restriction, ahead).await,
+            Bound::UsersNow(query) => self.0.reports.renew_users_now(*query, restriction, ahead).await,
             // Refused when the file is read.
-            Bound::Conversations { .. } => Ok(0),
+            Bound::Conversations { .. } | Bound::States(_) => Ok(0),
         }
     }
 }

@@ -89,7 +89,7 @@ pub struct Parts {
     pub live: LiveApi,
     /// `/v1/lookups`
     pub lookups: LookupsApi,
-    /// `/v1/users`
+    /// `/v1/users` and `/v1/now/users`
     pub users: UsersApi,
     /// `/v1/cache`
     pub cache: CacheApi,
@@ -319,7 +319,9 @@ fn lookup_routes() -> OpenApiRouter<LookupsApi> {
 }
 
 fn user_routes() -> OpenApiRouter<UsersApi> {
-    OpenApiRouter::new().routes(routes!(users::details))
+    OpenApiRouter::new()
+        .routes(routes!(users::details))
+        .routes(routes!(users::now))
 }
 
 fn cache_routes() -> OpenApiRouter<CacheApi> {

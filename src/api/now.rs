@@ -14,12 +14,12 @@ use super::{
     page::{Meta, PageHead},
     params::{Delivery, QueryString},
     problem::Problem,
-    rows::{EVERYTHING, Rows, TableAnswer},
+    rows::{Asked, EVERYTHING, Rows, TableAnswer},
 };
 use crate::{
     clock::Clock,
     config::Scope,
-    definitions::{Definition, Places},
+    definitions::Places,
     query::{Complaint, Limits, Named, NowQuery, NowRequest, Zone},
     report::Reports,
     upstream::Errand,
@@ -79,21 +79,6 @@ pub async fn queues(
     api.answer(asked, delivery, &caller, &errand, &method, &headers).await
 }
 
-/// A question, whichever way it came.
-pub(super) struct Asked<'a> {
-    /// The route, to be asked for other pages.
-    pub(super) path: &'a str,
-    /// The report asked for, where it has a name.
-    pub(super) definition: Option<&'a Definition>,
-    /// Which of its parameters stands where.
-    pub(super) places: Places,
-    pub(super) query: Named<NowQuery>,
-    /// Whether the caller named a page.
-    pub(super) is_paged: bool,
-    /// The question as parameters.
-    pub(super) get_form: Vec<(String, String)>,
-}
-
 impl NowApi {
     /// The question, and whether it names a page.
     pub(super) fn parse(&self, request: &NowRequest) -> Result<(bool, Named<NowQuery>), Vec<Complaint>> {
@@ -104,15 +89,16 @@ impl NowApi {
     /// Answers a question, that of a report as any other.
     pub(super) async fn answer(
         &self,
-        asked: Asked<'_>,
+        asked: Asked<'_, Named<NowQuery>>,
         delivery: Delivery,
         caller: &Caller,
         errand: &Errand,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
+        let (filename, is_of_everything) = (asked.name("queues-now"), asked.is_of_everything(delivery.format));
         let mut question = asked.query;
-        if !delivery.format.is_paged() && !asked.is_paged {
+        if is_of_everything {
             question = question.with(|query| query.page = EVERYTHING);
         }
         let freshness = delivery.freshness;
@@ -131,10 +117,7 @@ impl NowApi {
             question: Some(&asked.get_form),
             formulas: None,
             plan: None,
-            filename: asked
-                .definition
-                .map_or("queues-now", |definition| &definition.name)
-                .to_owned(),
+            filename,
             time_zone: Zone::utc(),
         };
         rows.respond(delivery.format, self.clock.now(), method, headers).await

@@ -18,7 +18,8 @@ use crate::{
     clock::Clock,
     definitions::{Definition, Kind, Library, Parameter, Shelf, Subject, bind::PAGING},
     query::{
-        ConversationRequest, NamesRequest, NowRequest, PurgeRequest, QueryRequest, StatesRequest, catalogue::Lookup,
+        ConversationRequest, NamesRequest, NowRequest, PurgeRequest, QueryRequest, StatesRequest, UsersNowRequest,
+        catalogue::Lookup,
     },
 };
 
@@ -37,7 +38,7 @@ use crate::{
         (name = "Queries", description = "Aggregates by time bucket and dimension"),
         (name = "Conversations", description = "Single conversations"),
         (name = "Users", description = "What users were, one by one"),
-        (name = "Now", description = "Queues as they are at this moment"),
+        (name = "Now", description = "Queues and users as they are at this moment"),
         (name = "Jobs", description = "Answers that take longer than their caller stays"),
         (name = "Reports", description = "Queries with a name, and parameters of their own"),
         (name = "Lookups", description = "Ids and names"),
@@ -125,6 +126,8 @@ fn report(definition: &Definition, paths: &Map<String, Value>) -> (String, Value
         Subject::Figures => ("/v1/query", get_form(&schema_of::<QueryRequest>())),
         Subject::Conversations => ("/v1/conversations", get_form(&schema_of::<ConversationRequest>())),
         Subject::Now => ("/v1/now/queues", get_form(&schema_of::<NowRequest>())),
+        Subject::States => ("/v1/users/details", get_form(&schema_of::<StatesRequest>())),
+        Subject::UsersNow => ("/v1/now/users", get_form(&schema_of::<UsersNowRequest>())),
     };
     let answer = &paths.get(like).unwrap_or(&Value::Null)["get"]["responses"]["200"];
     let is_paging = |parameter: &Value| PAGING.iter().any(|name| parameter["name"] == *name);
@@ -144,7 +147,7 @@ fn report(definition: &Definition, paths: &Map<String, Value>) -> (String, Value
 fn report_parameter(parameter: &Parameter) -> Value {
     let mut schema = match &parameter.kind {
         Kind::RangeStart | Kind::RangeEnd | Kind::TimeZone => json!({"type": "string", "maxLength": 64}),
-        Kind::Text | Kind::Queues => json!({"type": "string", "maxLength": 256}),
+        Kind::Text | Kind::Queues | Kind::Agents => json!({"type": "string", "maxLength": 256}),
         Kind::Choice(choices) => json!({"type": "string", "enum": choices}),
         Kind::Interval => schema_of::<QueryRequest>()["properties"]["interval"].clone(),
         Kind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
@@ -205,6 +208,7 @@ fn describe(path: &str, method: &str, formats: Option<&'static [Format]>, operat
                 parameters.extend(get_form(&schema_of::<NamesRequest>()));
             }
             ("/v1/now/queues", "get") => parameters.extend(get_form(&schema_of::<NowRequest>())),
+            ("/v1/now/users", "get") => parameters.extend(get_form(&schema_of::<UsersNowRequest>())),
             ("/v1/users/details", "get") => parameters.extend(get_form(&schema_of::<StatesRequest>())),
             (LIVE, "get") => {
                 parameters.extend(get_form(&schema_of::<NowRequest>()));

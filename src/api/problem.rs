@@ -373,6 +373,10 @@ impl From<ReportError> for Problem {
                 "this would take about {calls} requests to Genesys Cloud, and {limit} is the most for one answer: ask \
                  for a shorter range, a longer interval or fewer groups"
             )),
+            ReportError::TooManyUsers { users, limit } => Self::new(ProblemKind::AnswerTooLarge).detail(format!(
+                "there are about {users} users, and {limit} is the most that are asked about together: name some with \
+                 `filter=agent.id:…` or `filter=agent.name:…`"
+            )),
             ReportError::Internal => Self::new(ProblemKind::Internal),
         }
     }
@@ -578,6 +582,15 @@ mod tests {
             ),
             (
                 ReportError::TooManyCalls { calls: 13, limit: 12 },
+                422,
+                "answer-too-large",
+                None,
+            ),
+            (
+                ReportError::TooManyUsers {
+                    users: 1_200,
+                    limit: 1_000,
+                },
                 422,
                 "answer-too-large",
                 None,

@@ -20,10 +20,12 @@ use super::{
     conversations::{self, ConversationsApi},
     format::Format,
     links::SHARE,
-    now::{self, NowApi},
+    now::NowApi,
     params::{Delivery, Offered, QueryString},
     problem::{Problem, ProblemKind},
     query::{self, QueryApi},
+    rows,
+    users::UsersApi,
 };
 use crate::{
     config::Scope,
@@ -45,6 +47,8 @@ pub struct ReportsApi {
     pub conversations: ConversationsApi,
     /// Answers those of queues at this moment.
     pub now: NowApi,
+    /// Answers those of users.
+    pub users: UsersApi,
     /// Make links, and know them again.
     pub keys: Keys,
     /// Is told what is read of what is to be kept warm.
@@ -112,42 +116,38 @@ pub async fn get(
     if caller.shared().is_some() {
         delivering.pairs.retain(|(name, _)| name != SHARE);
     }
-    let (delivery, mut arguments) = match Delivery::take(&delivering, &headers, definition.subject.offered()) {
-        Ok(taken) => taken,
-        Err(error) => {
-            return Err(error.with(|rest| [disagreement, bind(rest).err().unwrap_or_default()].concat()));
-        }
-    };
+    let taken = Delivery::take(&delivering, &headers, definition.subject.offered());
+    let (delivery, mut arguments) =
+        taken.map_err(|error| error.with(|rest| together(disagreement.clone(), bind(rest).err())))?;
     if let Some(shared) = caller.shared() {
-        let others = arguments.iter().filter(|(name, _)| !PAGING.contains(&name.as_str()));
-        disagreement.extend(others.take(20).map(|(name, _)| {
-            let name: String = name.chars().take(64).collect();
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            Complaint::at(pointer, "what a link shows is fixed")
-        }));
+        disagreement.extend(fixed(&arguments));
         arguments.extend(shared.arguments.iter().cloned());
     }
-    let (bound, places) = match (bind(&arguments), disagreement.is_empty()) {
-        (Ok(bound), true) => bound,
-        (bound, _) => {
-            return Err(Problem::invalid(
-                [disagreement, bound.err().unwrap_or_default()].concat(),
-            ));
-        }
+    let (bound, places) = match bind(&arguments) {
+        Ok(bound) if disagreement.is_empty() => bound,
+        bound => return Err(Problem::invalid(together(disagreement, bound.err()))),
     };
     let read = definition.refresh.then(|| (definition.name.clone(), arguments.clone()));
     let path = format!("/v1/reports/{file}");
     let is_paged = arguments.iter().any(|(name, _)| PAGING.contains(&name.as_str()));
+    let asked = rows::Asked {
+        path: &path,
+        definition: Some(&definition),
+        places,
+        query: (),
+        is_paged,
+        get_form: query_string.pairs,
+    };
     let answer = match bound {
         Bound::Figures { query, .. } => {
             let asked = query::Asked {
                 path: &path,
                 key,
                 definition: Some(&definition),
-                places,
+                places: asked.places,
                 query: *query,
                 is_paged,
-                get_form: Some(query_string.pairs),
+                get_form: Some(asked.get_form),
             };
             api.query
                 .answer(asked, delivery, &caller, &errand, &method, &headers)
@@ -158,27 +158,32 @@ pub async fn get(
             let asked = conversations::Asked {
                 path: &path,
                 name: &definition.name,
-                places,
+                places: asked.places,
                 question: *question,
                 is_paged,
                 time_zone,
-                get_form: Some(query_string.pairs),
+                get_form: Some(asked.get_form),
             };
             api.conversations
                 .answer(asked, delivery, &caller, &errand, &method, &headers)
                 .await
         }
         Bound::Now(query) => {
-            let asked = now::Asked {
-                path: &path,
-                definition: Some(&definition),
-                places,
-                query: *query,
-                is_paged,
-                get_form: query_string.pairs,
-            };
+            let asked = asked.about(*query);
             api.now
                 .answer(asked, delivery, &caller, &errand, &method, &headers)
+                .await
+        }
+        Bound::States(query) => {
+            let asked = asked.about(*query);
+            api.users
+                .answer_details(asked, delivery, &caller, &errand, &method, &headers)
+                .await
+        }
+        Bound::UsersNow(query) => {
+            let asked = asked.about(*query);
+            api.users
+                .answer_now(asked, delivery, &caller, &errand, &method, &headers)
                 .await
         }
     };
@@ -186,6 +191,20 @@ pub async fn get(
         api.warm.note(&name, arguments, caller.restriction().clone());
     }
     answer
+}
+
+fn together(complaints: Vec<Complaint>, further: Option<Vec<Complaint>>) -> Vec<Complaint> {
+    [complaints, further.unwrap_or_default()].concat()
+}
+
+/// What is wrong with arguments beside those of a link.
+fn fixed(arguments: &[(String, String)]) -> impl Iterator<Item = Complaint> {
+    let others = arguments.iter().filter(|(name, _)| !PAGING.contains(&name.as_str()));
+    others.take(20).map(|(name, _)| {
+        let name: String = name.chars().take(64).collect();
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        Complaint::at(pointer, "what a link shows is fixed")
+    })
 }
 
 /// Show how a report is defined
@@ -281,7 +300,7 @@ impl Subject {
     fn offered(self) -> Offered {
         match self {
             Self::Figures => Offered::explained(Format::OF_ROWS),
-            Self::Conversations | Self::Now => Format::OF_ROWS.into(),
+            Self::Conversations | Self::Now | Self::States | Self::UsersNow => Format::OF_ROWS.into(),
         }
     }
 }
@@ -347,6 +366,9 @@ struct ReportEntry {
     #[schema(example = "Queue performance")]
     title: String,
     description: String,
+    /// What a row of it is: `figures` of a group, or one of `conversations`, `queues`, `states` (of users) or `users`.
+    #[schema(example = "figures")]
+    lists: &'static str,
     /// Whether it came with the service.
     built_in: bool,
     /// Where to ask for it.
@@ -400,7 +422,7 @@ pub(super) struct ReportDefinition {
     #[serde(flatten)]
     entry: ReportEntry,
     /// The question, with placeholders where parameters stand: `{"parameter": "from"}`. Otherwise it is asked
-    /// as at `/v1/query`, `/v1/conversations` or `/v1/now/queues`.
+    /// as at `/v1/query`, `/v1/conversations`, `/v1/users/details`, `/v1/now/queues` or `/v1/now/users`.
     #[schema(value_type = Object)]
     question: serde_json::Map<String, Value>,
     /// Columns worked out from the others of a row.
@@ -444,6 +466,7 @@ impl From<&Definition> for ReportEntry {
             name: definition.name.clone(),
             title: definition.title.clone(),
             description: definition.description.clone(),
+            lists: definition.subject.lists(),
             built_in: definition.is_built_in,
             definition_url: format!("{url}/definition"),
             url,

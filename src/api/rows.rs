@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     aside::{Turn, aside},
+    definitions::{Definition, Places},
     encode,
     query::{Page, Zone},
     report::{Answer, Written, WrittenAnswers, WrittenKey},
@@ -28,6 +29,47 @@ pub const EVERYTHING: Page = Page {
     number: 1,
     size: u32::MAX,
 };
+
+/// A question whose answer is rows that are always the same columns, whichever way it came.
+pub(super) struct Asked<'a, Q> {
+    /// The route, to be asked for other pages.
+    pub(super) path: &'a str,
+    /// The report asked for, where it has a name.
+    pub(super) definition: Option<&'a Definition>,
+    /// Which of its parameters stands where.
+    pub(super) places: Places,
+    pub(super) query: Q,
+    /// Whether the caller named a page.
+    pub(super) is_paged: bool,
+    /// The question as parameters.
+    pub(super) get_form: Vec<(String, String)>,
+}
+
+impl<'a, Q> Asked<'a, Q> {
+    /// The same about something else.
+    pub(super) fn about<P>(self, query: P) -> Asked<'a, P> {
+        Asked {
+            path: self.path,
+            definition: self.definition,
+            places: self.places,
+            query,
+            is_paged: self.is_paged,
+            get_form: self.get_form,
+        }
+    }
+
+    /// What a file of it is called: by the report's name, where it has one.
+    pub(super) fn name(&self, otherwise: &str) -> String {
+        self.definition
+            .map_or(otherwise, |definition| &definition.name)
+            .to_owned()
+    }
+
+    /// Whether all rows are meant: where a format has no pages and none was named.
+    pub(super) fn is_of_everything(&self, format: Format) -> bool {
+        !format.is_paged() && !self.is_paged
+    }
+}
 
 /// An answer of rows and columns, and what its formats say of the question.
 pub struct Rows<'a, T> {

@@ -2,8 +2,8 @@
 //!
 //! A placeholder is a table with the one key `parameter`, anywhere in the question: `dateFrom = { parameter = "from" }`.
 //! The argument takes its place as a value, never as text inside another text; a list takes the place of an element of
-//! a list; a parameter of the type `queues` takes the place of a whole clause of the filter. Without an argument and
-//! a default, the field, the element or the clause is left out.
+//! a list; a parameter of the type `queues` or `agents` takes the place of a whole clause of the filter. Without an argument
+//! and a default, the field, the element or the clause is left out.
 //!
 //! What is wrong with the question is complained of at the parameter it came by.
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Definition, Kind, Parameter, Subject};
 use crate::query::{
     Complaint, ConversationQuery, ConversationRequest, Limits, Listing, Named, NowQuery, NowRequest, Query,
-    QueryRequest, Zone, listed, suggest,
+    QueryRequest, StatesQuery, StatesRequest, UsersNowQuery, UsersNowRequest, Zone, listed, suggest,
 };
 
 /// What a placeholder is known by.
@@ -44,6 +44,10 @@ pub enum Bound {
     },
     /// Of queues at this moment.
     Now(Box<Named<NowQuery>>),
+    /// Of what users were.
+    States(Box<Named<StatesQuery>>),
+    /// Of users at this moment.
+    UsersNow(Box<Named<UsersNowQuery>>),
 }
 
 /// Which parameter stands where in a question.
@@ -120,6 +124,10 @@ impl Definition {
             }),
             Subject::Now => NowRequest::from_json(&question)
                 .meaning(|request| Ok(Bound::Now(Box::new(NowQuery::parse(&request, limits)?)))),
+            Subject::States => StatesRequest::from_json(&question)
+                .meaning(|request| Ok(Bound::States(Box::new(StatesQuery::parse(&request, now, limits)?)))),
+            Subject::UsersNow => UsersNowRequest::from_json(&question)
+                .meaning(|request| Ok(Bound::UsersNow(Box::new(UsersNowQuery::parse(&request, limits)?)))),
         };
         match bound {
             Ok(bound) if complaints.is_empty() => Ok((bound, places)),
@@ -325,26 +333,27 @@ impl Parameter {
             | Kind::Text
             | Kind::Choice(_)
             | Kind::Queues
+            | Kind::Agents
             | Kind::TimeZone
             | Kind::Interval => Ok(Value::from(text)),
         }
     }
 
-    /// The value as it stands in the question: queues are a clause of the filter, by ids or by names.
+    /// The value as it stands in the question: queues and agents are a clause of the filter, by ids or by names.
     pub(super) fn placed(&self, value: Value) -> Result<Value, String> {
-        if self.kind != Kind::Queues {
+        let Some([by_id, by_name]) = self.kind.clause() else {
             return Ok(value);
-        }
-        let Value::Array(queues) = &value else {
-            return Err("this is a list of queues".to_owned());
         };
-        let ids = queues
+        let Value::Array(named) = &value else {
+            return Err(format!("this is a list of {}", self.kind.name()));
+        };
+        let ids = named
             .iter()
-            .filter(|queue| queue.as_str().is_some_and(|text| Uuid::try_parse(text).is_ok()))
+            .filter(|one| one.as_str().is_some_and(|text| Uuid::try_parse(text).is_ok()))
             .count();
         match ids {
-            0 => Ok(json!({"dimension": "routing.queue.name", "values": queues})),
-            all if all == queues.len() => Ok(json!({"dimension": "routing.queue.id", "values": queues})),
+            0 => Ok(json!({"dimension": by_name, "values": named})),
+            all if all == named.len() => Ok(json!({"dimension": by_id, "values": named})),
             _ => Err("these are names and ids: say one or the other".to_owned()),
         }
     }
@@ -392,7 +401,7 @@ filter = [{ parameter = "queue" }, { dimension = "media.type", values = { parame
         let arguments: Vec<_> = form_urlencoded::parse(arguments.as_bytes()).into_owned().collect();
         match definition.bind(&arguments, now, &Limits::default()) {
             Ok((Bound::Figures { request, .. }, _)) => Ok(serde_json::to_value(request).unwrap()),
-            Ok((Bound::Conversations { .. } | Bound::Now(_), _)) => panic!("it is of figures"),
+            Ok(_) => panic!("it is of figures"),
             Err(complaints) => Err(complaints.into_iter().map(|c| (c.pointer, c.suggestion)).collect()),
         }
     }

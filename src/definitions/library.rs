@@ -24,10 +24,12 @@ const MAX_FILES: usize = 500;
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The definitions that came with the service, by name.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("abandon-analysis", include_str!("builtin/abandon-analysis.toml")),
     ("agent-performance", include_str!("builtin/agent-performance.toml")),
     ("agent-states", include_str!("builtin/agent-states.toml")),
+    ("agent-timeline", include_str!("builtin/agent-timeline.toml")),
+    ("agents-now", include_str!("builtin/agents-now.toml")),
     ("conversation-list", include_str!("builtin/conversation-list.toml")),
     ("evaluation-scores", include_str!("builtin/evaluation-scores.toml")),
     ("flow-outcomes", include_str!("builtin/flow-outcomes.toml")),

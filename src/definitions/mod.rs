@@ -1,8 +1,8 @@
 //! Named reports: a query with a name, parameters and derived columns, written once in a TOML file.
 //!
 //! A [`Definition`] is a checked file ([`parse`]); with arguments it becomes a question ([`bind`]), the same a caller
-//! could have asked at `/v1/query`, `/v1/conversations` or `/v1/now/queues`, so nothing below knows that reports exist. Once the rows
-//! are there, [`mod@derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
+//! could have asked at `/v1/query`, `/v1/conversations`, `/v1/users/details`, `/v1/now/queues` or `/v1/now/users`, so nothing
+//! below knows that reports exist. Once the rows are there, [`mod@derive`] adds what can be worked out from each of them. All of that is pure; only [`library`], which
 //! holds the built-in definitions and those of the directory, reads files.
 
 pub mod bind;
@@ -54,15 +54,41 @@ pub enum Subject {
     Conversations,
     /// Queues as they are at this moment: the question is a [`NowRequest`](crate::query::NowRequest).
     Now,
+    /// What users were, one by one: the question is a [`StatesRequest`](crate::query::StatesRequest).
+    States,
+    /// Users as they are at this moment: the question is a [`UsersNowRequest`](crate::query::UsersNowRequest).
+    UsersNow,
 }
 
 impl Subject {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Figures,
+        Self::Conversations,
+        Self::Now,
+        Self::States,
+        Self::UsersNow,
+    ];
+
+    /// What a row of it is, in lists of reports.
+    pub const fn lists(self) -> &'static str {
+        match self {
+            Self::Figures => "figures",
+            Self::Conversations => "conversations",
+            Self::Now => "queues",
+            Self::States => "states",
+            Self::UsersNow => "users",
+        }
+    }
+
     /// The table of a file that holds the question.
     pub const fn table(self) -> &'static str {
         match self {
             Self::Figures => "query",
             Self::Conversations => "conversations",
             Self::Now => "now",
+            Self::States => "states",
+            Self::UsersNow => "usersNow",
         }
     }
 }
@@ -101,6 +127,8 @@ pub enum Kind {
     Choice(Vec<String>),
     /// Ids of queues, or their names; stands for a whole clause of a filter.
     Queues,
+    /// The same of users.
+    Agents,
     /// An IANA time zone.
     TimeZone,
     /// The length of a bucket.
@@ -110,6 +138,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it stands for a whole clause of a filter: the dimensions of ids and of names.
+    pub const fn clause(&self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Queues => Some(["routing.queue.id", "routing.queue.name"]),
+            Self::Agents => Some(["agent.id", "agent.name"]),
+            Self::RangeStart
+            | Self::RangeEnd
+            | Self::Text
+            | Self::Choice(_)
+            | Self::TimeZone
+            | Self::Interval
+            | Self::Number(..) => None,
+        }
+    }
+
     /// Its name in files and in lists of reports.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -118,6 +161,7 @@ impl Kind {
             Self::Text => "text",
             Self::Choice(_) => "choice",
             Self::Queues => "queues",
+            Self::Agents => "agents",
             Self::TimeZone => "timezone",
             Self::Interval => "interval",
             Self::Number(..) => "number",

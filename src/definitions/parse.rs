@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{Definition, Derived, Kind, Parameter, Subject, bind::placeholder};
 use crate::{
     query::{
-        ColumnValue, Complaint, Limits,
+        ColumnValue, Complaint, Limits, STATE_COLUMNS, USERS_NOW_COLUMNS,
         catalogue::{self, OBSERVATIONS, Observed, Shows, column},
         suggest,
     },
@@ -27,6 +27,8 @@ const MEMBERS: &[&str] = &[
     "query",
     "conversations",
     "now",
+    "states",
+    "usersNow",
     "derived",
     "titles",
 ];
@@ -50,6 +52,7 @@ const TYPES: &[&str] = &[
     "text",
     "choice",
     "queues",
+    "agents",
     "timezone",
     "interval",
     "number",
@@ -206,8 +209,7 @@ impl Check {
         let members = file.as_object().unwrap_or(&no_members);
         self.known_members("", members, MEMBERS);
         let parameters = self.parameters(members);
-        let subjects = [Subject::Figures, Subject::Conversations, Subject::Now];
-        let questions: Vec<_> = subjects
+        let questions: Vec<_> = Subject::ALL
             .into_iter()
             .filter_map(|subject| Some((subject, members.get(subject.table())?)))
             .collect();
@@ -216,7 +218,7 @@ impl Check {
         } else {
             self.problem(
                 "",
-                "there is one table, `[query]`, `[conversations]` or `[now]`: the question",
+                "there is one table, `[query]`, `[conversations]`, `[now]`, `[states]` or `[usersNow]`: the question",
             );
             (Subject::Figures, Map::new())
         };
@@ -239,12 +241,14 @@ impl Check {
         let selected = match subject {
             Subject::Figures | Subject::Conversations => selected(&question),
             Subject::Now => observed(&question),
+            Subject::States => STATE_COLUMNS.map(|(name, _)| name.to_owned()).to_vec(),
+            Subject::UsersNow => USERS_NOW_COLUMNS.map(|(name, _)| name.to_owned()).to_vec(),
         };
         let refresh = self.flag("", members, "refresh");
-        if refresh && subject == Subject::Conversations {
+        if refresh && matches!(subject, Subject::Conversations | Subject::States) {
             self.problem(
                 "refresh",
-                "figures and queues are kept warm; conversations are asked for when they are read",
+                "figures and what is now are kept warm; conversations and states are asked for when they are read",
             );
         }
         let derived = self.derived(members, subject, &selected);
@@ -340,11 +344,11 @@ impl Check {
         }
         let kind = self.kind(place, table);
         let is_required = self.flag(place, table, "required");
-        let is_list = self.flag(place, table, "multiple") || kind == Kind::Queues;
-        if is_list && !matches!(kind, Kind::Text | Kind::Choice(_) | Kind::Queues) {
+        let is_list = self.flag(place, table, "multiple") || kind.clause().is_some();
+        if is_list && !matches!(kind, Kind::Text | Kind::Choice(_) | Kind::Queues | Kind::Agents) {
             self.problem(
                 &format!("{place}.multiple"),
-                "only text, choice and queues can be several",
+                "only text, choice, queues and agents can be several",
             );
         }
         let mut parameter = Parameter {
@@ -385,6 +389,7 @@ impl Check {
             "range-start" => Kind::RangeStart,
             "range-end" => Kind::RangeEnd,
             "queues" => Kind::Queues,
+            "agents" => Kind::Agents,
             "timezone" => Kind::TimeZone,
             "interval" => Kind::Interval,
             "number" => match (
@@ -456,9 +461,13 @@ impl Check {
             Kind::Choice(choices) => value
                 .as_str()
                 .is_some_and(|text| choices.iter().any(|choice| choice == text)),
-            Kind::RangeStart | Kind::RangeEnd | Kind::Text | Kind::Queues | Kind::TimeZone | Kind::Interval => {
-                value.is_string()
-            }
+            Kind::RangeStart
+            | Kind::RangeEnd
+            | Kind::Text
+            | Kind::Queues
+            | Kind::Agents
+            | Kind::TimeZone
+            | Kind::Interval => value.is_string(),
         };
         let is_right = if parameter.is_list {
             value
@@ -490,10 +499,10 @@ impl Check {
                 let is_clause = place.ends_with(']')
                     && place.starts_with(&format!("{}.filter[", place.split('.').next().unwrap_or_default()))
                     && !place.contains("].");
-                if (parameter.kind == Kind::Queues) != is_clause {
+                if parameter.kind.clause().is_some() != is_clause {
                     self.problem(
                         place,
-                        "a parameter of queues stands for a whole clause of the filter, and no other does",
+                        "a parameter of queues or agents stands for a whole clause of the filter, and no other does",
                     );
                 }
             } else {
@@ -644,10 +653,14 @@ fn is_number_of(name: &str, selected: &[String]) -> Result<(), String> {
             suggest::nearest(name, selected).map_or_else(String::new, |right| format!("; did you mean `{right}`?"));
         return Err(format!("`{name}` is not selected{advice}"));
     }
-    if OBSERVATIONS
+    let is_since = OBSERVATIONS
         .iter()
-        .any(|observation| observation.name == name && observation.shows == Shows::Since)
-    {
+        .any(|observation| observation.name == name && observation.shows == Shows::Since);
+    let mut of_users = STATE_COLUMNS.iter().chain(&USERS_NOW_COLUMNS);
+    let is_no_number = |(other, kind): &(&str, ColumnKind)| {
+        *other == name && !matches!(kind, ColumnKind::Count | ColumnKind::Milliseconds)
+    };
+    if is_since || of_users.any(is_no_number) {
         return Err(format!("`{name}` is no number"));
     }
     match column(name) {
@@ -777,20 +790,23 @@ expression = "{conversation.answered} / {conversation.offered}"
     }
 
     #[test]
-    fn what_is_kept_warm_says_so_and_conversations_are_not() {
+    fn what_is_kept_warm_says_so_and_listings_are_not() {
         let parse =
             |text: &str| Definition::parse("t", text, Timestamp::UNIX_EPOCH).map(|definition| definition.refresh);
         let refresh = |value: &str| RIGHT.replacen("title", &format!("refresh = {value}\ntitle"), 1);
         assert_eq!(parse(RIGHT), Ok(false));
         assert_eq!(parse(&refresh("true")), Ok(true));
         assert_eq!(parse(&refresh("false")), Ok(false));
-        let listing = "title = \"T\"\ndescription = \"D\"\nrefresh = true\n[conversations]\ndateFrom = \"today\"\n";
-        let refused = parse(listing).unwrap_err();
-        assert!(refused.len() == 1 && refused[0].starts_with("refresh: "), "{refused:?}");
+        for listing in ["conversations", "states"] {
+            let text =
+                format!("title = \"T\"\ndescription = \"D\"\nrefresh = true\n[{listing}]\ndateFrom = \"today\"\n");
+            let refused = parse(&text).unwrap_err();
+            assert!(refused.len() == 1 && refused[0].starts_with("refresh: "), "{refused:?}");
+        }
     }
 
     #[test]
-    fn queues_at_this_moment_have_all_their_figures() {
+    fn what_is_not_selected_is_there_as_it_is() {
         let file = |group_by: &str, needed: &str| {
             format!(
                 "title = \"T\"\ndescription = \"D\"\n[now]\n{group_by}\n[[derived]]\nname = \"rate\"\ntitle = \"R\"\n\
@@ -829,6 +845,20 @@ expression = "{conversation.answered} / {conversation.offered}"
                 }
                 (read, _) => panic!("{group_by}, {needed}: {:?}", read.map(|_| ())),
             }
+        }
+        for (table, needed, is_right) in [
+            ("[states]\ndateFrom = \"today\"", "state.duration", true),
+            ("[states]\ndateFrom = \"today\"", "state.start", false),
+            ("[usersNow]", "queues.member", true),
+            ("[usersNow]", "presence.system", false),
+            ("[usersNow]", "waiting.count", false),
+        ] {
+            let text = format!(
+                "title = \"T\"\ndescription = \"D\"\n{table}\n[[derived]]\nname = \"rate\"\ntitle = \"R\"\n\
+                 unit = \"ratio\"\nexpression = \"{{{needed}}} / 2\"\n"
+            );
+            let read = Definition::parse("t", &text, now).map(|_| ());
+            assert_eq!(read.is_ok(), is_right, "{table} {needed}: {read:?}");
         }
         let both = "title = \"T\"\ndescription = \"D\"\n[now]\n[query]\n";
         assert!(Definition::parse("t", both, now).is_err());

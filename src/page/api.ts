@@ -39,6 +39,8 @@ export interface Report {
   name: string;
   title: string;
   description: string;
+  /** What a row of it is. */
+  lists: string;
   formats: string[];
   parameters: Parameter[];
 }

@@ -180,7 +180,10 @@ function AnswerView({ answer, why, state, reports, look, go }: AnswerProps) {
   const isTimed = timeColumn(table.columns) >= 0;
   const figures = measures(table.columns);
   const isListing = report !== undefined && !report.formats.includes("table");
-  const view: View = isListing || asked.live || figures.length === 0 ? "table" : (state.view ?? (isTimed ? "line" : "bar"));
+  // Rows that are things one by one are read; a chart of them says nothing.
+  const isOfFigures = report === undefined || report.lists === "figures" || report.lists === "queues";
+  const isDrawn = isOfFigures && !asked.live && figures.length > 0;
+  const view: View = isDrawn ? (state.view ?? (isTimed ? "line" : "bar")) : "table";
   const measure = figures.find((column) => column.name === state.measure) ?? figures[0];
   const title = asked.live ? "Queues, live" : (report?.title ?? "Query");
   const page = Number(first(asked.pairs, "page") ?? "1");
@@ -189,7 +192,7 @@ function AnswerView({ answer, why, state, reports, look, go }: AnswerProps) {
     <div class={answer.is === "coming" ? "coming" : ""}>
       <div class="bar">
         <h2>{title}</h2>
-        {!isListing && !asked.live && figures.length > 0 && (
+        {isDrawn && (
           <>
             <div role="radiogroup" aria-label="View" class="views">
               {VIEWS.map((one) => (

@@ -47,9 +47,10 @@ interface ParameterProps extends FormProps {
 
 function ParameterField({ parameter, pairs, onChange, value, onValue }: ParameterProps) {
   const { name, title, type, choices } = parameter;
-  if (type === "queues") {
+  if (type === "queues" || type === "agents") {
     const chosen = list(pairs, name);
-    return <NamePicker label={title} lookup="queues" values={chosen} placeholder="all"
+    const lookup = type === "queues" ? "queues" : "users";
+    return <NamePicker label={title} lookup={lookup} values={chosen} placeholder="all"
       onChange={(values) => onChange(withValue(pairs, name, values.join(",")))} />;
   }
   if (choices !== null && parameter.multiple) {

@@ -20,6 +20,7 @@ pub mod restriction;
 pub mod source;
 pub mod states;
 pub(crate) mod suggest;
+pub mod users_now;
 
 use jiff::Timestamp;
 
@@ -36,7 +37,8 @@ pub use purge::{Purge, PurgeRequest};
 pub use request::{FilterRequest, QueryRequest, in_a_list, listed};
 pub use restriction::{Confine, NotPermitted, Permitted, Restriction, Seen, Sight};
 pub use source::{Families, Source};
-pub use states::{StateKind, StatesQuery, StatesRequest};
+pub use states::{STATE_COLUMNS, StateKind, StatesQuery, StatesRequest};
+pub use users_now::{USERS_NOW_COLUMNS, UsersNowQuery, UsersNowRequest};
 
 /// A checked question: what to ask of the upstream, and how the caller wants the rows.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     AggregateQuery, ConversationQuery, Dimension, FiguresQuery, Filter, Listing, NamesById, NamesQuery, Query, Source,
-    StatesQuery,
+    StatesQuery, UsersNowQuery,
     catalogue::{self, Lookup},
 };
 
@@ -271,6 +271,13 @@ impl Seen {
         }
     }
 
+    fn no_states(&self) -> NotPermitted {
+        NotPermitted(format!(
+            "states of users are not told apart by {}, which this key is confined by",
+            self.confined_by()
+        ))
+    }
+
     fn confined_by(&self) -> String {
         let names = self.forced.clauses.keys().map(|dimension| dimension.name);
         names.collect::<Vec<_>>().join(" and ")
@@ -341,10 +348,19 @@ impl Confine for StatesQuery {
     }
 
     fn confined(self, seen: &Seen) -> Result<Self, NotPermitted> {
-        Err(NotPermitted(format!(
-            "states of users are not told apart by {}, which this key is confined by",
-            seen.confined_by()
-        )))
+        Err(seen.no_states())
+    }
+}
+
+impl Confine for UsersNowQuery {
+    type Question = Self;
+
+    fn whole(self) -> Self {
+        self
+    }
+
+    fn confined(self, seen: &Seen) -> Result<Self, NotPermitted> {
+        Err(seen.no_states())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     request::{Fields, FilterRequest, Kind, Reader, Written, body_of},
     suggest,
 };
+use crate::table::ColumnKind;
 
 /// A question about the states of users: those that were in a range.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
@@ -63,12 +65,30 @@ const FIELDS: &Fields = &[
     ("pageSize", Kind::Number),
 ];
 
+/// The columns of an answer, whatever is asked.
+pub const STATE_COLUMNS: [(&str, ColumnKind); 9] = [
+    ("agent.id", ColumnKind::Text),
+    ("agent.name", ColumnKind::Text),
+    ("state.kind", ColumnKind::Text),
+    ("state.name", ColumnKind::Text),
+    ("presence.id", ColumnKind::Text),
+    ("state.start", ColumnKind::Instant),
+    ("state.end", ColumnKind::Instant),
+    ("state.duration", ColumnKind::Milliseconds),
+    ("state.time", ColumnKind::Milliseconds),
+];
+
 /// The longest range, in days: what the upstream takes of questions about some users.
 const LONGEST_DAYS: u32 = 31;
 
 const USER: &str = "userId";
 
 impl StatesRequest {
+    /// Reads a JSON body.
+    pub fn from_json(body: &Value) -> Written<Self> {
+        Reader::open(body, FIELDS).finish(Self::read)
+    }
+
     /// Reads decoded query-string parameters, or says everything that is wrong with them.
     pub fn from_pairs(pairs: &[(String, String)]) -> Written<Self> {
         let (body, complaints) = body_of(pairs, FIELDS);

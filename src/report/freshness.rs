@@ -5,7 +5,7 @@
 //! | has not ended | open | 30 s | 5 min more, as set |
 //! | ended less than the settle window before | warm | a tenth of the time since its end, 1 min to 1 h | 24 h more, as set |
 //! | ended longer ago | settled | as long as it is held; readers may keep it for 30 days | |
-//! | none: queues as they are now | | 5 s | 1 min more |
+//! | none: queues and users as they are now | | 5 s | 1 min more |
 //! | none: how close the organisation came to its limits | | 1 min | 1 h more |
 //! | none: a job of the upstream's, and what it brought | | 1 h | |
 //! | none: a listing of names | | 1 h | 7 days more: an old name is better than no row |

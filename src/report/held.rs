@@ -20,7 +20,7 @@ use super::{
 use crate::{
     query::{About, AggregateQuery, NamesById, PassedQuestion, Purge, Range, Source, catalogue::Lookup},
     table::SliceRow,
-    upstream::{LimitUse, ObservedRow, UserState},
+    upstream::{LimitUse, ObservedRow, UserNow, UserState},
 };
 
 /// What was asked of the upstream, canonically; nothing of how a caller wants to see it.
@@ -34,6 +34,8 @@ pub(super) enum Key {
     QueuesNow(BTreeSet<Arc<str>>),
     /// What users were in a window of days.
     States(Window),
+    /// What users are now: those named, or everybody where nobody is.
+    UsersNow(BTreeSet<String>),
     /// A question in the upstream's own words.
     Passed(PassedQuestion),
     /// How close the organisation came to its limits.
@@ -58,6 +60,7 @@ pub(super) enum Payload {
     Names(Arc<Listed>),
     Observed(Vec<ObservedRow>),
     States(Arc<[UserState]>),
+    Users(Vec<UserNow>),
     /// As the upstream wrote it.
     Passed(Bytes),
     LimitHistory(Arc<[LimitUse]>),
@@ -163,7 +166,7 @@ pub enum HeldKind {
     Conversations,
     /// What things are called.
     Names,
-    /// How queues were at a moment.
+    /// How queues or users were at a moment.
     Now,
     /// What users were, one by one.
     States,
@@ -178,7 +181,7 @@ impl HeldAnswer {
         let (kind, source) = match key {
             Key::Aggregates(query) => (HeldKind::Figures, Some(query.source)),
             Key::Names(_) => (HeldKind::Names, None),
-            Key::QueuesNow(_) => (HeldKind::Now, None),
+            Key::QueuesNow(_) | Key::UsersNow(_) => (HeldKind::Now, None),
             Key::States(_) => (HeldKind::States, Some(Source::Users)),
             Key::Passed(question) => {
                 let source = match question.about {
@@ -219,7 +222,9 @@ impl Key {
     fn weight(&self) -> u64 {
         match self {
             Self::Passed(question) => (question.target.len() + question.body.as_ref().map_or(0, Bytes::len)) as u64,
-            Self::States(window) => window.users.iter().map(|user| user.len() as u64).sum(),
+            Self::States(Window { users, .. }) | Self::UsersNow(users) => {
+                users.iter().map(|user| user.len() as u64).sum()
+            }
             Self::Aggregates(_) | Self::Names(_) | Self::QueuesNow(_) | Self::LimitHistory => 0,
         }
     }
@@ -246,6 +251,10 @@ impl Held {
             }
             // Words and ids are shared.
             Payload::States(states) => size_of_val(&**states),
+            Payload::Users(users) => {
+                let each = |user: &UserNow| size_of::<UserNow>() + user.user.len() + ALLOCATION;
+                users.iter().map(each).sum()
+            }
             Payload::Passed(body) => body.len(),
         };
         (BOOKKEEPING + payload) as u64

@@ -21,6 +21,7 @@ mod rows;
 mod series;
 mod states;
 mod stored;
+mod users_now;
 mod written;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -44,10 +45,11 @@ use crate::{
     fleet::{Entry, Fleet},
     query::{
         AggregateQuery, Column, ColumnValue, FiguresQuery, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
-        NowQuery, Page, PassedQuestion, Permitted, Query, Range, Restriction, Sight, StatesQuery, catalogue::Lookup,
+        NowQuery, Page, PassedQuestion, Permitted, Query, Range, Restriction, Sight, StatesQuery, UsersNowQuery,
+        catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
-    upstream::{Class, Client, Errand, LimitUse, UpstreamError},
+    upstream::{Class, Client, Errand, LimitUse, TooManyUsers, UpstreamError},
 };
 
 pub use account::{Account, Asked, Outcome, Stretch, Way, Whole};
@@ -222,6 +224,14 @@ pub enum ReportError {
         /// The most.
         limit: usize,
     },
+    /// More users than are asked about together.
+    #[error("{users} users are more than {limit}")]
+    TooManyUsers {
+        /// How many there are, about.
+        users: usize,
+        /// The most.
+        limit: usize,
+    },
     /// A defect of this service; the log has it.
     #[error("internal error")]
     Internal,
@@ -234,6 +244,7 @@ impl ReportError {
             // What is not there may come to be: a conversation is found by its id only some time after it began.
             Self::Upstream(UpstreamError::Rejected { told, .. }) if told.status == Some(404) => Duration::from_secs(2),
             Self::TooLarge { .. }
+            | Self::TooManyUsers { .. }
             | Self::Upstream(UpstreamError::Rejected { .. } | UpstreamError::Permission { .. }) => {
                 Duration::from_mins(1)
             }
@@ -521,6 +532,7 @@ impl Reports {
             Payload::States(states) => Ok((given.held.dated.fetched_at, Arc::clone(states))),
             Payload::Slice(_)
             | Payload::Observed(_)
+            | Payload::Users(_)
             | Payload::Names(_)
             | Payload::Passed(_)
             | Payload::LimitHistory(_) => Err(ReportError::Internal),
@@ -610,14 +622,44 @@ impl Reports {
         })
     }
 
+    /// Tells what users are, by name; everybody unless the query names some.
+    pub async fn users_now(
+        &self,
+        query: &Permitted<UsersNowQuery>,
+        freshness: Freshness,
+        errand: &Errand,
+    ) -> Result<Answer, ReportError> {
+        let key = Key::UsersNow(query.users().cloned().unwrap_or_default());
+        let (given, (names, calls_for_names)) = futures_util::try_join!(
+            self.give(&key, freshness, errand),
+            self.names_by_lookup(BTreeSet::from([Lookup::Users]), freshness, errand),
+        )?;
+        self.0.tally.count(given.used);
+        let names = names.get(&Lookup::Users).ok_or(ReportError::Internal)?;
+        let Payload::Users(told) = &given.held.payload else {
+            return Err(ReportError::Internal);
+        };
+        let (table, total) = users_now::table(query, told, names, given.held.dated.fetched_at);
+        Ok(Answer {
+            content: table,
+            turn: None,
+            total,
+            fresh_for: given.fresh_for,
+            provenance: given.provenance(calls_for_names),
+        })
+    }
+
     /// How close the organisation came to its limits in the last hour, by its own account.
     pub async fn limit_history(&self, errand: &Errand) -> Result<Arc<[LimitUse]>, ReportError> {
         let given = self.give(&Key::LimitHistory, Freshness::default(), errand).await?;
         match &given.held.payload {
             Payload::LimitHistory(uses) => Ok(Arc::clone(uses)),
-            Payload::Slice(_) | Payload::Observed(_) | Payload::States(_) | Payload::Names(_) | Payload::Passed(_) => {
-                Err(ReportError::Internal)
-            }
+            Payload::Slice(_)
+            | Payload::Observed(_)
+            | Payload::States(_)
+            | Payload::Users(_)
+            | Payload::Names(_)
+            | Payload::Passed(_) => Err(ReportError::Internal),
         }
     }
 
@@ -804,6 +846,25 @@ impl Reports {
         Ok(calls + self.renew_held(&Key::QueuesNow(queues), ahead, &errand).await?)
     }
 
+    /// The same of users as they are now.
+    pub async fn renew_users_now(
+        &self,
+        question: Named<UsersNowQuery>,
+        restriction: &Restriction,
+        ahead: Duration,
+    ) -> Result<u32, ReportError> {
+        let errand = self.of_its_own_accord();
+        let shown = BTreeSet::from([Lookup::Users]);
+        let (sight, calls_for_sight) = self.sight(restriction, Freshness::default(), &errand).await?;
+        let (names, calls) = self.names_seen(shown, &sight, Freshness::default(), &errand).await?;
+        let calls = calls_for_sight + calls;
+        let Ok(Ok(query)) = question.resolve(&names).map(|query| sight.confine(query)) else {
+            return Ok(calls);
+        };
+        let key = Key::UsersNow(query.users().cloned().unwrap_or_default());
+        Ok(calls + self.renew_held(&key, ahead, &errand).await?)
+    }
+
     /// Asks for what is held whole, or is to be, unless it will still be fresh in a while.
     async fn renew_held(&self, key: &Key, ahead: Duration, errand: &Errand) -> Result<u32, ReportError> {
         let held = self.0.held.get(key).await;
@@ -871,6 +932,7 @@ impl Reports {
             Key::Names(lookup) => self.ask_names(*lookup, &errand).await,
             Key::QueuesNow(queues) => self.ask_observations(queues, &errand).await,
             Key::States(window) => self.ask_states(window, &errand).await,
+            Key::UsersNow(users) => self.ask_users_now(users, &errand).await,
             Key::Passed(question) => self.ask_passed(question, &errand).await,
             Key::LimitHistory => self.ask_limit_history(&errand).await,
         };
@@ -950,6 +1012,18 @@ impl Reports {
             is_unfinished: false,
             upstream_calls: told.upstream_calls,
             payload: Payload::States(window.within(told.states).into()),
+        })
+    }
+
+    async fn ask_users_now(&self, users: &BTreeSet<String>, errand: &Errand) -> Result<Brought, ReportError> {
+        let limit = users_now::MOST_USERS;
+        let told = self.0.client.users_now(users, limit, errand).await?;
+        let told = told.map_err(|TooManyUsers { users }| ReportError::TooManyUsers { users, limit })?;
+        Ok(Brought {
+            fetched_at: told.fetched_at,
+            is_unfinished: false,
+            upstream_calls: told.upstream_calls,
+            payload: Payload::Users(told.users),
         })
     }
 
@@ -1073,6 +1147,7 @@ impl Given {
             Payload::Slice(_)
             | Payload::Observed(_)
             | Payload::States(_)
+            | Payload::Users(_)
             | Payload::Passed(_)
             | Payload::LimitHistory(_) => Err(ReportError::Internal),
         }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{MAX_ROWS, ReportError, rows::page};
 use crate::{
-    query::{NamesById, Range, StatesQuery, catalogue},
+    query::{NamesById, Range, STATE_COLUMNS, StatesQuery, catalogue},
     table::{Cell, ColumnKind, LocalInstant, Table, TableColumn},
     upstream::UserState,
 };
@@ -140,7 +140,7 @@ pub(super) fn table(
         ]
     };
     let table = Table {
-        columns: columns(),
+        columns: fixed_columns(&STATE_COLUMNS),
         rows: page(query.page, states).into_iter().map(cells).collect(),
     };
     Ok((table, total))
@@ -151,25 +151,16 @@ fn milliseconds(start: Timestamp, end: Timestamp) -> Cell {
     Cell::Number(length as f64)
 }
 
-fn columns() -> Vec<TableColumn> {
-    [
-        ("agent.id", ColumnKind::Text),
-        ("agent.name", ColumnKind::Text),
-        ("state.kind", ColumnKind::Text),
-        ("state.name", ColumnKind::Text),
-        ("presence.id", ColumnKind::Text),
-        ("state.start", ColumnKind::Instant),
-        ("state.end", ColumnKind::Instant),
-        ("state.duration", ColumnKind::Milliseconds),
-        ("state.time", ColumnKind::Milliseconds),
-    ]
-    .into_iter()
-    .map(|(name, kind)| TableColumn {
-        name: name.to_owned(),
-        title: catalogue::in_words(name),
-        kind,
-    })
-    .collect()
+/// Columns that are there whatever is asked.
+pub(super) fn fixed_columns(columns: &[(&str, ColumnKind)]) -> Vec<TableColumn> {
+    columns
+        .iter()
+        .map(|(name, kind)| TableColumn {
+            name: (*name).to_owned(),
+            title: catalogue::in_words(name),
+            kind: *kind,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::{
     fleet::Name,
     query::{About, AggregateQuery, NamesById, Range, Source, StateKind, catalogue::OBSERVATIONS},
     table::{SliceRow, Stats},
-    upstream::{ObservedRow, UserState},
+    upstream::{ObservedRow, StateNow, UserNow, UserState},
 };
 
 /// The most bytes of an answer taken apart.
@@ -40,6 +40,7 @@ pub(super) fn name(key: &Key) -> Option<Name> {
         Key::Names(lookup) => json!(["names and divisions", lookup.name()]),
         Key::QueuesNow(queues) => json!(["queues now", queues]),
         Key::States(window) => json!(["states", window.days.to_string(), window.users]),
+        Key::UsersNow(users) => json!(["users now", users]),
         Key::Passed(question) => {
             let body = question.body.as_deref().map(String::from_utf8_lossy);
             json!(["passed", question.method.as_str(), question.target, body])
@@ -54,7 +55,7 @@ pub(super) fn covers(key: &Key, is_unfinished: bool) -> Covers {
     match key {
         Key::Aggregates(query) => Covers::Aggregates(query.source, query.range),
         Key::Names(_) => Covers::Names,
-        Key::QueuesNow(_) => Covers::Now,
+        Key::QueuesNow(_) | Key::UsersNow(_) => Covers::Now,
         Key::States(window) => Covers::Aggregates(Source::Users, window.days),
         Key::LimitHistory => Covers::LimitHistory,
         Key::Passed(question) => match question.about {
@@ -116,10 +117,23 @@ pub(super) fn encode(held: &Held) -> Option<Vec<u8>> {
                 put_text(&mut bytes, &state.status);
                 put_optional_text(&mut bytes, state.presence.as_deref());
                 put_instant(&mut bytes, state.start);
-                bytes.push(u8::from(state.end.is_some()));
-                if let Some(end) = state.end {
-                    put_instant(&mut bytes, end);
+                put_optional_instant(&mut bytes, state.end);
+            }
+        }
+        Payload::Users(users) => {
+            put_count(&mut bytes, users.len());
+            for user in users {
+                put_text(&mut bytes, &user.user);
+                for state in [&user.presence, &user.routing] {
+                    bytes.push(u8::from(state.is_some()));
+                    if let Some(state) = state {
+                        put_text(&mut bytes, &state.status);
+                        put_optional_text(&mut bytes, state.presence.as_deref());
+                        put_optional_instant(&mut bytes, state.since);
+                    }
                 }
+                put_figure(&mut bytes, user.member);
+                put_figure(&mut bytes, user.active);
             }
         }
         Payload::Passed(body) => bytes.extend_from_slice(body),
@@ -149,6 +163,13 @@ fn put_rows(bytes: &mut Vec<u8>, rows: &[SliceRow]) {
 fn put_instant(bytes: &mut Vec<u8>, instant: Timestamp) {
     bytes.extend_from_slice(&instant.as_second().to_le_bytes());
     bytes.extend_from_slice(&instant.subsec_nanosecond().to_le_bytes());
+}
+
+fn put_optional_instant(bytes: &mut Vec<u8>, instant: Option<Timestamp>) {
+    bytes.push(u8::from(instant.is_some()));
+    if let Some(instant) = instant {
+        put_instant(bytes, instant);
+    }
 }
 
 fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
@@ -198,6 +219,7 @@ pub(super) fn decode(packed: &[u8], key: &Key, windows: Windows) -> Option<Held>
             Payload::Observed(rows)
         }
         Key::States(_) => Payload::States(states(&mut pieces)?.into()),
+        Key::UsersNow(_) => Payload::Users(users(&mut pieces)?),
         Key::Passed(_) => {
             let rest = pieces.rest();
             Payload::Passed(Bytes::copy_from_slice(rest))
@@ -248,14 +270,35 @@ fn states(pieces: &mut Pieces<'_>) -> Option<Vec<UserState>> {
             status: Arc::from(pieces.text()?),
             presence: optional_text(pieces)?,
             start: instant(pieces)?,
-            end: if is_there(pieces)? {
-                Some(instant(pieces)?)
-            } else {
-                None
-            },
+            end: optional_instant(pieces)?,
         });
     }
     Some(states)
+}
+
+fn users(pieces: &mut Pieces<'_>) -> Option<Vec<UserNow>> {
+    let mut users = Vec::new();
+    for _ in 0..pieces.count(4 + 1 + 1 + 8 + 8)? {
+        users.push(UserNow {
+            user: Arc::from(pieces.text()?),
+            presence: state_now(pieces)?,
+            routing: state_now(pieces)?,
+            member: figure(pieces)?,
+            active: figure(pieces)?,
+        });
+    }
+    Some(users)
+}
+
+fn state_now(pieces: &mut Pieces<'_>) -> Option<Option<StateNow>> {
+    if !is_there(pieces)? {
+        return Some(None);
+    }
+    Some(Some(StateNow {
+        status: Arc::from(pieces.text()?),
+        presence: optional_text(pieces)?,
+        since: optional_instant(pieces)?,
+    }))
 }
 
 fn stats(pieces: &mut Pieces<'_>) -> Option<Option<Stats>> {
@@ -271,6 +314,14 @@ fn stats(pieces: &mut Pieces<'_>) -> Option<Option<Stats>> {
 
 fn instant(pieces: &mut Pieces<'_>) -> Option<Timestamp> {
     Timestamp::new(pieces.i64()?, pieces.i32()?).ok()
+}
+
+fn optional_instant(pieces: &mut Pieces<'_>) -> Option<Option<Timestamp>> {
+    if is_there(pieces)? {
+        Some(Some(instant(pieces)?))
+    } else {
+        Some(None)
+    }
 }
 
 fn is_there(pieces: &mut Pieces<'_>) -> Option<bool> {
@@ -405,6 +456,20 @@ mod tests {
                     .into(),
                 ),
             ),
+            (
+                Key::UsersNow(["u".into()].into()),
+                Payload::Users(vec![UserNow {
+                    user: "u".into(),
+                    presence: Some(StateNow {
+                        status: "BUSY".into(),
+                        presence: Some("p".into()),
+                        since: Some(day().start),
+                    }),
+                    routing: None,
+                    member: Some(3.0),
+                    active: None,
+                }]),
+            ),
             (passed("{}"), Payload::Passed(Bytes::from_static(b"{\"a\":1}"))),
         ]
     }
@@ -457,6 +522,8 @@ mod tests {
             Key::QueuesNow(["a".into(), "b".into()].into()),
             states_of(&[]),
             states_of(&["a"]),
+            Key::UsersNow([].into()),
+            Key::UsersNow(["a".into()].into()),
             passed("{}"),
             passed("{\"a\":1}"),
         ];

@@ -21,6 +21,7 @@ mod states;
 #[cfg(test)]
 mod tests;
 mod token;
+mod users_now;
 mod wire;
 pub mod withheld;
 
@@ -162,6 +163,16 @@ impl Client {
         errand: &Errand,
     ) -> Result<UserStates, UpstreamError> {
         states::read(self, range, users, errand).await
+    }
+
+    /// Reads what users are now: those named, or everybody the upstream knows a state of, unless they are more than `most`.
+    pub async fn users_now(
+        &self,
+        users: &BTreeSet<String>,
+        most: usize,
+        errand: &Errand,
+    ) -> Result<Result<UsersNow, TooManyUsers>, UpstreamError> {
+        users_now::read(self, users, most, errand).await
     }
 
     /// Observes queues as they are now, as many at once as one request may name.
@@ -541,6 +552,50 @@ pub struct UserState {
     pub start: Timestamp,
     /// Until when; `None` while it lasts.
     pub end: Option<Timestamp>,
+}
+
+/// Users as they were when they were asked about.
+#[derive(Clone, Debug)]
+pub struct UsersNow {
+    /// By their ids.
+    pub users: Vec<UserNow>,
+    /// When the first of the requests that brought it was sent.
+    pub fetched_at: Timestamp,
+    /// Requests it took, retries included.
+    pub upstream_calls: u32,
+}
+
+/// What a user is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserNow {
+    /// The user's id.
+    pub user: Arc<str>,
+    /// What the user shows to colleagues.
+    pub presence: Option<StateNow>,
+    /// What the user does while on queue.
+    pub routing: Option<StateNow>,
+    /// How many queues they are a member of.
+    pub member: Option<f64>,
+    /// How many of them they have joined.
+    pub active: Option<f64>,
+}
+
+/// A state that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateNow {
+    /// The system presence or the routing status, in the upstream's words.
+    pub status: Arc<str>,
+    /// Of presences: the organisation's own, by its id.
+    pub presence: Option<Arc<str>>,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+}
+
+/// More users than may be asked about at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyUsers {
+    /// How many there are, about.
+    pub users: usize,
 }
 
 /// Queues as they were when they were asked about.

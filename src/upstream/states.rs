@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use jiff::Timestamp;
 
@@ -30,9 +31,16 @@ pub(super) async fn read(
     if groups.is_empty() {
         groups.push(&[]);
     }
-    let pages = groups
-        .into_iter()
-        .map(|users| pages(client, range, users, errand, &sent));
+    let pages = groups.into_iter().map(async |users| {
+        let list = List {
+            client,
+            range,
+            users,
+            errand,
+            sent: &sent,
+        };
+        list.all_after(list.page(1).await?).await
+    });
     let pages: Vec<Answered<StatesPage>> = try_join_all(pages).await?.into_iter().flatten().collect();
     let fetched_at = pages.iter().map(|page| page.sent_at).min();
     let states = pages.into_iter().flat_map(|page| page.value.states);
@@ -43,46 +51,57 @@ pub(super) async fn read(
     })
 }
 
-async fn pages(
-    client: &Client,
-    range: Range,
-    users: &[&str],
-    errand: &Errand,
-    sent: &Sent,
-) -> Result<Vec<Answered<StatesPage>>, UpstreamError> {
-    let page = |number| {
-        let call = wire::user_details(range, users, PAGE_SIZE, number);
-        client.start(call, errand, sent, |body| wire::read_user_details(body))
-    };
-    let first = page(1).await?;
-    let announced = first
-        .value
-        .total_hits
-        .unwrap_or(0)
-        .div_ceil(PAGE_SIZE)
-        .clamp(1, MOST_PAGES);
-    let mut pages = vec![first];
-    let rest: Vec<_> = stream::iter(2..=announced)
-        .map(page)
-        .buffered(client.page_concurrency())
-        .try_collect()
-        .await?;
-    pages.extend(rest);
-    for number in announced + 1.. {
-        let last = pages.last().map_or(0, |page| page.value.users);
-        if last < PAGE_SIZE {
-            break;
-        }
-        if number > MOST_PAGES {
-            return Err(UpstreamError::Unavailable {
-                reason: "a list of users does not end".to_owned(),
-                told: Told::default(),
-                source: None,
-            });
-        }
-        pages.push(page(number).await?);
+/// A list of users with what they were in a range: of those named, or of everybody if nobody is.
+pub(super) struct List<'a> {
+    pub(super) client: &'a Client,
+    pub(super) range: Range,
+    pub(super) users: &'a [&'a str],
+    pub(super) errand: &'a Errand,
+    pub(super) sent: &'a Sent,
+}
+
+impl List<'_> {
+    /// One page; they count from 1.
+    pub(super) async fn page(&self, number: usize) -> Result<Answered<StatesPage>, UpstreamError> {
+        let call = wire::user_details(self.range, self.users, PAGE_SIZE, number);
+        let read = |body: &Bytes| wire::read_user_details(body);
+        self.client.start(call, self.errand, self.sent, read).await
     }
-    Ok(pages)
+
+    /// All of them, given the first.
+    pub(super) async fn all_after(
+        &self,
+        first: Answered<StatesPage>,
+    ) -> Result<Vec<Answered<StatesPage>>, UpstreamError> {
+        let announced = first
+            .value
+            .total_hits
+            .unwrap_or(0)
+            .div_ceil(PAGE_SIZE)
+            .clamp(1, MOST_PAGES);
+        let mut pages = vec![first];
+        let rest: Vec<_> = stream::iter(2..=announced)
+            .map(|number| self.page(number))
+            .buffered(self.client.page_concurrency())
+            .try_collect()
+            .await?;
+        pages.extend(rest);
+        for number in announced + 1.. {
+            let last = pages.last().map_or(0, |page| page.value.users);
+            if last < PAGE_SIZE {
+                break;
+            }
+            if number > MOST_PAGES {
+                return Err(UpstreamError::Unavailable {
+                    reason: "a list of users does not end".to_owned(),
+                    told: Told::default(),
+                    source: None,
+                });
+            }
+            pages.push(self.page(number).await?);
+        }
+        Ok(pages)
+    }
 }
 
 /// Each once, by user, kind and start. A record that lasts may be told twice, once with an end: that one was told later.

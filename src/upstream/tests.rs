@@ -1547,7 +1547,7 @@ async fn check_tells_what_this_client_may_do() {
     })
     .await;
     let checked = stub.client().check(&within(30)).await;
-    assert_eq!((checked.len(), stub.calls()), (30, 29));
+    assert_eq!((checked.len(), stub.calls()), (31, 30));
     let failed: Vec<_> = checked.iter().filter(|checked| checked.outcome.is_err()).collect();
     let [queues] = &failed[..] else { panic!("{failed:?}") };
     assert!(
@@ -1655,4 +1655,49 @@ async fn secrets_are_in_no_log_and_no_error() {
         assert!(!log.contains(secret), "{secret} in the log");
         assert!(!told.contains(secret), "{secret} in an error");
     }
+}
+
+// ---- users as they are now
+
+/// So many users, told a hundred at a time.
+fn users_told(asked: &Asked, total: usize) -> Answer {
+    if asked.path.ends_with("/observations/query") {
+        let predicates = asked.body["filter"]["predicates"].as_array().unwrap();
+        assert!(predicates.len() <= 100);
+        let result = |predicate: &Value| {
+            let data = json!([{"metric": "oMemberQueues", "stats": {"count": 2}}]);
+            json!({"group": {"userId": predicate["value"]}, "data": data})
+        };
+        let results: Vec<Value> = predicates.iter().map(result).collect();
+        return ok(&json!({ "results": results }));
+    }
+    let user = |number: usize| {
+        let presence = json!([{"startTime": "2026-03-10T11:00:00.000Z", "systemPresence": "AWAY"}]);
+        json!({"userId": format!("u{number:04}"), "primaryPresence": presence})
+    };
+    let page = (asked.page() - 1) * 100..(asked.page() * 100).min(total);
+    ok(&json!({"totalHits": total, "userDetails": page.map(user).collect::<Vec<_>>()}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_is_told_by_the_hundred_unless_they_are_too_many() {
+    let everybody = BTreeSet::new();
+    // After a full page there is another look.
+    for (total, calls) in [(0, 1), (1, 1 + 1), (100, 2 + 1), (250, 3 + 3)] {
+        let stub = Stub::granting(move |asked| users_told(asked, total)).await;
+        let told = stub
+            .client()
+            .users_now(&everybody, 250, &within(60))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((told.users.len(), told.upstream_calls as usize), (total, calls));
+        assert_eq!(stub.calls(), calls);
+        let is_whole = |user: &UserNow| user.presence.is_some() && user.member == Some(2.0);
+        assert!(told.users.iter().all(is_whole));
+    }
+    let stub = Stub::granting(|asked| users_told(asked, 251)).await;
+    let refused = stub.client().users_now(&everybody, 250, &within(60)).await.unwrap();
+    assert_eq!(refused.unwrap_err(), TooManyUsers { users: 251 });
+    assert_eq!(stub.calls(), 1, "the first page says how many there are");
 }

@@ -47,6 +47,7 @@ pub(super) enum Endpoint {
     DetailsJobs,
     UserDetails,
     QueueObservations,
+    UserObservations,
     Listing(Lookup),
     /// What is passed on as it is, by its path template.
     Passed(&'static str),
@@ -60,7 +61,7 @@ pub(super) struct Nonsense(String);
 
 impl Endpoint {
     /// Every endpoint used, cheapest question first.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Aggregates(Source::Conversations),
         Self::Aggregates(Source::Users),
         Self::Aggregates(Source::Flows),
@@ -69,6 +70,7 @@ impl Endpoint {
         Self::Details,
         Self::UserDetails,
         Self::QueueObservations,
+        Self::UserObservations,
         Self::Listing(Lookup::Queues),
         Self::Listing(Lookup::Users),
         Self::Listing(Lookup::WrapUpCodes),
@@ -110,6 +112,7 @@ impl Endpoint {
             Self::DetailsJobs => "conversation details jobs",
             Self::UserDetails => "user details",
             Self::QueueObservations => "queue observations",
+            Self::UserObservations => "user observations",
             Self::Listing(Lookup::Queues) => "queues",
             Self::Listing(Lookup::Users) => "users",
             Self::Listing(Lookup::WrapUpCodes) => "wrap-up codes",
@@ -147,6 +150,7 @@ impl Endpoint {
             Self::Details | Self::DetailsById | Self::DetailsJobs => "analytics:conversationDetail:view",
             Self::UserDetails => "analytics:userDetail:view",
             Self::QueueObservations => "analytics:queueObservation:view",
+            Self::UserObservations => "analytics:userObservation:view",
             Self::Listing(Lookup::Queues) => "routing:queue:view",
             Self::Listing(Lookup::WrapUpCodes) => "routing:wrapupCode:view",
             Self::Listing(Lookup::Skills) => "routing:skill:view",
@@ -162,7 +166,12 @@ impl Endpoint {
             Self::Aggregates(source) => matches!(source, Source::Conversations | Source::Users),
             Self::Listing(lookup) => lookup != Lookup::Flows,
             Self::Details | Self::QueueObservations => true,
-            Self::DetailsById | Self::DetailsJobs | Self::UserDetails | Self::Limits | Self::Passed(_) => false,
+            Self::DetailsById
+            | Self::DetailsJobs
+            | Self::UserDetails
+            | Self::UserObservations
+            | Self::Limits
+            | Self::Passed(_) => false,
         }
     }
 
@@ -193,6 +202,7 @@ impl Endpoint {
             Self::DetailsJobs => "/api/v2/analytics/conversations/details/jobs",
             Self::UserDetails => "/api/v2/analytics/users/details/query",
             Self::QueueObservations => "/api/v2/analytics/queues/observations/query",
+            Self::UserObservations => "/api/v2/analytics/users/observations/query",
             Self::Listing(Lookup::Queues) => "/api/v2/routing/queues",
             Self::Listing(Lookup::Users) => "/api/v2/users",
             Self::Listing(Lookup::WrapUpCodes) => "/api/v2/routing/wrapupcodes",
@@ -280,8 +290,9 @@ pub(super) fn probe(endpoint: Endpoint, now: Timestamp) -> Call {
         Endpoint::DetailsById => details_by_id(&["00000000-0000-0000-0000-000000000000".into()]),
         Endpoint::DetailsJobs => details_availability(),
         Endpoint::UserDetails => post(endpoint, &UserDetailsBody::new(minute(), &[], 1, 1)),
-        // A queue that does not exist is observed as nothing.
+        // What does not exist is observed as nothing.
         Endpoint::QueueObservations => queue_observations(&["00000000-0000-0000-0000-000000000000"]),
+        Endpoint::UserObservations => user_observations(&["00000000-0000-0000-0000-000000000000"]),
         Endpoint::Listing(lookup) => listing(lookup, 1, 1),
         Endpoint::Passed(template) => Call {
             endpoint,
@@ -829,6 +840,55 @@ struct StateAnswer<'a> {
     organization_presence_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     routing_status: Option<Cow<'a, str>>,
+}
+
+// ---- user observations
+
+/// In how many queues a user is, and in how many of them they work.
+const MEMBER: &str = "oMemberQueues";
+const ACTIVE: &str = "oActiveQueues";
+
+/// In how many queues those users are.
+pub(super) fn user_observations(users: &[&str]) -> Call {
+    let predicates = users.iter().map(|user| PredicateBody::new("userId", user));
+    post(
+        Endpoint::UserObservations,
+        &ObservationBody {
+            filter: ClauseBody {
+                r#type: "or",
+                predicates: predicates.collect(),
+            },
+            metrics: vec![ACTIVE, MEMBER],
+        },
+    )
+}
+
+/// In how many queues a user is.
+#[derive(Debug, PartialEq)]
+pub(super) struct UserQueues {
+    pub(super) user: Arc<str>,
+    pub(super) member: Option<f64>,
+    pub(super) active: Option<f64>,
+}
+
+/// What an observation tells of each user.
+pub(super) fn read_user_observations(body: &[u8]) -> Result<Vec<UserQueues>, Nonsense> {
+    let answer: ObservationAnswer<'_> = parse(body)?;
+    let read = |result: ObservedAnswer<'_>| {
+        let user = result.group.get("userId").and_then(|user| user.as_deref());
+        let user = user.ok_or_else(|| Nonsense("an observation without a user".to_owned()))?;
+        let data = result.data.unwrap_or_default();
+        let count = |name| {
+            let told = data.iter().find(|told| told.metric == name)?;
+            told.stats.count
+        };
+        Ok(UserQueues {
+            user: Arc::from(user),
+            member: count(MEMBER),
+            active: count(ACTIVE),
+        })
+    };
+    answer.results.unwrap_or_default().into_iter().map(read).collect()
 }
 
 // ---- jobs about conversation details
@@ -1822,6 +1882,31 @@ mod tests {
             (value(voice, "waiting.count"), value(voice, "waiting.longest.since")),
             (Some(0.0), None)
         );
+    }
+
+    /// The published request and its answer.
+    #[test]
+    fn users_are_observed_in_their_queues() {
+        let call = user_observations(&["u1", "u2"]);
+        assert_eq!(call.path, "/api/v2/analytics/users/observations/query");
+        assert_eq!(sent(&call)["filter"]["type"], "or");
+        assert_eq!(sent(&call)["filter"]["predicates"][1]["value"], "u2");
+        let published = include_str!("../simulator/genesys/samples/user-observations/request.json");
+        let published: Value = serde_json::from_str(published).unwrap();
+        assert_eq!(sent(&call)["metrics"], published["metrics"]);
+
+        let published = include_bytes!("../simulator/genesys/samples/user-observations/response.json");
+        let expected = UserQueues {
+            user: "f6590bd5-0e08-47d4-ab9b-45be260997ef".into(),
+            member: Some(1.0),
+            active: Some(1.0),
+        };
+        assert_eq!(read_user_observations(published).unwrap(), [expected]);
+        let silent = read_user_observations(br#"{"results": [{"group": {"userId": "u"}}]}"#).unwrap();
+        assert_eq!((silent[0].member, silent[0].active), (None, None));
+        for damaged in [r#"{"results": [{"group": {"queueId": "q"}, "data": []}]}"#, "[]", ""] {
+            assert!(read_user_observations(damaged.as_bytes()).is_err(), "{damaged}");
+        }
     }
 
     /// Presences come by ids of the organisation's own; several can be of one kind.

@@ -226,7 +226,14 @@ fn is_refused_when_confined(operation: &Operation) -> bool {
         "/api/v2/routing/queues/{queueId}/wrapupcodes",
     ];
     // What users are is not told apart by queue.
-    ["/v1/reports/agent-states", "/v1/users/details"].contains(&operation.path.as_str())
+    const OF_USERS: [&str; 5] = [
+        "/v1/now/users",
+        "/v1/reports/agent-states",
+        "/v1/reports/agent-timeline",
+        "/v1/reports/agents-now",
+        "/v1/users/details",
+    ];
+    OF_USERS.contains(&operation.path.as_str())
         // To say that a job is needed no more tells nothing.
         || (operation.path.starts_with("/api/v2/")
             && operation.method != Method::DELETE

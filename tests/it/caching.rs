@@ -326,13 +326,14 @@ async fn what_is_just_past_its_time_is_given_while_one_fetch_goes_on() {
         ("/v1/conversations?dateFrom=2023-12-01&dateTo=2023-12-02", 30, 15),
         ("/v1/lookups/queues", 3_600, 60),
         ("/v1/now/queues", 5, 2),
+        ("/v1/now/users", 5, 2),
     ] {
         for past in [1, given_for, given_for + 1] {
             let service = Service::start().await;
             let first = service.get(path).await.json();
             let alone = service.upstream_calls();
-            // The names of queues stay.
-            let again = if path.contains("now") { 1 } else { alone };
+            // The names stay.
+            let again = if path.starts_with("/v1/now/") { alone - 1 } else { alone };
             service.simulator.set_latency(Duration::from_secs(2));
             service.pass(fresh_for + past).await;
             assert_eq!(service.upstream_calls(), alone, "{path}: no refresh without a request");

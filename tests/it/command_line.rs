@@ -85,6 +85,7 @@ async fn check_shows_what_this_client_may_do() {
     conversation details         analytics:conversationDetail:view                ok
     user details                 analytics:userDetail:view                        ok
     queue observations           analytics:queueObservation:view                  ok
+    user observations            analytics:userObservation:view                   ok
     queues                       routing:queue:view                               ok
     users                                                                         ok
     wrap-up codes                routing:wrapupCode:view                          ok
@@ -143,6 +144,7 @@ async fn check_shows_what_this_client_may_do() {
     conversation details         analytics:conversationDetail:view                ok
     user details                 analytics:userDetail:view                        ok
     queue observations           analytics:queueObservation:view                  ok
+    user observations            analytics:userObservation:view                   ok
     queues                       routing:queue:view                               FAILED: this service's OAuth client lacks a permission: routing:queue:view
     users                                                                         ok
     wrap-up codes                routing:wrapupCode:view                          ok
@@ -164,9 +166,12 @@ async fn check_shows_what_this_client_may_do() {
     summary aggregates           analytics:summaryAggregate:view                  ok
     work item aggregates         analytics:taskManagementAggregate:view           ok
     transcript aggregates        analytics:speechAndTextAnalyticsAggregates:view  ok
-    genesys-reports: 2 of 30 checks failed
+    genesys-reports: 2 of 31 checks failed
     "#);
+}
 
+#[tokio::test]
+async fn check_fails_with_a_wrong_secret_and_keeps_it() {
     let (code, table, complaint) = check(Grants::all(), Some(("GENESYS_CLIENT_SECRET", "wrong-canary"))).await;
     assert_eq!(code, Some(1));
     assert!(

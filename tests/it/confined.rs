@@ -602,7 +602,7 @@ async fn observations_and_listings_of_the_upstream_are_narrowed_or_refused() {
     let users = stage
         .post(
             "/api/v2/analytics/users/observations/query",
-            &json!({"metrics": ["oUserPresences"]}),
+            &json!({"metrics": ["oMemberQueues"]}),
         )
         .await;
     assert_eq!(users.status, 403);

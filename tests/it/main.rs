@@ -59,5 +59,6 @@ mod ssrf;
 mod token;
 mod traces;
 mod users;
+mod users_now;
 mod warm;
 mod wire;

@@ -125,6 +125,33 @@ async fn a_query_is_composed_by_keyboard_and_a_wrong_one_is_explained() {
     .await;
 }
 
+/// Rows that are things one by one are listed, and nothing is drawn of them.
+#[tokio::test]
+async fn users_are_listed_and_not_drawn() {
+    let service = Service::start().await;
+    let origin = format!("http://{}", service.address);
+    with_browser(async |browser| {
+        browser.client.goto(&origin).await.expect("the page opens");
+        find(browser, "canvas[data-drawn=line]").await;
+        for (report, title, column) in [
+            ("agents-now", "Agents now", "Presence"),
+            ("agent-timeline", "Agent timeline", "State"),
+        ] {
+            choose(browser, "Report", report).await;
+            wait_for(browser, "h2", title).await;
+            assert!(text(browser, "thead").await.contains(column), "{report}");
+            assert!(!text(browser, "tbody").await.is_empty(), "{report}");
+            for drawn in ["canvas", ".views"] {
+                let found = browser.client.find_all(Locator::Css(drawn)).await.expect("a list");
+                assert!(found.is_empty(), "{report}: {drawn}");
+            }
+            assert_eq!(violations(browser).await, Vec::<String>::new(), "{report}");
+        }
+        assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_board_of_queues_goes_on_by_itself() {
     let service = Service::start().await;

@@ -142,6 +142,60 @@ async fn each_built_in_report_is_the_query_it_stands_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reports_of_users_are_the_questions_they_stand_for() {
+    let service = Service::start().await;
+    for (report, question) in [
+        ("agents-now?", "/v1/now/users?"),
+        (
+            "agents-now?presence=ON_QUEUE,BREAK&pageSize=3",
+            "/v1/now/users?presence=ON_QUEUE,BREAK&pageSize=3",
+        ),
+        ("agents-now?routingStatus=IDLE", "/v1/now/users?routingStatus=IDLE"),
+        (
+            "agents-now?agent=Ada%20Abel",
+            "/v1/now/users?filter=agent.name:Ada%20Abel",
+        ),
+        ("agent-timeline?", "/v1/users/details?dateFrom=yesterday"),
+        (
+            "agent-timeline?from=2023-11-20&to=2023-11-22&timeZone=Europe/Berlin&kind=routing&agent=Ada%20Abel",
+            "/v1/users/details?dateFrom=2023-11-20&dateTo=2023-11-22&timeZone=Europe/Berlin&kind=routing\
+             &filter=agent.name:Ada%20Abel",
+        ),
+    ] {
+        let report = service.get(&format!("/v1/reports/{report}&format=table")).await.json();
+        let same = service.get(&format!("{question}&format=table")).await.json();
+        assert!(!same["rows"].as_array().unwrap().is_empty(), "{question}: {same}");
+        assert_eq!(report["rows"], same["rows"], "{question}");
+        // Titles are the report's own.
+        let names = |table: &Value| -> Vec<Value> {
+            let columns = table["columns"].as_array().unwrap().iter();
+            columns.map(|column| column["name"].clone()).collect()
+        };
+        assert_eq!(names(&report), names(&same));
+        let titles: Vec<&Value> = report["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|column| &column["title"])
+            .collect();
+        assert_eq!(titles[1], "Agent");
+    }
+    for (file, name) in [
+        ("agents-now.csv", "agents-now.csv"),
+        (
+            "agent-timeline.csv?from=2023-11-20&to=2023-11-22",
+            "agent-timeline-2023-11-20-2023-11-21.csv",
+        ),
+    ] {
+        let answer = service.get(&format!("/v1/reports/{file}")).await;
+        assert_eq!(
+            answer.header("content-disposition"),
+            format!("attachment; filename=\"{name}\"")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn derived_columns_and_titles_come_with_the_rows() {
     let service = Service::start().await;
     let answer = service

@@ -215,6 +215,7 @@ async fn everything_that_is_wrong_is_told_and_costs_nothing() {
             "ask for an interval of a day",
         ),
         (&["queues-now", "--append-partition", "/nowhere/x"], "shows this moment"),
+        (&["agents-now", "--append-partition", "/nowhere/x"], "shows this moment"),
         (
             &[
                 "conversation-list",

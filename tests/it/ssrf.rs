@@ -326,6 +326,7 @@ async fn addresses_in_answers_lead_nowhere() {
         "/v1/lookups/skills",
         "/v1/lookups/flows",
         "/v1/now/queues",
+        "/v1/now/users",
         "/v1/quota",
         "/api/v2/routing/queues?pageSize=25&pageNumber=1",
         "/api/v2/users",

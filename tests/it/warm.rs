@@ -30,8 +30,10 @@ async fn start(directory: &Path) -> Service {
     ] {
         std::fs::write(directory.join(format!("{name}.toml")), report(figure, refresh)).unwrap();
     }
-    let now = "title = \"Now\"\ndescription = \"Of now.\"\nrefresh = true\n[now]\n";
-    std::fs::write(directory.join("now.toml"), now).unwrap();
+    for (name, question) in [("now", "[now]"), ("users-now", "[usersNow]")] {
+        let now = format!("title = \"Now\"\ndescription = \"Of now.\"\nrefresh = true\n{question}\n");
+        std::fs::write(directory.join(format!("{name}.toml")), now).unwrap();
+    }
     Setup::new()
         .set("REPORTS_REPORTS__DIR", directory.to_str().unwrap())
         .start()
@@ -119,11 +121,13 @@ async fn panels_of_one_moment_cost_one_or_two_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn queues_as_they_are_now_are_kept_warm_too() {
+async fn queues_and_users_as_they_are_now_are_kept_warm_too() {
     let directory = tempfile::tempdir().unwrap();
     let service = start(directory.path()).await;
-    let given = read(&service, "/v1/reports/now", &[0, 20, 40, 60]).await;
-    assert_eq!(given, ["miss", "miss", "hit", "hit"]);
+    for report in ["/v1/reports/now", "/v1/reports/users-now"] {
+        let given = read(&service, report, &[0, 20, 40, 60]).await;
+        assert_eq!(given, ["miss", "miss", "hit", "hit"], "{report}");
+    }
 }
 
 /// Once the service is told to stop, nobody's report is looked at any more.
