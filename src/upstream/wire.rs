@@ -2242,8 +2242,9 @@ mod tests {
                 prop_assert!(documents <= body.len());
                 for one in page.conversations {
                     prop_assert!(!one.document.contains(&b'\n'), "a line is a document");
-                    let document: Value = serde_json::from_slice(&one.document).unwrap();
-                    prop_assert_eq!(document["conversationId"].as_str(), Some(&*one.id));
+                    // Half a character in an escape is JSON (RFC 8259, 8.2) that not every reader makes a text of.
+                    let document: ConversationHead<'_> = serde_json::from_slice(&one.document).unwrap();
+                    prop_assert_eq!(&document.id, &*one.id);
                 }
             }
             let _ = (read_job_page(&body), seconds_asked_for(&body), spent(&body));
