@@ -11,7 +11,7 @@ from processes import BINARY, SERVICE_CPU, free_port, on, resident_mib, service_
 from told import Section, Spread, goal, table
 
 CONNECTIONS = 2_000
-QUESTION = "/v1/query?dateFrom=now-31d/d&dateTo=now/d&interval=PT30M&groupBy=routing.queue.id,agent.id&select=conversation.count,conversation.offered,handle.time.average,service.level&pageSize=1"
+QUESTION = "/v1/query?dateFrom=now-31d/d&dateTo=now/d&interval=PT30M&groupBy=routing.queue.id,agent.id&select=conversation.count,handle.time.average,talk.time.average,acw.time.average&pageSize=1"
 
 
 def measure(wanted):

@@ -1,5 +1,6 @@
 """Who is measured: the service in front of the simulator, and its peers. Each runs on the one processor."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -7,7 +8,6 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import urllib.parse
 
 from processes import BINARY, ROOT, SERVICE_CPU, beside_the_service, free_port, on, service_settings, start, stop, wait_for
 
@@ -125,8 +125,9 @@ def fetch(port, path, headers=None, method="GET", body=None):
 
 def token(simulator):
     """For whoever asks the simulator directly."""
-    body = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": CLIENT["GENESYS_CLIENT_ID"], "client_secret": CLIENT["GENESYS_CLIENT_SECRET"]})
-    _, content = fetch(simulator, "/oauth/token", {"content-type": "application/x-www-form-urlencoded"}, "POST", body)
+    credentials = base64.b64encode(f"{CLIENT['GENESYS_CLIENT_ID']}:{CLIENT['GENESYS_CLIENT_SECRET']}".encode()).decode()
+    headers = {"content-type": "application/x-www-form-urlencoded", "authorization": f"Basic {credentials}"}
+    _, content = fetch(simulator, "/oauth/token", headers, "POST", "grant_type=client_credentials")
     return json.loads(content)["access_token"]
 
 

@@ -9,8 +9,8 @@ import httpx
 port, day = sys.argv[1:3]
 began = time.perf_counter()
 with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-    credentials = {"grant_type": "client_credentials", "client_id": "simulated-client", "client_secret": "simulated-secret"}
-    token = client.post("/oauth/token", data=credentials).raise_for_status().json()["access_token"]
+    grant, credentials = {"grant_type": "client_credentials"}, ("simulated-client", "simulated-secret")
+    token = client.post("/oauth/token", data=grant, auth=credentials).raise_for_status().json()["access_token"]
     client.headers["Authorization"] = f"Bearer {token}"
     conversations, number = [], 1
     while True:
