@@ -14,7 +14,7 @@ use super::{
     page::{Meta, PageHead},
     params::{Delivery, QueryString},
     problem::Problem,
-    rows::{Asked, EVERYTHING, Rows, TableAnswer},
+    rows::{Asked, EVERYTHING, TableAnswer},
 };
 use crate::{
     clock::Clock,
@@ -97,7 +97,7 @@ impl NowApi {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let (filename, is_of_everything) = (asked.name("queues-now"), asked.is_of_everything(delivery.format));
-        let mut question = asked.query;
+        let (mut question, asked) = asked.parted();
         if is_of_everything {
             question = question.with(|query| query.page = EVERYTHING);
         }
@@ -106,20 +106,7 @@ impl NowApi {
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let mut answer = self.reports.queues_now(&query, delivery.freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
-        if let Some(definition) = asked.definition {
-            definition.finish(&mut answer.content);
-        }
-        let rows = Rows {
-            answer: answer.map(|table| move || table),
-            kept: None,
-            page: query.page,
-            path: asked.path,
-            question: Some(&asked.get_form),
-            formulas: None,
-            plan: None,
-            filename,
-            time_zone: Zone::utc(),
-        };
+        let rows = asked.rows(answer, query.page, filename, Zone::utc());
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 }

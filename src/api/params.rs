@@ -281,7 +281,7 @@ fn parse_seconds(text: &str) -> Option<Duration> {
 }
 
 /// A JSON pointer to a top-level field.
-fn pointer(name: &str) -> String {
+pub(super) fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

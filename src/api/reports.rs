@@ -21,7 +21,7 @@ use super::{
     format::Format,
     links::SHARE,
     now::NowApi,
-    params::{Delivery, Offered, QueryString},
+    params::{Delivery, Offered, QueryString, pointer},
     problem::{Problem, ProblemKind},
     query::{self, QueryApi},
     rows,
@@ -202,8 +202,7 @@ fn fixed(arguments: &[(String, String)]) -> impl Iterator<Item = Complaint> {
     let others = arguments.iter().filter(|(name, _)| !PAGING.contains(&name.as_str()));
     others.take(20).map(|(name, _)| {
         let name: String = name.chars().take(64).collect();
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Complaint::at(pointer, "what a link shows is fixed")
+        Complaint::at(pointer(&name), "what a link shows is fixed")
     })
 }
 

@@ -48,13 +48,47 @@ pub(super) struct Asked<'a, Q> {
 impl<'a, Q> Asked<'a, Q> {
     /// The same about something else.
     pub(super) fn about<P>(self, query: P) -> Asked<'a, P> {
-        Asked {
+        self.exchange(query).1
+    }
+
+    /// What is asked, and the rest.
+    pub(super) fn parted(self) -> (Q, Asked<'a, ()>) {
+        self.exchange(())
+    }
+
+    fn exchange<P>(self, query: P) -> (Q, Asked<'a, P>) {
+        let asked = Asked {
             path: self.path,
             definition: self.definition,
             places: self.places,
             query,
             is_paged: self.is_paged,
             get_form: self.get_form,
+        };
+        (self.query, asked)
+    }
+
+    /// What was found, on its way out, with what a report derives from it.
+    pub(super) fn rows(
+        &self,
+        mut answer: Answer,
+        page: Page,
+        filename: String,
+        time_zone: Zone,
+    ) -> Rows<'_, impl FnOnce() -> Table + Send + 'static> {
+        if let Some(definition) = self.definition {
+            definition.finish(&mut answer.content);
+        }
+        Rows {
+            answer: answer.map(|table| move || table),
+            kept: None,
+            page,
+            path: self.path,
+            question: Some(&self.get_form),
+            formulas: None,
+            plan: None,
+            filename,
+            time_zone,
         }
     }
 

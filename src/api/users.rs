@@ -14,7 +14,7 @@ use super::{
     page::{Meta, PageHead},
     params::{Delivery, QueryString},
     problem::Problem,
-    rows::{Asked, EVERYTHING, Rows, TableAnswer},
+    rows::{Asked, EVERYTHING, TableAnswer},
 };
 use crate::{
     clock::Clock,
@@ -154,7 +154,7 @@ impl UsersApi {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let (name, is_of_everything) = (asked.name("user-details"), asked.is_of_everything(delivery.format));
-        let mut question = asked.query;
+        let (mut question, asked) = asked.parted();
         if is_of_everything {
             question = question.with(|query| query.page = EVERYTHING);
         }
@@ -163,21 +163,13 @@ impl UsersApi {
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let mut answer = self.reports.user_states(&query, freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
-        if let Some(definition) = asked.definition {
-            definition.finish(&mut answer.content);
-        }
         let [first, last] = query.range.days(&query.time_zone);
-        let rows = Rows {
-            answer: answer.map(|table| move || table),
-            kept: None,
-            page: query.page,
-            path: asked.path,
-            question: Some(&asked.get_form),
-            formulas: None,
-            plan: None,
-            filename: format!("{name}-{first}-{last}"),
-            time_zone: query.time_zone.clone(),
-        };
+        let rows = asked.rows(
+            answer,
+            query.page,
+            format!("{name}-{first}-{last}"),
+            query.time_zone.clone(),
+        );
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 
@@ -192,7 +184,7 @@ impl UsersApi {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let (filename, is_of_everything) = (asked.name("users-now"), asked.is_of_everything(delivery.format));
-        let mut question = asked.query;
+        let (mut question, asked) = asked.parted();
         if is_of_everything {
             question = question.with(|query| query.page = EVERYTHING);
         }
@@ -201,20 +193,7 @@ impl UsersApi {
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let mut answer = self.reports.users_now(&query, freshness, errand).await?;
         answer.provenance.upstream_calls += calls;
-        if let Some(definition) = asked.definition {
-            definition.finish(&mut answer.content);
-        }
-        let rows = Rows {
-            answer: answer.map(|table| move || table),
-            kept: None,
-            page: query.page,
-            path: asked.path,
-            question: Some(&asked.get_form),
-            formulas: None,
-            plan: None,
-            filename,
-            time_zone: Zone::utc(),
-        };
+        let rows = asked.rows(answer, query.page, filename, Zone::utc());
         rows.respond(delivery.format, self.clock.now(), method, headers).await
     }
 }

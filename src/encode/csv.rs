@@ -31,10 +31,7 @@ const MEMORY: &str = "writing to memory does not fail, and all records have the 
 
 fn try_write_rows(table: &Table, out: &mut Vec<u8>) -> csv::Result<()> {
     let mut writer = writer(out);
-    let mut fields = Fields {
-        times: Times::new(table.columns.len()),
-        made: Vec::new(),
-    };
+    let mut fields = Fields::default();
     for row in &table.rows {
         for index in 0..table.columns.len() {
             writer.write_field(fields.field(index, row.get(index).unwrap_or(&Cell::Empty)))?;
@@ -52,6 +49,7 @@ fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
 }
 
 /// Cells as fields, before they are quoted.
+#[derive(Default)]
 struct Fields<'a> {
     times: Times<'a>,
     /// What the last field was made of, where it does not stand anywhere.
@@ -63,7 +61,8 @@ impl<'a> Fields<'a> {
         self.made.clear();
         match cell {
             Cell::Empty => b"",
-            Cell::Interval(_) | Cell::Instant(_) => self.times.text(column, cell).unwrap_or_default().as_bytes(),
+            Cell::Interval(range) => self.times.text(column, cell, range).as_bytes(),
+            Cell::Instant(instant) => self.times.text(column, cell, instant).as_bytes(),
             Cell::Text(text) if may_start_a_formula(text) => {
                 self.made.push(b'\'');
                 self.made.extend_from_slice(text.as_bytes());

@@ -39,7 +39,7 @@ impl<'a> Template<'a> {
         let mut template = Self {
             before: Vec::with_capacity(columns.len()),
             end: Vec::new(),
-            times: Times::new(columns.len()),
+            times: Times::default(),
         };
         template.add_object(&root);
         template
@@ -110,15 +110,18 @@ fn insert<'a>(members: &mut Vec<Member<'a>>, path: &[&'a str], cell: usize) {
 pub(super) fn write_cell<'a>(cell: &'a Cell, column: usize, times: &mut Times<'a>, out: &mut Vec<u8>) {
     match cell {
         Cell::Empty => out.extend_from_slice(b"null"),
-        Cell::Interval(_) | Cell::Instant(_) => {
-            // Digits and punctuation, which need no escaping.
-            out.push(b'"');
-            out.extend_from_slice(times.text(column, cell).unwrap_or_default().as_bytes());
-            out.push(b'"');
-        }
+        Cell::Interval(range) => write_quoted(times.text(column, cell, range), out),
+        Cell::Instant(instant) => write_quoted(times.text(column, cell, instant), out),
         Cell::Text(text) => write_text(text, out),
         Cell::Number(number) => write_number(*number, out),
     }
+}
+
+/// Digits and punctuation, which need no escaping.
+fn write_quoted(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {

@@ -28,7 +28,7 @@ pub fn write_columns(columns: &[TableColumn], out: &mut Vec<u8>) {
 /// Writes the rows as a JSON array of arrays, cells in the order of the columns and written as in
 /// [`json`](super::json).
 pub fn write_rows(table: &Table, out: &mut Vec<u8>) {
-    let mut times = Times::new(table.columns.len());
+    let mut times = Times::default();
     out.push(b'[');
     for (index, row) in table.rows.iter().enumerate() {
         out.extend_from_slice(if index > 0 { b",[" } else { b"[" });

@@ -5,25 +5,19 @@ use std::fmt::Display;
 use crate::table::Cell;
 
 /// The last text of every column. Lives as long as one table is written.
-pub(super) struct Times<'a>(Vec<Option<(&'a Cell, String)>>);
+#[derive(Default)]
+pub(super) struct Times<'a>(Vec<(&'a Cell, String)>);
 
 impl<'a> Times<'a> {
-    /// Of so many columns.
-    pub(super) fn new(columns: usize) -> Self {
-        Self(vec![None; columns])
-    }
-
-    /// A bucket as `start/end`, an instant with its offset; `None` of any other cell.
-    pub(super) fn text(&mut self, column: usize, cell: &'a Cell) -> Option<&str> {
-        let time: &dyn Display = match cell {
-            Cell::Interval(range) => range,
-            Cell::Instant(instant) => instant,
-            Cell::Empty | Cell::Text(_) | Cell::Number(_) => return None,
-        };
-        let last = self.0.get_mut(column)?;
-        if last.as_ref().is_none_or(|(of, _)| *of != cell) {
-            *last = Some((cell, time.to_string()));
+    /// The text of a cell and of what it holds: a bucket as `start/end`, an instant with its offset.
+    pub(super) fn text(&mut self, column: usize, cell: &'a Cell, time: &dyn Display) -> &str {
+        if self.0.len() <= column {
+            self.0.resize(column + 1, (&Cell::Empty, String::new()));
         }
-        last.as_ref().map(|(_, text)| text.as_str())
+        let (of, text) = &mut self.0[column];
+        if *of != cell {
+            (*of, *text) = (cell, time.to_string());
+        }
+        text
     }
 }
