@@ -44,7 +44,7 @@ pub enum BreakerState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Circuit {
-    Closed { failures: u32 },
+    Closed { failures: u32, since: Option<Instant> },
     Open { probe_at: Instant, pause: Duration },
     Probing { pause: Duration },
 }
@@ -54,7 +54,10 @@ impl Breaker {
         Self {
             host,
             longest_pause,
-            circuit: Arc::new(Mutex::new(Circuit::Closed { failures: 0 })),
+            circuit: Arc::new(Mutex::new(Circuit::Closed {
+                failures: 0,
+                since: None,
+            })),
         }
     }
 
@@ -84,6 +87,7 @@ impl Breaker {
         };
         Ok(Admission {
             breaker: self.clone(),
+            at: Instant::now(),
             probe,
         })
     }
@@ -107,6 +111,7 @@ impl Breaker {
 #[derive(Debug)]
 pub(crate) struct Admission {
     breaker: Breaker,
+    at: Instant,
     /// The pause that led to this probe; `None` for an ordinary request.
     probe: Option<Duration>,
 }
@@ -117,9 +122,12 @@ impl Admission {
         let probe = self.probe.take();
         let mut circuit = self.breaker.lock();
         match *circuit {
-            Circuit::Closed { .. } => *circuit = Circuit::Closed { failures: 0 },
+            Circuit::Closed { since, .. } => *circuit = Circuit::Closed { failures: 0, since },
             Circuit::Probing { .. } if probe.is_some() => {
-                *circuit = Circuit::Closed { failures: 0 };
+                *circuit = Circuit::Closed {
+                    failures: 0,
+                    since: Some(Instant::now()),
+                };
                 tracing::info!(host = self.breaker.host, "it is back: circuit closed");
             }
             // Sent before the circuit opened: only the probe may close it.
@@ -132,8 +140,13 @@ impl Admission {
         let probe = self.probe.take();
         let mut circuit = self.breaker.lock();
         let pause = match *circuit {
-            Circuit::Closed { failures } if failures + 1 < FAILURES => {
-                *circuit = Circuit::Closed { failures: failures + 1 };
+            // Sent before the host was back: it says nothing about the host since.
+            Circuit::Closed { since, .. } if since.is_some_and(|since| self.at < since) => return,
+            Circuit::Closed { failures, since } if failures + 1 < FAILURES => {
+                *circuit = Circuit::Closed {
+                    failures: failures + 1,
+                    since,
+                };
                 return;
             }
             Circuit::Closed { .. } => SHORTEST_PAUSE,
@@ -230,9 +243,16 @@ mod tests {
     async fn requests_sent_before_it_opened_change_nothing() {
         let breaker = Breaker::new("API", LONGEST_PAUSE);
         let (early_success, early_failure) = (breaker.admit().unwrap(), breaker.admit().unwrap());
+        let slow: Vec<_> = (0..5).map(|_| breaker.admit().unwrap()).collect();
         fail(&breaker, 5);
         early_success.succeeded();
         early_failure.failed();
+        assert_eq!(breaker.check(), Err(Duration::from_secs(1)));
+        advance(Duration::from_secs(1)).await;
+        breaker.admit().unwrap().succeeded();
+        slow.into_iter().for_each(Admission::failed);
+        assert_eq!(breaker.state(), BreakerState::Closed, "it has been back since");
+        fail(&breaker, 5);
         assert_eq!(breaker.check(), Err(Duration::from_secs(1)));
     }
 }
