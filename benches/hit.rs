@@ -1,4 +1,4 @@
-//! What a hit takes of the heap and of the processor: the whole router, without a socket.
+//! What a hit takes of the heap and of the processor: the whole service, without a socket.
 //!
 //! `cargo bench --bench hit`; `./bench` puts the figures into docs/performance.md. A key is asked for, requests are counted
 //! and traced. The answers are about 1 KB, 22 KB and 1 MB.
@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     http::{Request, StatusCode, header},
 };
 use divan::{AllocProfiler, Bencher};
 use genesys_reports::{
-    api::auth::new_key,
+    api::{Api, auth::new_key},
     app::App,
     clock::Clock,
     config::{Settings, Sources},
@@ -23,7 +22,6 @@ use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
 };
-use tower::ServiceExt as _;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -34,7 +32,7 @@ fn main() {
 
 struct Bench {
     runtime: Runtime,
-    router: Router,
+    api: Api,
     key: String,
 }
 
@@ -43,7 +41,7 @@ impl Bench {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let clock = Clock::starting_at("2026-03-02T12:00:00Z".parse().expect("an instant"));
         let (key, sha256) = new_key();
-        let router = runtime.block_on(async {
+        let api = runtime.block_on(async {
             let options = Options {
                 days: 35,
                 conversations_per_day: 400,
@@ -68,11 +66,9 @@ impl Bench {
                 ..Sources::default()
             };
             let settings = Settings::load(&sources).expect("the settings are right");
-            App::new(&settings, clock)
-                .expect("it can be put together")
-                .into_router()
+            App::new(&settings, clock).expect("it can be put together").into_api()
         });
-        Self { runtime, router, key }
+        Self { runtime, api, key }
     }
 
     /// The bytes of an answer of that many rows.
@@ -87,7 +83,7 @@ impl Bench {
             .body(Body::empty())
             .expect("a request");
         self.runtime.block_on(async {
-            let answer = self.router.clone().oneshot(request).await.expect("it cannot fail");
+            let answer = self.api.answer(request).await;
             assert_eq!(answer.status(), StatusCode::OK);
             answer.into_body().collect().await.expect("a body").to_bytes()
         })

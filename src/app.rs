@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
@@ -10,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{
-        self,
+        self, Api,
         again::Again,
         auth::Keys,
         cache::CacheApi,
@@ -59,7 +58,7 @@ const LISTING_BYTES: u64 = 64 << 20;
 
 /// The service, built and not yet listening.
 pub struct App {
-    router: Router,
+    api: Api,
     reports: Reports,
     warm: Warm,
     disk_owner: Option<DiskOwner>,
@@ -113,7 +112,7 @@ impl App {
         let (query, conversations, now, users) = questions(&reports, &clock, server.stream_timeout);
         let warm = Warm::new(reports.clone(), library.clone(), clock.clone());
         let keys = Keys::new(&settings.auth, clock.clone())?;
-        let router = api::router(api::Parts {
+        let api = Api::new(api::Parts {
             named: ReportsApi {
                 warm: warm.clone(),
                 keys: keys.clone(),
@@ -176,7 +175,7 @@ impl App {
             },
         });
         Ok(Self {
-            router,
+            api,
             reports,
             warm,
             disk_owner,
@@ -196,9 +195,9 @@ impl App {
         })
     }
 
-    /// The routes, to be called in this process and not over HTTP.
-    pub fn into_router(self) -> Router {
-        self.router
+    /// The service, to be called in this process and not over HTTP.
+    pub fn into_api(self) -> Api {
+        self.api
     }
 
     /// Serves until `stop` is cancelled and the end has been orderly, or overlong.
@@ -233,7 +232,7 @@ impl App {
             .exporter
             .map(|exporter| tokio::spawn(exporter.run(written.clone())));
         let exporter = exporter.map(AbortOnDropHandle::new);
-        let finished = api::serve::serve(listener, self.router, self.doors, self.stop).await;
+        let finished = api::serve::serve(listener, self.api, self.doors, self.stop).await;
         // Nobody is left to wait for what is still being fetched.
         self.reports.stop();
         written.cancel();

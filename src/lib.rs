@@ -5,8 +5,9 @@
 //!
 //! `GET /v1/query?dateFrom=last7d&groupBy=routing.queue.id&select=routing.queue.name,service.level`
 //!
-//! 1. [`api::serve`] accepts the connection; the layers of [`api::router`], in their stated order, give the
-//!    request an id, a deadline and a place, and refuse what is too large, too fast or not allowed.
+//! 1. [`api::serve`] accepts the connection; [`api::Api`] answers at once what it has
+//!    answered before (`api::again`). For everything else the layers, in their stated order, give the request an id, a
+//!    deadline and a place, and refuse what is too large, too fast or not allowed.
 //! 2. [`api::query`] reads the parameters into a [`query::QueryRequest`], and [`query::Query::parse`] turns that
 //!    into a [`query::Query`] that cannot be wrong, or into every complaint at once. Nothing has been asked
 //!    upstream so far.

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use futures_util::TryStreamExt as _;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -19,10 +19,12 @@ use jiff::{Timestamp, civil::Date};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use crate::{
-    api::conditional::{DATA_AS_OF, DATA_COMPLETE},
+    api::{
+        Api,
+        conditional::{DATA_AS_OF, DATA_COMPLETE},
+    },
     definitions::{Bound, Definition, Kind, Library},
     query::{Complaint, Granularity, Limits, Query, QueryRequest, Range, Zone},
     report::Reached,
@@ -92,7 +94,7 @@ pub struct Written {
 
 /// Asks, and writes the answer; `stop` ends it with nothing half-written.
 pub async fn run(
-    router: &Router,
+    api: &Api,
     library: &Library,
     now: Timestamp,
     wanted: &Wanted,
@@ -103,16 +105,16 @@ pub async fn run(
     let written = async {
         match &wanted.output {
             Output::Standard => {
-                let answer = ask(router, wanted, format, None).await?;
+                let answer = ask(api, wanted, format, None).await?;
                 copy(answer, &mut io::stdout().lock(), Some(&progress)).await
             }
             Output::File(path) => {
-                let answer = ask(router, wanted, format, None).await?;
+                let answer = ask(api, wanted, format, None).await?;
                 to_file(answer, path, Some(&progress)).await
             }
             Output::Partitions(directory) => {
                 let days = wanted.days(library, now).await?;
-                to_partitions(router, wanted, &days, directory, &progress).await
+                to_partitions(api, wanted, &days, directory, &progress).await
             }
         }
     };
@@ -356,9 +358,9 @@ fn wrong(complaints: Vec<Complaint>) -> RunError {
 }
 
 /// The answer's head is there and says that it is one.
-async fn ask(router: &Router, wanted: &Wanted, format: &str, day: Option<&Day>) -> Result<Response<Body>, RunError> {
+async fn ask(api: &Api, wanted: &Wanted, format: &str, day: Option<&Day>) -> Result<Response<Body>, RunError> {
     let request = wanted.request(format, day)?;
-    let Ok(answer) = router.clone().oneshot(request).await;
+    let answer = api.answer(request).await;
     if answer.status() == StatusCode::OK {
         return Ok(answer);
     }
@@ -443,7 +445,7 @@ fn readable(file: &NamedTempFile) -> io::Result<()> {
 }
 
 async fn to_partitions(
-    router: &Router,
+    api: &Api,
     wanted: &Wanted,
     days: &[Day],
     directory: &Path,
@@ -452,7 +454,7 @@ async fn to_partitions(
     // Figures all at once first, so that their days are held: one request for all of them, not one for each. What is too
     // large for that is asked for by day, and what fails is told there.
     if days.len() > 1 && days.iter().all(|day| day.is_of_figures) {
-        let _ = ask(router, wanted, "ndjson", None).await;
+        let _ = ask(api, wanted, "ndjson", None).await;
     }
     let mut all = Written::default();
     progress.by_day(days.len());
@@ -461,7 +463,7 @@ async fn to_partitions(
         let partition = directory.join(format!("date={}", day.date));
         std::fs::create_dir_all(&partition)
             .map_err(|error| RunError::Failed(format!("{}: {error}", partition.display())))?;
-        let answer = ask(router, wanted, "parquet", Some(day)).await?;
+        let answer = ask(api, wanted, "parquet", Some(day)).await?;
         let written = to_file(answer, &partition.join("part-0.parquet"), None).await?;
         progress.end_of_day();
         all.bytes += written.bytes;

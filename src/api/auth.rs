@@ -85,7 +85,7 @@ struct KeySet {
 }
 
 #[derive(Debug)]
-struct Key {
+pub(super) struct Key {
     settings: KeySettings,
     /// What tokens know it by.
     id: KeyId,
@@ -117,7 +117,7 @@ pub struct Caller {
 }
 
 /// Who a credential belongs to, and the key, if it is one.
-type Known = (Caller, Option<Arc<Key>>);
+pub(super) type Known = (Caller, Option<Arc<Key>>);
 
 impl PartialEq for Caller {
     fn eq(&self, other: &Self) -> bool {
@@ -154,6 +154,11 @@ impl Caller {
     /// What tells callers apart: the key's name, or `anonymous`.
     pub fn name(&self) -> &str {
         self.principal.name.as_deref().unwrap_or("anonymous")
+    }
+
+    /// Whether nothing is kept from the caller.
+    pub fn sees_everything(&self) -> bool {
+        self.restriction().is_none() && self.shared.is_none()
     }
 
     /// What the caller may see.
@@ -294,7 +299,7 @@ impl Keys {
     }
 
     /// Who a request's credential belongs to, and the key, if it is one.
-    async fn known(&self, headers: &HeaderMap) -> Result<Known, Problem> {
+    pub(super) async fn known(&self, headers: &HeaderMap) -> Result<Known, Problem> {
         let (Some(jwt), Presented::Key(token)) = (&self.0.jwt, presented(headers)) else {
             return self.identify(headers);
         };
@@ -302,7 +307,8 @@ impl Keys {
             return self.identify(headers);
         }
         let now = self.0.clock.now();
-        match jwt.verify(token, now).await {
+        // Seldom needed, and larger than all the rest.
+        match Box::pin(jwt.verify(token, now)).await {
             Ok(claims) => Ok((Caller::of_token(claims, now), None)),
             Err(Refused::Token(why)) => {
                 tracing::debug!(why, "a token is refused");
@@ -337,6 +343,11 @@ impl Keys {
 }
 
 impl Key {
+    /// Counts a request, if they are counted.
+    pub(super) fn take(&self, now: Instant) -> Option<Left> {
+        self.quota.as_ref().map(|quota| quota.take(now))
+    }
+
     /// Whoever follows a link that was made with it.
     fn follower(&self, shared: Shared) -> Caller {
         let Principal {
@@ -460,19 +471,18 @@ pub async fn authenticate(
         tracing::debug!(caller = name, "authenticated");
     }
     request.extensions_mut().insert(caller.clone());
-    let Some(quota) = key.as_ref().and_then(|key| key.quota.as_ref()) else {
+    let Some(left) = key.and_then(|key| key.take(Instant::now())) else {
         return next(request, caller).await;
     };
-    let left = quota.take(Instant::now());
     let mut response = if left.refused {
         Problem::new(ProblemKind::TooManyRequests)
-            .detail(format!("this key is good for {} requests a minute", quota.per_window))
+            .detail(format!("this key is good for {} requests a minute", left.per_window))
             .retry_after(left.resets_in)
             .into_response()
     } else {
         next(request, caller).await
     };
-    left.tell(quota.per_window, response.headers_mut());
+    left.tell(response.headers_mut());
     response
 }
 
@@ -491,8 +501,9 @@ struct Window {
 
 /// What a request leaves of its quota.
 #[derive(Debug, PartialEq, Eq)]
-struct Left {
-    refused: bool,
+pub(super) struct Left {
+    per_window: u32,
+    pub(super) refused: bool,
     remaining: u32,
     resets_in: Duration,
 }
@@ -517,6 +528,7 @@ impl Quota {
         }
         *slot = Some(window);
         Left {
+            per_window: self.per_window,
             refused,
             remaining: self.per_window - window.used,
             resets_in: window.ends - now,
@@ -526,8 +538,8 @@ impl Quota {
 
 impl Left {
     /// `RateLimit` and `RateLimit-Policy`, structured lists of one item each.
-    fn tell(&self, per_window: u32, headers: &mut HeaderMap) {
-        let policy = format!("\"requests\";q={per_window};w={}", WINDOW.as_secs());
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        let policy = format!("\"requests\";q={};w={}", self.per_window, WINDOW.as_secs());
         let limit = format!("\"requests\";r={};t={}", self.remaining, whole_seconds(self.resets_in));
         for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
             if let Ok(value) = HeaderValue::try_from(text) {
@@ -672,6 +684,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| quota.take(start + Duration::from_secs(seconds));
         let left = |refused, remaining, seconds| Left {
+            per_window: 2,
             refused,
             remaining,
             resets_in: Duration::from_secs(seconds),

@@ -1,7 +1,6 @@
 //! The header fields that tell where an answer came from, and the 304 that spares sending it again.
 
 use std::{
-    collections::VecDeque,
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
@@ -30,6 +29,9 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Bytes of the digest in an entity tag: enough that two different bodies never meet.
 const TAG_BYTES: usize = 16;
 
+/// About as many header fields as an answer has.
+const FIELDS: usize = 20;
+
 /// How long a document of this service's own may be reused.
 const A_DAY: HeaderValue = HeaderValue::from_static("private, max-age=86400");
 
@@ -51,9 +53,14 @@ pub struct Representation<'a> {
     pub fresh_for: Duration,
 }
 
+/// How long ago the oldest part of an answer was fetched, in seconds.
+pub fn age(provenance: &Provenance, now: Timestamp) -> u64 {
+    now.duration_since(provenance.as_of).as_secs().max(0).unsigned_abs()
+}
+
 /// Where an answer came from and how much longer it may be reused, as header fields.
 fn describe(provenance: &Provenance, fresh_for: Duration, now: Timestamp, headers: &mut HeaderMap) {
-    let age = now.duration_since(provenance.as_of).as_secs().max(0).unsigned_abs();
+    let age = age(provenance, now);
     let is_stale = matches!(provenance.cache, CacheUse::Stale | CacheUse::Revalidating(_));
     // `max-age` counts from when the data was fetched, and `Age` says how long ago that is: what a cache has
     // left is the difference, which is what we promise.
@@ -98,48 +105,55 @@ pub fn answer(
     representation: Representation<'_>,
     now: Timestamp,
 ) -> Response {
-    let Representation {
-        content_type,
-        answer,
-        compressed,
-        tag,
-        rest,
-        provenance,
-        fresh_for,
-    } = representation;
-    let body = Pieces([answer, rest].into());
-    let mut response = unless_held(method, request_headers, content_type, Body::new(body), tag);
-    if compressed && response.status() == StatusCode::OK {
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let fields = representation.fields(now);
+    representation.respond(method, request_headers, fields)
+}
+
+impl Representation<'_> {
+    /// The header fields of the whole answer. They are the same within a second of its [age] and of what is left of its
+    /// freshness.
+    pub fn fields(&self, now: Timestamp) -> HeaderMap {
+        let mut fields = HeaderMap::with_capacity(FIELDS);
+        describe(self.provenance, self.fresh_for, now, &mut fields);
+        if self.compressed {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        represent(self.content_type, self.tag, &mut fields);
+        fields
     }
-    describe(provenance, fresh_for, now, response.headers_mut());
-    response
+
+    /// The answer with these header fields, or 304.
+    pub fn respond(self, method: &Method, request_headers: &HeaderMap, fields: HeaderMap) -> Response {
+        let body = Pieces([self.answer, self.rest]);
+        unless_held(method, request_headers, self.tag, fields, Body::new(body))
+    }
 }
 
 /// The same of a document that comes from nowhere but this service and changes when the service does.
 pub fn document(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
     let digest = Sha256::digest(&body);
     let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
-    let mut response = unless_held(method, request_headers, content_type, body.into(), &tag);
-    response.headers_mut().insert(header::CACHE_CONTROL, A_DAY);
-    response
+    let mut fields = HeaderMap::from_iter([(header::CACHE_CONTROL, A_DAY)]);
+    represent(content_type, &tag, &mut fields);
+    unless_held(method, request_headers, &tag, fields, body.into())
 }
 
 /// The same of a file of a page, which may be sent compressed: its tag is weak.
 pub fn file(method: &Method, request_headers: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
     let digest = Sha256::digest(&body);
     let tag = format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]));
-    unless_held(method, request_headers, content_type, body.into(), &tag)
+    let mut fields = HeaderMap::new();
+    represent(content_type, &tag, &mut fields);
+    unless_held(method, request_headers, &tag, fields, body.into())
 }
 
-fn unless_held(
-    method: &Method,
-    request_headers: &HeaderMap,
-    content_type: &'static str,
-    body: Body,
-    tag: &str,
-) -> Response {
+/// What a body is, and which.
+fn represent(content_type: &'static str, tag: &str, fields: &mut HeaderMap) {
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    fields.insert(header::ETAG, HeaderValue::try_from(tag).expect("quoted base64"));
+}
+
+fn unless_held(method: &Method, request_headers: &HeaderMap, tag: &str, mut fields: HeaderMap, body: Body) -> Response {
     let is_conditional = matches!(*method, Method::GET | Method::HEAD);
     let is_held = is_conditional && none_match_says_held(request_headers, tag);
     let mut response = if is_held {
@@ -147,13 +161,12 @@ fn unless_held(
     } else {
         Response::new(body)
     };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, HeaderValue::try_from(tag).expect("quoted base64"));
     if is_held {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        fields.remove(header::CONTENT_TYPE);
+        fields.remove(header::CONTENT_ENCODING);
     }
+    *response.headers_mut() = fields;
     response
 }
 
@@ -167,15 +180,15 @@ pub fn entity_tag(answer: &[u8], provenance: &Provenance) -> String {
     format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..TAG_BYTES]))
 }
 
-/// Pieces of bytes as one body; none of them is copied.
-struct Pieces(VecDeque<Bytes>);
+/// Two pieces of bytes as one body; none of them is copied.
+struct Pieces([Bytes; 2]);
 
 impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = std::iter::from_fn(|| self.0.pop_front()).find(|piece| !piece.is_empty());
+        let piece = self.0.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 

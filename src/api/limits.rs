@@ -33,6 +33,11 @@ pub const HEADER_BYTES: usize = 32 << 10;
 /// What a refused caller is told to wait: a place is free again within about a request's time.
 const COME_BACK: Duration = Duration::from_secs(1);
 
+/// Whether a request is one that is refused: its head is too large, or it came by a connection too many.
+pub fn is_refused(request: &Request) -> bool {
+    request.extensions().get::<Crowded>().is_some() || oversize(request.uri(), request.headers()).is_some()
+}
+
 /// Refuses requests whose head is too large.
 pub async fn head(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     match oversize(request.uri(), request.headers()) {

@@ -40,13 +40,14 @@ use crate::definitions::Shelf;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use futures_util::FutureExt as _;
 use serde_json::Value;
+use tower::ServiceExt as _;
 use tower_http::{
     compression::CompressionLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders},
@@ -54,6 +55,7 @@ use tower_http::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
+    again::AtOnce,
     auth::Keys,
     cache::CacheApi,
     catalog::CatalogApi,
@@ -121,8 +123,57 @@ pub struct Guards {
     pub jobs: Jobs,
 }
 
-/// Every route behind every layer, ready to serve.
-pub fn router(parts: Parts) -> Router {
+/// The service as its callers see it. Cheap to clone; every clone is the same.
+#[derive(Clone)]
+pub struct Api {
+    at_once: Option<Arc<AtOnce>>,
+    routes: Router,
+}
+
+impl Api {
+    /// Every route behind every layer, ready to serve.
+    pub fn new(parts: Parts) -> Self {
+        let at_once = AtOnce {
+            again: parts.query.again.clone(),
+            keys: parts.guards.keys.clone(),
+            reports: parts.query.reports.clone(),
+            library: parts.named.library.clone(),
+            warm: parts.named.warm.clone(),
+            clock: parts.query.clock.clone(),
+            tracing: parts.tracing.clone(),
+            cors: cors(&parts.cors_origins),
+        };
+        Self {
+            at_once: Some(Arc::new(at_once)),
+            routes: router(parts),
+        }
+    }
+
+    /// Answers a request: at once, if the same was answered before and would be answered the same; else by its route.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        if let Some(at_once) = &self.at_once {
+            // A panic there is no reason not to try here.
+            let answer = AssertUnwindSafe(at_once.answer(&mut request)).catch_unwind().await;
+            if let Ok(Some(answer)) = answer {
+                return answer;
+            }
+        }
+        // Small, so that what is answered at once is moved about less.
+        let Ok(answer) = Box::pin(self.routes.clone().oneshot(request)).await;
+        answer
+    }
+}
+
+/// Nothing that was answered is known again.
+#[cfg(test)]
+impl From<Router> for Api {
+    fn from(routes: Router) -> Self {
+        Self { at_once: None, routes }
+    }
+}
+
+/// Every route behind every layer.
+fn router(parts: Parts) -> Router {
     let guarded = Router::new()
         .merge(query_routes().split_for_parts().0.with_state(parts.query))
         .merge(
@@ -197,7 +248,7 @@ async fn known(State(guards): State<Arc<Guards>>, request: Request, next: Next) 
         .await
     })
     .await;
-    vary(&mut response);
+    vary(response.headers_mut());
     response
 }
 
@@ -264,7 +315,7 @@ async fn observed(State(tracing): State<Tracing>, request: Request, next: Next) 
         observe::trace(&tracing, request, async |request| {
             observe::measure(request, async |request| {
                 let mut response = next.run(request).await;
-                secure(&mut response);
+                secure(response.headers_mut());
                 response
             })
             .await
@@ -400,13 +451,13 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// The request fields that decide about an answer, and so must be equal for a cache to reuse it.
-fn vary(response: &mut Response) {
+fn vary(headers: &mut HeaderMap) {
     let fields = HeaderValue::from_static("accept, accept-encoding, authorization, x-api-key");
-    response.headers_mut().append(header::VARY, fields);
+    headers.append(header::VARY, fields);
 }
 
 /// What browsers are told about everything that is not a page; pages state a policy of their own.
-fn secure(response: &mut Response) {
+fn secure(headers: &mut HeaderMap) {
     const FIELDS: [(HeaderName, HeaderValue); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -415,7 +466,6 @@ fn secure(response: &mut Response) {
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         ),
     ];
-    let headers = response.headers_mut();
     for (name, value) in FIELDS {
         headers.entry(name).or_insert(value);
     }
@@ -426,7 +476,6 @@ mod tests {
     use super::*;
     use axum::{body::Body, http::StatusCode};
     use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
 
     use crate::{clock::Clock, config::AuthSettings, traces::Tracer};
 
@@ -491,7 +540,7 @@ mod tests {
         Request::builder().method(method).uri(path)
     }
 
-    async fn ask(router: &Router, request: Request) -> (StatusCode, http::HeaderMap, String) {
+    async fn ask(router: &Router, request: Request) -> (StatusCode, HeaderMap, String) {
         let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())

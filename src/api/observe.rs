@@ -9,12 +9,12 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method, Version, header, uri::Authority},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Version, header, uri::Authority},
     response::Response,
 };
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Level, Value, field::display};
 
 use super::sse;
 use crate::{
@@ -38,11 +38,18 @@ impl RequestId {
         &self.0
     }
 
-    fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request) -> Self {
         let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         match given {
             Some(id) if is_plain(id) => Self(id.into()),
             _ => Self(uuid::Uuid::new_v4().to_string().into()),
+        }
+    }
+
+    /// Sends it back.
+    pub(super) fn tell(&self, response: &mut Response) {
+        if let Ok(value) = HeaderValue::from_str(self.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, value);
         }
     }
 }
@@ -57,9 +64,7 @@ pub async fn identify(mut request: Request, next: impl AsyncFnOnce(Request) -> R
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
     let mut response = next(request).await;
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    id.tell(&mut response);
     response
 }
 
@@ -84,13 +89,10 @@ pub async fn trace(how: &Tracing, mut request: Request, next: impl AsyncFnOnce(R
         trace_id = tracing::field::Empty,
         span_id = tracing::field::Empty
     );
-    // Machines that look every few seconds would be most of what is recorded.
-    if !is_routine(&route)
-        && let Some(traced) = how.served(&request, method, &route)
-    {
-        span.record("trace_id", tracing::field::display(traced.parent().trace()));
+    if let Some(traced) = how.served(&request, method, &route) {
+        span.record("trace_id", display(traced.parent().trace()));
         if let Some(id) = traced.id() {
-            span.record("span_id", tracing::field::display(id));
+            span.record("span_id", display(id));
         }
         request.extensions_mut().insert(traced.parent().clone());
         request
@@ -113,7 +115,11 @@ impl Traced {
 
 impl Tracing {
     /// What is said of a request: never what its path and its parameters contain.
-    fn served(&self, request: &Request, method: &'static str, route: &str) -> Option<traces::Span> {
+    pub(super) fn served(&self, request: &Request, method: &'static str, route: &str) -> Option<traces::Span> {
+        // Machines that look every few seconds would be most of what is recorded.
+        if is_routine(route) {
+            return None;
+        }
         let mut span = self.tracer.serve(request.headers())?;
         if !span.is_recorded() {
             return Some(span);
@@ -154,16 +160,11 @@ fn protocol_version(version: Version) -> Option<&'static str> {
 
 /// Counts and times a request, and writes its line in the access log.
 pub async fn measure(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
-    let mut observed = Observed {
-        method: method(&request),
-        route: route(&request),
-        since: Instant::now(),
-        traced: Traced::take(&mut request),
-        answered: false,
-    };
-    metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).increment(1);
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let traced = Traced::take(&mut request);
+    let mut observed = Observed::begin(id, method(&request), route(&request), traced, Instant::now());
     let response = next(request).await;
-    observed.answered(&response);
+    observed.answered(response.status());
     // Those who watch leave when they like; nothing is lost with them.
     let is_watched = response
         .headers()
@@ -174,12 +175,13 @@ pub async fn measure(mut request: Request, next: impl AsyncFnOnce(Request) -> Re
     }
     // A stream is worked on until its last byte.
     observed.answered = false;
-    let span = tracing::Span::current();
-    response.map(|body| Body::new(Streamed { body, observed, span }))
+    response.map(|body| Body::new(Streamed { body, observed }))
 }
 
 /// A request being worked on. Dropped before its answer, it says so: the caller left, or a shutdown cut it off.
-struct Observed {
+pub(super) struct Observed {
+    in_flight: metrics::Gauge,
+    id: RequestId,
     method: &'static str,
     route: Arc<str>,
     since: Instant,
@@ -188,11 +190,10 @@ struct Observed {
     answered: bool,
 }
 
-/// An answer that is made while it is sent, after the request's span has closed: the span comes along.
+/// An answer that is made while it is sent.
 struct Streamed {
     body: Body,
     observed: Observed,
-    span: tracing::Span,
 }
 
 impl HttpBody for Streamed {
@@ -226,16 +227,33 @@ impl HttpBody for Streamed {
 impl Drop for Streamed {
     fn drop(&mut self) {
         self.observed.answered |= self.body.is_end_stream();
-        if !self.observed.answered {
-            self.span.in_scope(|| self.observed.abandoned());
-        }
     }
 }
 
 impl Observed {
-    fn answered(&mut self, response: &Response) {
+    pub(super) fn begin(
+        id: RequestId,
+        method: &'static str,
+        route: Arc<str>,
+        traced: Option<traces::Span>,
+        since: Instant,
+    ) -> Self {
+        let in_flight = metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT);
+        in_flight.increment(1);
+        Self {
+            in_flight,
+            id,
+            method,
+            route,
+            since,
+            traced,
+            answered: false,
+        }
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
         self.answered = true;
-        let status = response.status().as_u16();
+        let status = status.as_u16();
         if let Some(traced) = &mut self.traced {
             traced.answered(status);
         }
@@ -248,11 +266,36 @@ impl Observed {
         )
         .record(seconds);
         let milliseconds = seconds * 1000.0;
-        if is_routine(&self.route) {
-            tracing::debug!(status, duration_ms = milliseconds, "request answered");
-        } else {
-            tracing::info!(status, duration_ms = milliseconds, "request answered");
+        // One object, whether or not a span was begun for it; a span's fields would be written a second time.
+        macro_rules! say {
+            ($level:expr) => {
+                tracing::event!(
+                    parent: None,
+                    $level,
+                    request_id = self.id.as_str(),
+                    method = self.method,
+                    route = self.route.as_ref(),
+                    status,
+                    duration_ms = milliseconds,
+                    trace_id = self.trace_id(),
+                    span_id = self.span_id(),
+                    "request answered"
+                )
+            };
         }
+        if is_routine(&self.route) {
+            say!(Level::DEBUG);
+        } else {
+            say!(Level::INFO);
+        }
+    }
+
+    fn trace_id(&self) -> Option<impl Value> {
+        self.traced.as_ref().map(|traced| display(traced.parent().trace()))
+    }
+
+    fn span_id(&self) -> Option<impl Value> {
+        self.traced.as_ref().and_then(traces::Span::id).map(display)
     }
 
     fn abandoned(&mut self) {
@@ -262,7 +305,12 @@ impl Observed {
         }
         metrics::counter!(telemetry::HTTP_REQUESTS_ABANDONED, "route" => Arc::clone(&self.route)).increment(1);
         tracing::warn!(
+            parent: None,
+            request_id = self.id.as_str(),
+            method = self.method,
             route = self.route.as_ref(),
+            trace_id = self.trace_id(),
+            span_id = self.span_id(),
             "request ended before its answer: its caller left, or a shutdown cut it off"
         );
     }
@@ -270,7 +318,7 @@ impl Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        metrics::gauge!(telemetry::HTTP_REQUESTS_IN_FLIGHT).decrement(1);
+        self.in_flight.decrement(1);
         if !self.answered {
             self.abandoned();
         }

@@ -4,27 +4,28 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, Method, Uri},
+    http::{HeaderMap, Method, request::Parts},
     response::Response,
 };
+use jiff::Timestamp;
 use utoipa::ToSchema;
 
 use super::{
-    again::{Again, Remembered, RequestKey},
+    again::{Again, Place, Remembered},
     auth::Caller,
-    format::Format,
+    format::{Format, accepts_gzip},
     lookups,
     page::{self, ColumnFormula, Meta, PageHead, Plan},
     params::{Delivery, Explain, JsonBody, Offered, QueryString, beside_body},
     problem::Problem,
-    rows::{EVERYTHING, Kept, Rows, TableAnswer},
+    rows::{self, EVERYTHING, Given, Kept, Rows, Sent, TableAnswer},
 };
 use crate::{
     clock::Clock,
     config::Scope,
     definitions::{Definition, Places},
     query::{AggregateQuery, Complaint, Limits, Named, Query, QueryRequest},
-    report::{Freshness, OrderedRows, Reports},
+    report::{Freshness, Left, OrderedRows, Reports, Written},
     upstream::Errand,
 };
 
@@ -65,25 +66,20 @@ pub async fn get(
     State(api): State<QueryApi>,
     caller: Caller,
     errand: Errand,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let key = RequestKey::of(&uri, &headers, &caller, api.clock.now());
-    if let Some(known) = api.known(key.as_ref(), None, &method, &headers).await {
-        return Ok(known);
-    }
-    let query_string = QueryString::of(&uri);
+    let (query_string, headers) = (QueryString::of(&parts.uri), &parts.headers);
     let parse = |pairs: &[(String, String)]| QueryRequest::from_pairs(pairs).meaning(|request| api.parse(request));
-    let (delivery, question) = Delivery::take(&query_string, &headers, Offered::explained(Format::OF_ROWS))
+    let (delivery, question) = Delivery::take(&query_string, headers, Offered::explained(Format::OF_ROWS))
         .map_err(|error| error.with(|question| parse(question).err().unwrap_or_default()))?;
     let (request, query) = parse(&question).map_err(Problem::invalid)?;
     let asked = Asked {
-        key,
+        place: Place::of(&parts),
         ..Asked::new(&request, query, Some(query_string.pairs))
     };
-    api.answer(asked, delivery, &caller, &errand, &method, &headers).await
+    api.answer(asked, delivery, &caller, &errand, &parts.method, headers)
+        .await
 }
 
 /// Ask a reporting query by a JSON body
@@ -129,8 +125,8 @@ pub async fn post(
 pub(super) struct Asked<'a> {
     /// The route, to be asked for other pages.
     pub(super) path: &'a str,
-    /// What the request is known by when it comes again, if it may be.
-    pub(super) key: Option<RequestKey>,
+    /// Where the request is remembered, if it may be known again.
+    pub(super) place: Option<Place>,
     /// The report asked for, where it has a name.
     pub(super) definition: Option<&'a Arc<Definition>>,
     /// Which of its parameters stands where.
@@ -146,7 +142,7 @@ impl Asked<'_> {
     fn new(request: &QueryRequest, query: Named<Query>, get_form: Option<Vec<(String, String)>>) -> Self {
         Self {
             path: "/v1/query",
-            key: None,
+            place: None,
             definition: None,
             places: Places::default(),
             query,
@@ -160,18 +156,6 @@ impl QueryApi {
     fn parse(&self, request: QueryRequest) -> Result<(QueryRequest, Named<Query>), Vec<Complaint>> {
         let query = Query::parse(&request, self.clock.now(), &self.limits)?;
         Ok((request, query))
-    }
-
-    /// The answer to a request that was answered before, where nothing has changed since.
-    pub(super) async fn known(
-        &self,
-        key: Option<&RequestKey>,
-        definition: Option<&Arc<Definition>>,
-        method: &Method,
-        headers: &HeaderMap,
-    ) -> Option<Response> {
-        let (reports, now) = (&self.reports, self.clock.now());
-        self.again.answer(key?, definition, reports, now, method, headers).await
     }
 
     /// Answers a question, that of a report as any other.
@@ -191,8 +175,31 @@ impl QueryApi {
         let freshness = delivery.freshness;
         let may_be_known =
             question.lookups().is_empty() && delivery.explain.is_none() && freshness == Freshness::default();
+        let place = asked.place.filter(|_| may_be_known);
         let (query, calls) =
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
+        let filename = filename(asked.definition.map(|definition| &**definition), &query.aggregate);
+        // Taken before anything is looked for: what is dropped after it is not left for others.
+        let mark = self.reports.mark();
+        let name = place.as_ref().filter(|_| self.reports.has_others());
+        let name = name.map(|place| place.name(asked.definition.map(|definition| &*definition.source)));
+        if let Some(name) = &name
+            && let Some(left) = self.reports.left_written(name, &query).await
+            && let Some(place) = place
+        {
+            let (response, written) =
+                pass_on(&left, delivery.format, &filename, self.clock.now(), method, headers).await?;
+            self.reports.written().hold(Arc::clone(&written));
+            let remembered = Remembered {
+                seen: left.seen,
+                written: Arc::downgrade(&written),
+                format: delivery.format,
+                filename,
+                definition: asked.definition.cloned(),
+            };
+            self.again.remember(place, remembered);
+            return Ok(response);
+        }
         let query = Arc::new(query);
         let (mut answer, seen, account) = match delivery.explain {
             Some(Explain::Plan) => {
@@ -226,7 +233,6 @@ impl QueryApi {
                 table
             }
         };
-        let filename = filename(asked.definition.map(|definition| &**definition), &query.aggregate);
         let rows = Rows {
             answer: answer.map(|ordered| move || table(ordered)),
             kept: Some(kept),
@@ -238,21 +244,52 @@ impl QueryApi {
             filename: filename.clone(),
             time_zone: query.aggregate.time_zone.clone(),
         };
-        let (response, written) = rows
+        let (provenance, fresh_for) = (rows.answer.provenance.clone(), rows.answer.fresh_for);
+        let (response, sent) = rows
             .respond_with_written(delivery.format, self.clock.now(), method, headers)
             .await?;
-        if let (Some(key), Some(seen), true) = (asked.key, seen, may_be_known) {
+        if let (Some(place), Some(seen)) = (place, seen) {
+            if let (Some(name), Some(plain)) = (name, sent.plain) {
+                self.reports.leave_written(&name, &plain, &provenance, fresh_for, mark);
+            }
             let remembered = Remembered {
                 seen,
-                written: Arc::downgrade(&written),
+                written: Arc::downgrade(&sent.written),
                 format: delivery.format,
                 filename,
                 definition: asked.definition.cloned(),
             };
-            self.again.remember(key, remembered);
+            self.again.remember(place, remembered);
         }
         Ok(response)
     }
+}
+
+/// What another replica has left, on its way out; and as it is sent.
+async fn pass_on(
+    left: &Left,
+    format: Format,
+    filename: &str,
+    now: Timestamp,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(Response, Arc<Written>), Problem> {
+    let plain = Arc::clone(&left.written);
+    let sent = if format.compresses() && accepts_gzip(headers) {
+        Sent::compressed(plain).await?
+    } else {
+        Sent::as_is(plain)
+    };
+    let given = Given {
+        written: &sent.written,
+        format,
+        filename,
+        rest: rows::rest(&sent.written, format, None, None, &left.provenance),
+        provenance: &left.provenance,
+        fresh_for: left.fresh_for,
+    };
+    let response = given.respond(method, headers, given.fields(now));
+    Ok((response, sent.written))
 }
 
 /// The report or the family, and the days as they are where the range is cut: `conversations-2023-11-01-2023-11-30`.

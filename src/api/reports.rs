@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     response::Response,
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    again::RequestKey,
+    again::Place,
     auth::{Caller, Keys},
     conditional,
     conversations::{self, ConversationsApi},
@@ -91,32 +91,23 @@ pub async fn get(
     Path(file): Path<String>,
     caller: Caller,
     errand: Errand,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, Problem> {
     let (name, suffix) = parted(&file);
     let definition = find(&*api.shelf().await, name)?;
     if definition.subject != Subject::Conversations {
         caller.require(Scope::Read)?;
     }
-    // Of what is to be kept warm every reading counts.
-    let key = RequestKey::of(&uri, &headers, &caller, api.query.clock.now()).filter(|_| !definition.refresh);
-    if let Some(known) = api
-        .query
-        .known(key.as_ref(), Some(&definition), &method, &headers)
-        .await
-    {
-        return Ok(known);
-    }
-    let query_string = QueryString::of(&uri);
+    let place = Place::of(&parts);
+    let (method, headers) = (&parts.method, &parts.headers);
+    let query_string = QueryString::of(&parts.uri);
     let (now, limits) = (api.query.clock.now(), &api.query.limits);
     let bind = |arguments: &[(String, String)]| definition.bind(arguments, now, limits);
     let (mut delivering, mut disagreement) = with_suffix(&query_string, suffix);
     if caller.shared().is_some() {
         delivering.pairs.retain(|(name, _)| name != SHARE);
     }
-    let taken = Delivery::take(&delivering, &headers, definition.subject.offered());
+    let taken = Delivery::take(&delivering, headers, definition.subject.offered());
     let (delivery, mut arguments) =
         taken.map_err(|error| error.with(|rest| together(disagreement.clone(), bind(rest).err())))?;
     if let Some(shared) = caller.shared() {
@@ -142,7 +133,8 @@ pub async fn get(
         Bound::Figures { query, .. } => {
             let asked = query::Asked {
                 path: &path,
-                key,
+                // Of what is to be kept warm every reading counts.
+                place: place.map(|place| place.noting(read.clone())),
                 definition: Some(&definition),
                 places: asked.places,
                 query: *query,
@@ -150,7 +142,7 @@ pub async fn get(
                 get_form: Some(asked.get_form),
             };
             api.query
-                .answer(asked, delivery, &caller, &errand, &method, &headers)
+                .answer(asked, delivery, &caller, &errand, method, headers)
                 .await
         }
         Bound::Conversations { time_zone, question } => {
@@ -165,25 +157,23 @@ pub async fn get(
                 get_form: Some(asked.get_form),
             };
             api.conversations
-                .answer(asked, delivery, &caller, &errand, &method, &headers)
+                .answer(asked, delivery, &caller, &errand, method, headers)
                 .await
         }
         Bound::Now(query) => {
             let asked = asked.about(*query);
-            api.now
-                .answer(asked, delivery, &caller, &errand, &method, &headers)
-                .await
+            api.now.answer(asked, delivery, &caller, &errand, method, headers).await
         }
         Bound::States(query) => {
             let asked = asked.about(*query);
             api.users
-                .answer_details(asked, delivery, &caller, &errand, &method, &headers)
+                .answer_details(asked, delivery, &caller, &errand, method, headers)
                 .await
         }
         Bound::UsersNow(query) => {
             let asked = asked.about(*query);
             api.users
-                .answer_now(asked, delivery, &caller, &errand, &method, &headers)
+                .answer_now(asked, delivery, &caller, &errand, method, headers)
                 .await
         }
     };

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
+    body::Bytes,
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
@@ -151,36 +152,36 @@ impl<T: FnOnce() -> Table + Send + 'static> Rows<'_, T> {
     }
 
     /// The same, and what it was written in.
-    pub async fn respond_with_written(
+    pub(super) async fn respond_with_written(
         mut self,
         format: Format,
         now: Timestamp,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Result<(Response, Arc<Written>), Problem> {
+    ) -> Result<(Response, Sent), Problem> {
         let (provenance, fresh_for) = (self.answer.provenance.clone(), self.answer.fresh_for);
         let (formulas, plan) = (self.formulas.take(), self.plan.take());
         let filename = std::mem::take(&mut self.filename);
         let gzip = format.compresses() && accepts_gzip(headers);
-        let written = self.written(format, gzip).await?;
+        let Sent { written, plain } = self.written(format, gzip).await?;
         let given = Given {
             written: &written,
             format,
             filename: &filename,
+            rest: rest(&written, format, formulas, plan, &provenance),
             provenance: &provenance,
             fresh_for,
         };
-        let response = give(&given, formulas, plan, now, method, headers);
-        Ok((response, written))
+        let fields = given.fields(now);
+        let response = given.respond(method, headers, fields);
+        Ok((response, Sent { written, plain }))
     }
 
     /// What was written before, or is written now; compressed by gzip, if that is wanted and worth it.
-    async fn written(mut self, format: Format, gzip: bool) -> Result<Arc<Written>, Problem> {
-        /// Less than this is sent in one packet either way.
-        const WORTH_COMPRESSING: usize = 1 << 10;
+    async fn written(mut self, format: Format, gzip: bool) -> Result<Sent, Problem> {
         let Some(kept) = self.kept.take() else {
             self.wait_for_turn(format).await;
-            return Ok(Arc::new(self.write(format).await?));
+            return Ok(Sent::as_is(Arc::new(self.write(format).await?)));
         };
         let question = self.question.map(|question| {
             form_urlencoded::Serializer::new(String::new())
@@ -193,22 +194,19 @@ impl<T: FnOnce() -> Table + Send + 'static> Rows<'_, T> {
             compressed: false,
         };
         if !gzip {
-            return self.plain(format, kept.answers, key).await;
+            return self.plain(format, kept.answers, key).await.map(Sent::as_is);
         }
         let compressed = WrittenKey {
             compressed: true,
             ..key.clone()
         };
         if let Some(written) = kept.answers.get(&compressed) {
-            return Ok(written);
+            let plain = kept.answers.get(&key);
+            return Ok(Sent { written, plain });
         }
-        let plain = self.plain(format, kept.answers, key).await?;
-        if plain.answer.len() < WORTH_COMPRESSING {
-            return Ok(plain);
-        }
-        let written = Arc::new(packed(&plain).await?);
-        kept.answers.insert(compressed, Arc::clone(&written));
-        Ok(written)
+        let sent = Sent::compressed(self.plain(format, kept.answers, key).await?).await?;
+        kept.answers.insert(compressed, Arc::clone(&sent.written));
+        Ok(sent)
     }
 
     async fn plain(
@@ -267,52 +265,96 @@ impl<T: FnOnce() -> Table + Send + 'static> Rows<'_, T> {
     }
 }
 
+/// What was written, as it is sent and as it was before it was compressed, if that is held.
+pub(super) struct Sent {
+    pub(super) written: Arc<Written>,
+    pub(super) plain: Option<Arc<Written>>,
+}
+
+impl Sent {
+    pub(super) fn as_is(plain: Arc<Written>) -> Self {
+        Self {
+            written: Arc::clone(&plain),
+            plain: Some(plain),
+        }
+    }
+
+    /// Compressed by gzip, if that is worth it.
+    pub(super) async fn compressed(plain: Arc<Written>) -> Result<Self, Problem> {
+        /// Less than this is sent in one packet either way.
+        const WORTH_COMPRESSING: usize = 1 << 10;
+        if plain.answer.len() < WORTH_COMPRESSING {
+            return Ok(Self::as_is(plain));
+        }
+        Ok(Self {
+            written: Arc::new(packed(&plain).await?),
+            plain: Some(plain),
+        })
+    }
+}
+
 /// What was written, and what is told of it.
 pub(super) struct Given<'a> {
     pub(super) written: &'a Written,
     pub(super) format: Format,
     /// What a file of it is called, without its ending.
     pub(super) filename: &'a str,
+    /// Its [end](rest).
+    pub(super) rest: Bytes,
     pub(super) provenance: &'a Provenance,
     pub(super) fresh_for: Duration,
 }
 
-/// What was written, with what differs from one caller to the next.
-pub(super) fn give(
-    given: &Given<'_>,
+impl<'a> Given<'a> {
+    /// The header fields of the whole answer.
+    pub(super) fn fields(&self, now: Timestamp) -> HeaderMap {
+        let mut fields = self.representation().fields(now);
+        let disposition = disposition(self.filename, self.format);
+        fields.extend(disposition.map(|value| (header::CONTENT_DISPOSITION, value)));
+        fields
+    }
+
+    /// The answer with these header fields: 304 when the caller holds these bytes already.
+    pub(super) fn respond(&self, method: &Method, headers: &HeaderMap, fields: HeaderMap) -> Response {
+        self.representation().respond(method, headers, fields)
+    }
+
+    fn representation(&self) -> Representation<'a> {
+        Representation {
+            content_type: self.format.content_type(),
+            answer: self.written.answer.clone(),
+            compressed: self.written.compressed.is_some(),
+            tag: &self.written.tag,
+            rest: self.rest.clone(),
+            provenance: self.provenance,
+            fresh_for: self.fresh_for,
+        }
+    }
+}
+
+/// The end of a body: how the answer came about, where the format says that, and of a compressed one what its stream ends
+/// with.
+pub(super) fn rest(
+    written: &Written,
+    format: Format,
     formulas: Option<Vec<ColumnFormula>>,
     plan: Option<Plan>,
-    now: Timestamp,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Response {
-    let Given { written, format, .. } = *given;
+    provenance: &Provenance,
+) -> Bytes {
     let mut rest = Vec::new();
     if matches!(format, Format::Json | Format::Table) {
         let meta = Meta {
             formulas,
             plan,
             columns: written.columns.clone(),
-            ..Meta::from(given.provenance)
+            ..Meta::from(provenance)
         };
         page::write_meta(&meta, &mut rest);
     }
     if let Some(beginning) = &written.compressed {
         rest = encode::gzip::end(beginning, &rest);
     }
-    let representation = Representation {
-        content_type: format.content_type(),
-        answer: written.answer.clone(),
-        compressed: written.compressed.is_some(),
-        tag: &written.tag,
-        rest: rest.into(),
-        provenance: given.provenance,
-        fresh_for: given.fresh_for,
-    };
-    let mut response = conditional::answer(method, headers, representation, now);
-    let disposition = disposition(given.filename, format).map(|value| (header::CONTENT_DISPOSITION, value));
-    response.headers_mut().extend(disposition);
-    response
+    rest.into()
 }
 
 /// The same, compressed. Aside, where that takes longer than others should have to wait.

@@ -112,6 +112,10 @@ pub(crate) struct Name {
     is_lasting: bool,
 }
 
+/// What was known to have been dropped at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
 /// A value to be kept.
 pub(crate) struct Entry {
     pub(crate) name: Name,
@@ -192,11 +196,21 @@ impl Fleet {
         found.unwrap_or_else(|| names.iter().map(|_| None).collect())
     }
 
-    /// Keeps values, in place of those of the same names.
-    pub(crate) async fn write(&self, entries: Vec<Entry>) {
+    /// What is known to have been dropped at this moment.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(
+            self.0
+                .as_ref()
+                .map_or(UNKNOWN, |member| member.drops.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Keeps values, in place of those of the same names; but none that can be dropped where something was dropped since
+    /// the mark was made, before they were fetched.
+    pub(crate) async fn write(&self, entries: Vec<Entry>, made: Mark) {
         if let Some(member) = &self.0 {
             // Whoever misses them asks again.
-            let _ = member.write(entries).await;
+            let _ = member.write(entries, made).await;
         }
     }
 
@@ -336,10 +350,14 @@ impl Member {
     }
 
     /// Several at once, as far as they are small.
-    async fn write(&self, entries: Vec<Entry>) -> Option<()> {
+    async fn write(&self, entries: Vec<Entry>, made: Mark) -> Option<()> {
         let (mut request, mut bytes) = (redis::pipe(), 0);
         for entry in entries {
             let (key, text) = self.located(&entry.name).await?;
+            let is_out_of_date = made.0 != UNKNOWN && made.0 != self.drops.load(Ordering::Relaxed);
+            if is_out_of_date && !entry.name.is_lasting {
+                continue;
+            }
             let sealed = self.sealer.seal(&text, entry.kept);
             let Some(parts) = parts(&key, &sealed) else { continue };
             for (key, value) in parts {

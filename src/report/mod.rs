@@ -13,6 +13,7 @@ mod flat;
 mod flights;
 mod freshness;
 mod held;
+mod left;
 mod merge;
 mod observations;
 mod once;
@@ -36,6 +37,7 @@ use self::{
     flights::{Flights, Role},
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listed, Payload, WholeRows},
+    left::SeenLeft,
     series::{Body, Figures, SeriesCache},
     states::Window,
 };
@@ -59,6 +61,7 @@ pub use disk::{Disk, DiskOwner, DiskSettings, Organisation};
 pub use flat::{conversation_columns, conversation_rows};
 pub use freshness::{Settling, Windows};
 pub use held::{HeldAnswer, HeldKind};
+pub use left::Left;
 pub use rows::MAX_ROWS;
 #[doc(hidden)]
 pub use series::Workbench;
@@ -157,9 +160,35 @@ impl<C> Answer<C> {
 }
 
 /// What an answer is known by, when the same is asked again.
-pub struct Seen {
-    figures: series::Seen,
-    names: NamesByLookup,
+pub struct Seen(Basis);
+
+enum Basis {
+    /// It was made here, of what is held by bucket.
+    Made {
+        figures: series::Seen,
+        names: NamesByLookup,
+    },
+    /// It was made here, of the answer to a whole question.
+    Whole {
+        key: Key,
+        rows: Arc<WholeRows>,
+        provenance: Provenance,
+        names: NamesByLookup,
+        /// How often something that is held by bucket had changed: it may answer the question, too.
+        changes: u64,
+    },
+    Left(SeenLeft),
+}
+
+impl Seen {
+    /// Where the answer comes from when it is given again.
+    pub fn provenance(&self) -> &Provenance {
+        match &self.0 {
+            Basis::Made { figures, .. } => figures.provenance(),
+            Basis::Whole { provenance, .. } => provenance,
+            Basis::Left(left) => left.provenance(),
+        }
+    }
 }
 
 /// An answer, and what it was made of.
@@ -290,27 +319,79 @@ impl Reports {
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<(Answer<OrderedRows>, Option<Seen>), ReportError> {
+        let changes = self.0.series.changes();
         let Answered {
             answer, figures, names, ..
         } = self.answer(query, freshness, errand).await?;
-        let seen = series::Seen::of(&figures, &query.aggregate.metrics);
-        Ok((answer, seen.map(|figures| Seen { figures, names })))
+        let is_fresh = matches!(
+            figures.provenance.cache,
+            CacheUse::Hit | CacheUse::Miss | CacheUse::Collapsed
+        );
+        let basis = match &figures.body {
+            Body::Held(_) => {
+                let seen = series::Seen::of(&figures, &query.aggregate.metrics);
+                seen.map(|figures| Basis::Made { figures, names })
+            }
+            Body::Whole { rows, .. } => Some(Basis::Whole {
+                key: Key::Aggregates(query.aggregate.clone()),
+                rows: Arc::clone(rows),
+                provenance: Provenance {
+                    cache: CacheUse::Hit,
+                    upstream_calls: 0,
+                    ..figures.provenance.clone()
+                },
+                names,
+                changes,
+            }),
+        };
+        Ok((answer, basis.filter(|_| is_fresh).map(Seen)))
     }
 
     /// Where an answer comes from if the same is asked now by somebody who names no bound on its age, and how much longer
     /// it is fresh; `None` if that has to be looked into.
     pub async fn again(&self, seen: &Seen) -> Option<(Provenance, Duration)> {
-        for (lookup, names) in &seen.names {
-            let held = self.0.held.get(&Key::Names(*lookup)).await?;
+        match &seen.0 {
+            Basis::Made { figures, names } => {
+                let given = self.0.series.again(figures, self.now());
+                self.are_held(names).await.then_some(given)?
+            }
+            Basis::Whole {
+                key,
+                rows,
+                provenance,
+                names,
+                changes,
+            } => {
+                let held = self.0.held.get(key).await?;
+                let is_same = matches!(&held.payload, Payload::Slice(held) if Arc::ptr_eq(held, rows))
+                    && self.0.series.changes() == *changes;
+                let Verdict::Fresh(fresh_for) = held.dated.judge(Freshness::default(), self.now()) else {
+                    return None;
+                };
+                (is_same && self.are_held(names).await).then(|| (provenance.clone(), fresh_for))
+            }
+            Basis::Left(left) => left.again(self.0.series.changes(), self.now()),
+        }
+    }
+
+    /// Whether these are the names that are held, and fresh.
+    async fn are_held(&self, names: &NamesByLookup) -> bool {
+        for (lookup, names) in names {
+            let Some(held) = self.0.held.get(&Key::Names(*lookup)).await else {
+                return false;
+            };
             let is_same = matches!(&held.payload, Payload::Names(listed) if Arc::ptr_eq(&listed.names, names));
             let verdict = held.dated.judge(Freshness::default(), self.now());
             if !is_same || !matches!(verdict, Verdict::Fresh(_)) {
-                return None;
+                return false;
             }
         }
-        let given = self.0.series.again(&seen.figures, self.now())?;
+        true
+    }
+
+    /// Counts an answer that was given again.
+    pub fn count_hit(&self) {
         self.0.tally.count(CacheUse::Hit);
-        Some(given)
     }
 
     /// Answers a query before the errand's deadline, and says how the answer came about.

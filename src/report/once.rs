@@ -32,9 +32,10 @@ pub(super) async fn once<T, E>(
         claim.release().await;
         return Ok(left);
     }
+    let before = fleet.mark();
     let outcome = claim.while_held(ask).await;
     if let Ok(brought) = &outcome {
-        fleet.write(leave(brought)).await;
+        fleet.write(leave(brought), before).await;
     }
     claim.release().await;
     outcome

@@ -32,11 +32,15 @@ pub struct OrderedRows {
 
 impl OrderedRows {
     pub(super) fn new(rows: Vec<Vec<Cell>>) -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
         Self {
-            id: LAST.fetch_add(1, Ordering::Relaxed),
+            id: Self::next_id(),
             rows: Arc::new(rows),
         }
+    }
+
+    fn next_id() -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Tells them from all other rows, as long as the process runs.
@@ -104,6 +108,16 @@ impl WrittenAnswers {
     /// What was written from these rows in this form.
     pub fn get(&self, key: &WrittenKey) -> Option<Arc<Written>> {
         self.0.get(key)
+    }
+
+    /// Holds what was not written of rows that are held, for those who have it.
+    pub fn hold(&self, written: Arc<Written>) {
+        let key = WrittenKey {
+            rows: OrderedRows::next_id(),
+            form: Box::default(),
+            compressed: false,
+        };
+        self.insert(key, written);
     }
 
     /// Holds what was written.

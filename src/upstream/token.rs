@@ -372,7 +372,9 @@ impl Minter {
         };
         if let Ok(kept) = serde_json::to_vec(&shared) {
             let ttl = grant.lifetime;
-            self.fleet.write(vec![Entry { name, kept, ttl }]).await;
+            self.fleet
+                .write(vec![Entry { name, kept, ttl }], self.fleet.mark())
+                .await;
         }
         Ok(grant)
     }

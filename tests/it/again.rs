@@ -1,10 +1,15 @@
 //! A request that is known again is answered as if it were looked into anew.
 
+use std::collections::BTreeSet;
+
 use genesys_reports::simulator::organisation::Injection;
 use jiff::ToSpan as _;
 use reqwest::Method;
 
-use crate::support::service::{Answer, Service, Setup};
+use crate::support::{
+    service::{Answer, Service, Setup},
+    watch::Watch,
+};
 
 const QUESTIONS: [&str; 5] = [
     // Until this minute; a range that has settled; names; a file; the middle of the warm.
@@ -176,5 +181,89 @@ async fn who_sees_less_is_not_given_what_others_were() {
             [ask(&everything).await, ask(&nothing).await],
             [all.clone(), none.clone()]
         );
+    }
+}
+
+/// By nothing beside the answer can anybody tell which way it came: not by its header fields, in the log, or in the metrics.
+#[tokio::test(start_paused = true)]
+async fn what_is_told_beside_the_answer_is_the_same_both_ways() {
+    let (setup, key) = Setup::new()
+        .set("REPORTS_SERVER__CORS_ORIGINS", "[\"https://page.example\"]")
+        .key("\"read\"", ", requests_per_minute=1000");
+    // At that level the log tells who was let in by the long way.
+    let service = setup.start_watched(Watch::start_at("debug")).await;
+    let ask = async |path: &str, fields: &[(&str, &str)]| {
+        let request = service.request(Method::GET, path).bearer_auth(&key);
+        let request = fields
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value));
+        service.send(request).await
+    };
+    let told = |answer: &Answer| -> BTreeSet<(String, String)> {
+        let fields = answer.headers.iter();
+        let fields = fields.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        let differ = ["date", "x-request-id", "ratelimit"];
+        fields.filter(|(name, _)| !differ.contains(&&**name)).collect()
+    };
+    let count = async |route: &str| {
+        let metrics = service.get("/metrics").await.text();
+        let counted =
+            format!("http_server_request_duration_seconds_count{{method=\"GET\",route=\"{route}\",status=\"200\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&counted));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let lines = |text: &str| service.log().lines().filter(|line| line.contains(text)).count();
+    for (path, route) in [
+        (QUESTIONS[1], "/v1/query"),
+        (QUESTIONS[3], "/v1/query"),
+        (
+            "/v1/reports/queue-performance.csv?from=2023-11-20&to=2023-11-27",
+            "/v1/reports/{name}",
+        ),
+    ] {
+        ask(path, &[]).await;
+        for fields in [
+            &[][..],
+            &[("origin", "https://page.example")],
+            &[("origin", "https://other.example")],
+            &[("x-request-id", "abc-1"), ("accept", "*/*")],
+            &[("accept-encoding", "identity")],
+        ] {
+            let asked = format!("{path} {fields:?}");
+            // As others are asked for otherwise, they are known by now.
+            ask(path, fields).await;
+            let (let_in, logged, counted) = (lines("authenticated"), lines("request answered"), count(route).await);
+            let at_once = ask(path, fields).await;
+            assert_eq!(lines("authenticated"), let_in, "{asked}");
+            let otherwise = ask(path, &[fields, &[("cache-control", "x-look")]].concat()).await;
+            assert_eq!(lines("authenticated"), let_in + 1, "{asked}");
+            assert_eq!(
+                (at_once.status.as_u16(), &at_once.body),
+                (200, &otherwise.body),
+                "{asked}"
+            );
+            assert_eq!(told(&at_once), told(&otherwise), "{asked}");
+            let left = |answer: &Answer| -> u64 {
+                let left = answer.header("ratelimit").split(['=', ';']).nth(2).unwrap();
+                left.parse().unwrap()
+            };
+            assert_eq!(left(&at_once), left(&otherwise) + 1, "{asked}");
+            assert_eq!(count(route).await, counted + 2, "{asked}");
+            // Those of the metrics are not told at all, or told at a lower level.
+            let log = service.log();
+            let answered: Vec<_> = log
+                .lines()
+                .filter(|line| line.contains("request answered"))
+                .skip(logged)
+                .filter(|line| line.contains(&format!("route=\"{route}\"")))
+                .collect();
+            assert_eq!(answered.len(), 2, "{asked}: {answered:?}");
+            for (line, answer) in answered.iter().zip([&at_once, &otherwise]) {
+                let id = format!("request_id=\"{}\"", answer.header("x-request-id"));
+                for part in [&*id, "method=\"GET\"", "status=200", "duration_ms="] {
+                    assert!(line.contains(part), "{part}: {line}");
+                }
+            }
+        }
     }
 }

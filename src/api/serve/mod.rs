@@ -17,7 +17,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     extract::Request,
     http::{HeaderValue, Version, header},
 };
@@ -36,10 +35,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt as _;
 
 use self::patience::{Answer, HEAD, HEAD_IN_A_CROWD, Seen, Verdict, Watched};
-use super::limits::Crowded;
+use super::{Api, limits::Crowded};
 use crate::{telemetry, tls::Identity};
 
 /// Connections the kernel holds until they are accepted: a burst of callers is no reason to turn one away.
@@ -112,7 +110,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves connections until told to stop and everything in flight is answered, or is to be cut off.
 /// Says whether all of it was answered.
-pub async fn serve(listener: TcpListener, router: Router, doors: Doors, stop: Stop) -> bool {
+pub async fn serve(listener: TcpListener, api: Api, doors: Doors, stop: Stop) -> bool {
     let streams = Streams::default();
     let mut server = Server {
         places: Arc::new(Semaphore::new(doors.max_connections)),
@@ -121,7 +119,7 @@ pub async fn serve(listener: TcpListener, router: Router, doors: Doors, stop: St
             .identity
             .map(|identity| TlsAcceptor::from(identity.server_config())),
         house: Arc::new(House {
-            router,
+            api,
             protocol: protocol(streams.clone()),
             draining: stop.draining,
             leaving: CancellationToken::new(),
@@ -157,7 +155,7 @@ struct Server {
 
 /// What all connections share.
 struct House {
-    router: Router,
+    api: Api,
     protocol: auto::Builder<Streams>,
     draining: CancellationToken,
     /// Cancelled when connections have to end as soon as what they asked is answered.
@@ -351,7 +349,7 @@ impl Connection {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&seen)));
         let service = service_fn(|request| {
             answer(
-                house.router.clone(),
+                house.api.clone(),
                 draining.clone(),
                 Arc::clone(&seen),
                 in_a_crowd,
@@ -429,7 +427,7 @@ fn protocol(streams: Streams) -> auto::Builder<Streams> {
 }
 
 async fn answer(
-    router: Router,
+    api: Api,
     draining: CancellationToken,
     seen: Arc<Seen>,
     in_a_crowd: bool,
@@ -441,7 +439,7 @@ async fn answer(
     if in_a_crowd {
         request.extensions_mut().insert(Crowded);
     }
-    let mut response = router.oneshot(request).await?;
+    let mut response = api.answer(request).await;
     if in_a_crowd || draining.is_cancelled() {
         // HTTP/2 has a frame for it.
         if version == Version::HTTP_2 {
@@ -502,7 +500,7 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    use axum::routing::get;
+    use axum::{Router, routing::get};
     use tokio::{runtime::Builder, sync::oneshot};
 
     use super::*;
@@ -565,7 +563,7 @@ mod tests {
             };
             let router = Router::new().route("/health/live", get(alive));
             tokio::select! {
-                _ = serve(listener, router, doors, Stop::default()) => unreachable!("nobody tells it to stop"),
+                _ = serve(listener, router.into(), doors, Stop::default()) => unreachable!("nobody tells it to stop"),
                 told = told => told.expect("the probe is answered"),
             }
         });

@@ -48,7 +48,7 @@ use super::{
     once,
 };
 use crate::{
-    fleet::{Entry, Fleet, Name},
+    fleet::{Entry, Fleet, Mark, Name},
     query::{ConversationQuery, Filter, Listing, Permitted, Purge, Range, Sight, Source},
     table::{CacheUse, Provenance},
     upstream::{Class, ConversationPage, ConversationsById, Errand, UpstreamError, withheld},
@@ -864,6 +864,7 @@ impl Streaming {
         let holding = Holding {
             reports: self.reports.clone(),
             purges: self.reports.0.series.purges(),
+            began: self.reports.0.days.fleet.mark(),
             builder: Some(Builder::new(sweep.days)),
             came: Allowance::new(sweep.days, u64::MAX),
             held: 0,
@@ -891,6 +892,7 @@ impl Streaming {
 struct Holding {
     reports: Reports,
     purges: u64,
+    began: Mark,
     sweep: Sweep,
     builder: Option<Builder>,
     came: Allowance,
@@ -935,7 +937,8 @@ impl Holding {
     async fn leave(&self, days: &[Arc<Day>]) {
         let fleet = &self.reports.0.days.fleet;
         if fleet.is_used() && !days.is_empty() {
-            fleet.write(DayCache::entries(&self.sweep.filter, days)).await;
+            let entries = DayCache::entries(&self.sweep.filter, days);
+            fleet.write(entries, self.began).await;
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
 
-use super::{Body, Entry, Figures, SeriesCache, chunks::ChunkKey};
+use super::{Body, Choice, Entry, Figures, Freshness, Journey, Reports, SeriesCache, Wish, chunks::ChunkKey, fold};
 use crate::{
-    query::Metric,
+    query::{Metric, Query},
     table::{CacheUse, Provenance},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     chunks: Vec<(ChunkKey, u64)>,
     /// How often something had changed when they were last looked at.
     changes: AtomicU64,
+    /// The second in which it was last noted that the metrics are read.
+    noted: AtomicI64,
     provenance: Provenance,
     from: Timestamp,
     fresh_for: Duration,
@@ -36,10 +38,6 @@ impl Seen {
     /// The figures, as they were given then; `None` of those that are not held by bucket, or are not fresh.
     pub(crate) fn of(figures: &Figures, metrics: &[&'static Metric]) -> Option<Self> {
         let Body::Held(view) = &figures.body else { return None };
-        let is_fresh = matches!(
-            figures.provenance.cache,
-            CacheUse::Hit | CacheUse::Miss | CacheUse::Collapsed
-        );
         let chunks = view.parts.iter().map(|part| {
             let chunk = part.held.as_ref()?;
             Some(((view.entry.id, chunk.span().start), chunk.generation))
@@ -49,6 +47,7 @@ impl Seen {
             metrics: metrics.to_vec(),
             chunks: chunks.collect::<Option<_>>()?,
             changes: AtomicU64::new(NEVER),
+            noted: AtomicI64::new(i64::MIN),
             provenance: Provenance {
                 cache: CacheUse::Hit,
                 upstream_calls: 0,
@@ -57,11 +56,37 @@ impl Seen {
             from: figures.looked_at,
             fresh_for: figures.fresh_for,
         })
-        .filter(|_| is_fresh)
+    }
+
+    /// Where the figures come from when they are given again.
+    pub(crate) fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+}
+
+impl Reports {
+    /// Whether what a question needs of figures is held, and fresh, or has to be asked for whole in any case.
+    pub(crate) fn is_at_hand(&self, query: &Query) -> bool {
+        let (series, now) = (&self.0.series, self.now());
+        let can_add = fold::can_add(&query.columns);
+        let wish = Wish {
+            freshness: Freshness::default(),
+            now,
+            came: now,
+            whole: !can_add,
+            windows: series.windows,
+        };
+        let choice = series.choose(&query.aggregate, can_add, wish, query.asked_at, &Journey::default());
+        matches!(choice, Choice::Ready(..) | Choice::Whole(_))
     }
 }
 
 impl SeriesCache {
+    /// How often something that is held was replaced or dropped.
+    pub(crate) fn changes(&self) -> u64 {
+        self.chunks.changes()
+    }
+
     /// Where the figures come from if they are asked for now, and how much longer they are fresh; `None` if that has to be
     /// looked into.
     pub(crate) fn again(&self, seen: &Seen, now: Timestamp) -> Option<(Provenance, Duration)> {
@@ -83,7 +108,9 @@ impl SeriesCache {
             seen.chunks.iter().all(is_held).then_some(())?;
             seen.changes.store(changes, Ordering::Relaxed);
         }
-        seen.entry.note_read(&seen.metrics, now);
+        if seen.noted.swap(now.as_second(), Ordering::Relaxed) != now.as_second() {
+            seen.entry.note_read(&seen.metrics, now);
+        }
         Some((seen.provenance.clone(), fresh_for))
     }
 }

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use bytes::Bytes;
 use genesys_reports::{
+    api::Api,
     app::App,
     clock::Clock,
     config::{Settings, Sources},
@@ -27,7 +28,6 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tower::ServiceExt as _;
 
 use super::{
     plan::{Ask, DAYS, Plan, Setting, Step},
@@ -180,7 +180,7 @@ pub(super) async fn play(seed: u64, plan: &Plan) -> Evidence {
 
 #[derive(Clone)]
 struct Stage {
-    router: Router,
+    api: Api,
     simulator: Simulator,
     /// The platform's, and that of callers.
     clock: Clock,
@@ -222,7 +222,7 @@ impl Stage {
         let jitter = move || random.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         let app = App::with_jitter(&settings, service_clock.clone(), Arc::new(jitter));
         Self {
-            router: app.expect("the service can be put together").into_router(),
+            api: app.expect("the service can be put together").into_api(),
             simulator,
             clock,
             service_clock,
@@ -258,11 +258,8 @@ impl Stage {
                 request = request.header("if-none-match", tags.join(", "));
             }
         }
-        let Ok(response) = self
-            .router
-            .clone()
-            .oneshot(request.body(Body::empty()).expect("a request"))
-            .await;
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.api.answer(request).await;
         let (head_at, (parts, body)) = (self.clock.now(), response.into_parts());
         let (mut body, is_whole) = read(body).await;
         if let Some(tag) = parts.headers.get("etag") {
@@ -312,7 +309,7 @@ impl Stage {
 
     async fn metric(&self, name: &str) -> String {
         let request = Request::get("/metrics").body(Body::empty()).expect("a request");
-        let Ok(response) = self.router.clone().oneshot(request).await;
+        let response = self.api.answer(request).await;
         let (text, _) = read(response.into_body()).await;
         let text = String::from_utf8_lossy(&text).into_owned();
         let line = text.lines().find(|line| line.starts_with(name));
