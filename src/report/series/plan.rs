@@ -43,7 +43,7 @@ pub(super) struct Wish {
     pub(super) now: Timestamp,
     /// When the question came: what was fetched since then is fresh whatever it asks for.
     pub(super) came: Timestamp,
-    /// Whether it shows figures that do not add.
+    /// Whether it shows figures that do not add, or might.
     pub(super) whole: bool,
     pub(super) windows: Windows,
 }
@@ -149,7 +149,10 @@ pub(super) fn missing(
         call.clone()
             .any(|call| call.start <= run.range.start && run.range.end <= call.end)
     };
-    for metric in others.iter().filter(|other| !metrics.contains(other)) {
+    // Its own that are not due yet among them.
+    let others = others.iter().filter(|other| !wanted.metrics.contains(other));
+    let others: Vec<_> = others.copied().collect();
+    for metric in others {
         let mut runs = runs(series, parts, metric, wish)
             .into_iter()
             .filter(|run| run.state > State::Fresh)
@@ -618,6 +621,26 @@ mod tests {
             }
             let missing = held.missing(&[handled, offered], wish()).unwrap();
             assert_eq!(missing.metrics, metrics, "{fetches:?}");
+        }
+    }
+
+    /// Otherwise each of a question's metrics would keep its own time, and cost a request each time.
+    #[test]
+    fn its_own_metrics_come_along_before_they_are_due() {
+        let (offered, handled) = (metric("nOffered"), metric("tHandle"));
+        let both = HOURLY.replace("T12:00:00Z", "T11:00:00Z");
+        let both = both.replace("conversation.offered", "conversation.offered,handle.time.average");
+        for (handled_at, metrics) in [("11:56", vec![offered, handled]), ("11:59", vec![offered])] {
+            let held = Held::of(&both)
+                .fetch("03-01/03-10T11", "2026-03-10T11:30:00Z", OFFERED, 3)
+                .fetch(
+                    "03-01/03-10T11",
+                    &format!("2026-03-10T{handled_at}:00Z"),
+                    &["tHandle"],
+                    3,
+                );
+            let missing = held.missing(&[handled, offered], wish()).unwrap();
+            assert_eq!(missing.metrics, metrics, "{handled_at}");
         }
     }
 
