@@ -38,7 +38,7 @@ use self::{
     freshness::{Covers, Dated, Verdict},
     held::{Held, HeldAnswers, Key, Listed, Payload, WholeRows},
     left::SeenLeft,
-    series::{Body, Figures, SeriesCache},
+    series::{Adds, Body, Figures, SeriesCache},
     states::Window,
 };
 use crate::{
@@ -46,9 +46,8 @@ use crate::{
     clock::Clock,
     fleet::{Entry, Fleet},
     query::{
-        AggregateQuery, Column, ColumnValue, FiguresQuery, Fill, Metric, Named, NamesById, NamesByLookup, NamesQuery,
-        NowQuery, Page, PassedQuestion, Permitted, Query, Range, Restriction, Sight, StatesQuery, UsersNowQuery,
-        catalogue::Lookup,
+        AggregateQuery, Column, ColumnValue, FiguresQuery, Named, NamesById, NamesByLookup, NamesQuery, NowQuery,
+        PassedQuestion, Permitted, Query, Range, Restriction, Sight, StatesQuery, UsersNowQuery, catalogue::Lookup,
     },
     table::{CacheUse, Provenance, SliceRow, Table},
     upstream::{Class, Client, Errand, LimitUse, TooManyUsers, UpstreamError},
@@ -426,7 +425,13 @@ impl Reports {
     /// The answer, and what it was made of.
     async fn answer(&self, query: &Query, freshness: Freshness, errand: &Errand) -> Result<Answered, ReportError> {
         let (figures, (names, calls_for_names)) = futures_util::try_join!(
-            self.figures(query, freshness, errand),
+            self.figures(
+                &query.aggregate,
+                Adds::shown(&query.columns),
+                query.asked_at,
+                freshness,
+                errand
+            ),
             self.names_by_lookup(lookups_of(&query.columns), freshness, errand),
         )?;
         self.0.tally.count(figures.provenance.cache);
@@ -495,26 +500,8 @@ impl Reports {
         errand: &Errand,
     ) -> Result<Unfolded, ReportError> {
         let FiguresQuery { aggregate, only } = &**question;
-        // Every statistic is wanted, those that do not add among them.
-        let statistics = |metric: &&'static Metric| {
-            let metric: &'static Metric = metric;
-            let statistics = metric.statistics.iter();
-            statistics.map(move |statistic| Column {
-                name: String::new(),
-                value: ColumnValue::Metric(metric, *statistic),
-            })
-        };
-        let query = Query {
-            columns: aggregate.metrics.iter().flat_map(statistics).collect(),
-            aggregate: aggregate.clone(),
-            order_by: Vec::new(),
-            limit: None,
-            page: Page { number: 1, size: 1 },
-            fill: Fill::None,
-            asked_at: self.now(),
-            only: only.clone(),
-        };
-        let figures = self.figures(&query, freshness, errand).await?;
+        let adds = Adds::told(&aggregate.metrics);
+        let figures = self.figures(aggregate, adds, self.now(), freshness, errand).await?;
         let (mut rows, figures) = match &figures.body {
             Body::Held(view) => match view.rows_of(aggregate) {
                 Some(rows) => (rows, figures),

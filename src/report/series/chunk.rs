@@ -385,6 +385,12 @@ impl Column {
         !self.is_sum[bucket]
     }
 
+    /// One of each statistic that was told of it; `None` if nothing was.
+    pub(super) fn told(&self) -> Option<Stats> {
+        let one = |place: usize| (self.present & 1 << place != 0).then_some(1.0);
+        (self.present != 0).then(|| Stats::from_array(std::array::from_fn(one)))
+    }
+
     /// How many cells there are.
     pub(super) fn len(&self) -> usize {
         self.groups.len()

@@ -34,7 +34,6 @@ use jiff::{SignedDuration, Timestamp};
 use moka::{ops::compute::Op, sync::Cache};
 use tokio::time::timeout_at;
 
-pub(super) use self::seen::Seen;
 use self::{
     chunk::{Chunk, Fetched},
     chunks::{ChunkKey, Chunks},
@@ -43,6 +42,7 @@ use self::{
     key::Series,
     plan::{MAX_CALLS, Missing, Part, Summary, Wish},
 };
+pub(super) use self::{fold::Adds, seen::Seen};
 pub use self::{
     inventory::{HeldMetric, HeldSeries},
     workbench::Workbench,
@@ -212,7 +212,7 @@ struct Journey {
     asked: Vec<Asked>,
     calls: u32,
     has_waited: bool,
-    /// Sharing a fetch with others did not work out.
+    /// Sharing fetches with others did not work out.
     alone: bool,
 }
 
@@ -274,7 +274,8 @@ impl SeriesCache {
     }
 
     /// Other series that can answer a question, those read last first.
-    fn others(&self, query: &AggregateQuery, can_add: bool) -> Vec<(Arc<Entry>, Lens)> {
+    fn others(&self, query: &AggregateQuery, adds: Adds) -> Vec<(Arc<Entry>, Lens)> {
+        let can_add = adds != Adds::Never;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let lenses = known.by_series.values().filter_map(|entry| {
             let is_own = Some(entry.series.granularity) == query.granularity
@@ -302,14 +303,7 @@ impl SeriesCache {
     }
 
     /// The best way to an answer.
-    fn choose(
-        &self,
-        query: &AggregateQuery,
-        can_add: bool,
-        wish: Wish,
-        asked_at: Timestamp,
-        journey: &Journey,
-    ) -> Choice {
+    fn choose(&self, query: &AggregateQuery, adds: Adds, wish: Wish, asked_at: Timestamp, journey: &Journey) -> Choice {
         let look = |entry: Arc<Entry>, lens: Lens| {
             let range = entry.series.whole_buckets(query.range, asked_at)?;
             let parts = self.parts(&entry, range, &journey.landed);
@@ -330,14 +324,17 @@ impl SeriesCache {
             };
             Some((view, stand))
         };
-        let mut reason = if can_add { Whole::Total } else { Whole::DoesNotAdd };
+        let mut reason = match adds {
+            Adds::Always | Adds::AsTold => Whole::Total,
+            Adds::Never => Whole::DoesNotAdd,
+        };
         let own = Series::of(query).and_then(|series| {
             let entry = self.entry(&series);
             if entry.is_off_grid() {
                 reason = Whole::OffGrid;
                 return None;
             }
-            let lens = Lens::of(&series, query, can_add)?;
+            let lens = Lens::of(&series, query, adds != Adds::Never)?;
             reason = Whole::Unaligned;
             look(entry, lens)
         });
@@ -354,24 +351,24 @@ impl SeriesCache {
             });
             not_under_way.count()
         };
+        // Those read last come first: of equals they are what others ask for, too, so that all come to ask for one.
         let mut best: Option<(View, Missing, usize)> = None;
         let own_cost = own.as_ref().map_or(1, |(view, missing)| cost(view, missing));
         let own_rows = own.as_ref().map_or(0.0, |(_, missing)| missing.rows);
-        for (entry, lens) in self.others(query, can_add) {
+        for (entry, lens) in self.others(query, adds) {
             match look(entry, lens) {
-                Some((view, Ok(held))) => return Choice::Ready(view, held),
+                Some((view, Ok(held))) if view.adds_up(adds, &query.metrics) => return Choice::Ready(view, held),
                 Some((view, Err(missing))) => {
                     let cost = cost(&view, &missing);
                     let is_nothing_held = view.parts.iter().all(|part| part.held.is_none()) && cost > 0;
                     let is_cheap = cost < own_cost || cost == own_cost && missing.rows <= own_rows.max(SHARED_ROWS);
-                    let is_better = best
-                        .as_ref()
-                        .is_none_or(|(_, other, other_cost)| (cost, missing.rows) < (*other_cost, other.rows));
-                    if !is_nothing_held && is_cheap && is_better && !journey.alone {
+                    let is_better = best.as_ref().is_none_or(|(.., least)| cost < *least);
+                    let is_possible = !is_nothing_held && !journey.alone;
+                    if is_possible && is_cheap && is_better && view.adds_up(adds, &query.metrics) {
                         best = Some((view, missing, cost));
                     }
                 }
-                None => {}
+                _ => {}
             }
         }
         match (best, own) {
@@ -410,29 +407,29 @@ impl Reports {
     /// The rows of a question, from what is held as far as that is fresh.
     pub(super) async fn figures(
         &self,
-        query: &Query,
+        aggregate: &AggregateQuery,
+        adds: Adds,
+        asked_at: Timestamp,
         freshness: Freshness,
         errand: &Errand,
     ) -> Result<Figures, ReportError> {
         let (series, came) = (&self.0.series, self.now());
-        let aggregate = &query.aggregate;
-        let can_add = fold::can_add(&query.columns);
         let mut journey = Journey::default();
-        let recalled = series.recall(aggregate, query.asked_at).await;
+        let recalled = series.recall(aggregate, asked_at).await;
         journey.landed.extend(recalled);
         for round in 0..ROUNDS {
             let wish = Wish {
                 freshness,
                 now: self.now(),
                 came,
-                whole: !can_add,
+                whole: adds != Adds::Always,
                 windows: self.0.series.windows,
             };
-            let choose = |journey: &Journey| series.choose(aggregate, can_add, wish, query.asked_at, journey);
+            let choose = |journey: &Journey| series.choose(aggregate, adds, wish, asked_at, journey);
             let mut choice = choose(&journey);
             if round == 0 && series.disk.is_used() && !matches!(choice, Choice::Ready(..)) {
                 // Before anything is asked for, what others have kept may answer it.
-                let recalled = series.recall_others(aggregate, can_add, query.asked_at).await;
+                let recalled = series.recall_others(aggregate, adds, asked_at).await;
                 journey.landed.extend(recalled);
                 // Others may have taken the same from there meanwhile.
                 choice = choose(&journey);
@@ -461,7 +458,8 @@ impl Reports {
                 // Some of it may have come, and others may have brought more.
                 let parts = series.parts(&view.entry, view.range, &journey.landed);
                 let view = View { parts, ..view };
-                if !missing.is_held || freshness.on_error != OnError::Stale {
+                let may_stand_in = freshness.on_error == OnError::Stale && view.adds_up(adds, &aggregate.metrics);
+                if !missing.is_held || !may_stand_in {
                     return Err(failure);
                 }
                 let stale = view.answer(aggregate, wish, &mut journey, Standing::Stale);
@@ -470,6 +468,8 @@ impl Reports {
                     failure
                 });
             }
+            // What was put together with others' questions may have brought less than is wanted here.
+            journey.alone |= round > 0;
         }
         self.whole(aggregate, Whole::Displaced, freshness, errand).await
     }
@@ -481,18 +481,18 @@ impl Reports {
         ahead: Duration,
         errand: &Errand,
     ) -> Result<u32, ReportError> {
-        let (came, can_add) = (self.now(), fold::can_add(&query.columns));
+        let (came, adds) = (self.now(), Adds::shown(&query.columns));
         let mut journey = Journey::default();
         for _ in 0..ROUNDS {
             let wish = Wish {
                 freshness: Freshness::default(),
                 now: self.now() + ahead,
                 came,
-                whole: !can_add,
+                whole: adds != Adds::Always,
                 windows: self.0.series.windows,
             };
             let series = &self.0.series;
-            match series.choose(&query.aggregate, can_add, wish, query.asked_at, &journey) {
+            match series.choose(&query.aggregate, adds, wish, query.asked_at, &journey) {
                 Choice::Ready(..) => break,
                 Choice::Whole(_) => {
                     let key = Key::Aggregates(query.aggregate.clone());
@@ -701,7 +701,7 @@ impl SeriesCache {
     async fn recall_others(
         &self,
         query: &AggregateQuery,
-        can_add: bool,
+        adds: Adds,
         asked_at: Timestamp,
     ) -> Vec<(ChunkKey, Arc<Chunk>)> {
         if !self.is_listed.load(Ordering::Relaxed)
@@ -714,7 +714,7 @@ impl SeriesCache {
             }
             self.is_listed.store(true, Ordering::Relaxed);
         }
-        let others = self.others(query, can_add).into_iter();
+        let others = self.others(query, adds).into_iter();
         let others = others.map(|(entry, _)| {
             let chunks = self.not_in_memory(&entry, query, asked_at);
             (entry, chunks)
@@ -936,6 +936,11 @@ impl View {
             },
             ..query.clone()
         }
+    }
+
+    /// Whether what is held makes all that is wanted of it.
+    fn adds_up(&self, adds: Adds, metrics: &[&'static Metric]) -> bool {
+        !self.lens.adds || adds != Adds::AsTold || fold::told_adds(&self.lens, &self.parts, metrics)
     }
 
     /// How many rows there are, if every group is in every bucket.

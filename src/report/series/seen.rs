@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Body, Choice, Entry, Figures, Freshness, Journey, Reports, SeriesCache, Wish, chunks::ChunkKey, fold};
+use super::{Adds, Body, Choice, Entry, Figures, Freshness, Journey, Reports, SeriesCache, Wish, chunks::ChunkKey};
 use crate::{
     query::{Metric, Query},
     table::{CacheUse, Provenance},
@@ -68,15 +68,15 @@ impl Reports {
     /// Whether what a question needs of figures is held, and fresh, or has to be asked for whole in any case.
     pub(crate) fn is_at_hand(&self, query: &Query) -> bool {
         let (series, now) = (&self.0.series, self.now());
-        let can_add = fold::can_add(&query.columns);
+        let adds = Adds::shown(&query.columns);
         let wish = Wish {
             freshness: Freshness::default(),
             now,
             came: now,
-            whole: !can_add,
+            whole: adds != Adds::Always,
             windows: series.windows,
         };
-        let choice = series.choose(&query.aggregate, can_add, wish, query.asked_at, &Journey::default());
+        let choice = series.choose(&query.aggregate, adds, wish, query.asked_at, &Journey::default());
         matches!(choice, Choice::Ready(..) | Choice::Whole(_))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Choice, Journey, SeriesCache, View, Wish, fold};
+use super::{Choice, Journey, SeriesCache, View, Wish, fold::Adds};
 use crate::{
     query::{AggregateQuery, NamesByLookup, Query},
     report::{Disk, Freshness, Windows, rows},
@@ -65,9 +65,9 @@ impl Workbench {
             landed: HashMap::new(),
             ..Journey::default()
         };
-        let can_add = fold::can_add(&query.columns);
+        let adds = Adds::shown(&query.columns);
         let wish = wish(query, now);
-        self.0.choose(&query.aggregate, can_add, wish, query.asked_at, &journey)
+        self.0.choose(&query.aggregate, adds, wish, query.asked_at, &journey)
     }
 }
 
@@ -76,7 +76,7 @@ fn wish(query: &Query, now: Timestamp) -> Wish {
         freshness: Freshness::default(),
         now,
         came: now,
-        whole: !fold::can_add(&query.columns),
+        whole: Adds::shown(&query.columns) != Adds::Always,
         windows: Windows::default(),
     }
 }
