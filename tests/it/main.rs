@@ -60,5 +60,6 @@ mod token;
 mod traces;
 mod users;
 mod users_now;
+mod wall;
 mod warm;
 mod wire;
