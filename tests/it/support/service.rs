@@ -408,9 +408,10 @@ impl Answer {
 }
 
 /// Waits for something on its way, and lets the paused clock stand meanwhile, for a moment. The kernel may put off an
-/// acknowledgement by 40 ms, which looks like idleness: the clock would jump over a writer's patience with its reader.
+/// acknowledgement by 40 ms, and a busy machine by more, which looks like idleness: the clock would jump over a writer's
+/// patience with its reader.
 async fn in_real_time<T>(coming: impl Future<Output = T>) -> T {
-    const MOMENT: Duration = Duration::from_millis(60);
+    const MOMENT: Duration = Duration::from_millis(150);
     let (came, waits) = std::sync::mpsc::channel::<()>();
     // The clock stands while a blocking task runs.
     tokio::task::spawn_blocking(move || waits.recv_timeout(MOMENT));
