@@ -184,7 +184,7 @@ impl Nginx {
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, settings).expect("the directory can be written to");
         let process = Command::new("nginx")
-            .args(["-g", "daemon off; error_log stderr crit;", "-c"])
+            .args(["-g", "daemon off; master_process off; error_log stderr crit;", "-c"])
             .arg(&file)
             .arg("-p")
             .arg(directory.path())
