@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from peers import newest
 from processes import CPUS, ROOT
-from told import Section, table
+from told import Section, goal, table
 
 RECORDED = ROOT / "benches/instructions.json"
 # So much more than recorded is a failure.
 MARGIN = 1.03
+# So often may a hit allocate, whatever the size of its answer.
+ALLOCATIONS = 24
 # How often a piece is repeated: what was held before is hashed otherwise each time, by some hundred thousand instructions.
 OFTEN = {"merge": 10, "order": 10, "hold": 200}
 PIECES = {
@@ -42,11 +44,16 @@ def measure(wanted):
         [title, f"{counted[name]:,}", f"{counted[name] / recorded['instructions'][name] - 1:+.1%}" + (" **grown**" if name in grown else "")]
         for name, title in PIECES.items()
     ]
+    heap, allocations = heap_of_a_hit()
+    is_within = max(allocations) <= ALLOCATIONS and len(set(allocations)) == 1
+    if not is_within:
+        print(f"a hit allocates {allocations} times, by the size of its answer", file=sys.stderr)
+    budget = ["allocations of a hit of 1 KB, 22 KB, 1 MB", ", ".join(map(str, allocations)), goal(f"≤ {ALLOCATIONS}, whatever the size", is_within)]
     return Section(
         f"Instructions of one repetition, by valgrind, {compiler}; compared with benches/instructions.json, of {recorded['compiler']}. "
         f"More than {MARGIN - 1:.0%} more is a failure" + ("." if comparable else ", but not between compilers."),
-        [table(["piece", "instructions", "to what is recorded"], rows), heap()],
-        failed=bool(grown) and comparable,
+        [table(["piece", "instructions", "to what is recorded"], rows), table(["goal", "result", ""], [budget]), heap],
+        failed=bool(grown) and comparable or not is_within,
     )
 
 
@@ -63,7 +70,9 @@ def instructions(bench, piece, times):
     return int(re.search(r"Collected : (\d+)", output)[1])
 
 
-def heap():
-    """Bytes and times allocated by one hit, as the bench of the whole service counts them."""
+def heap_of_a_hit():
+    """Bytes and times allocated by one hit, as the bench of the whole service counts them; and the times by size of answer."""
     output = subprocess.run([newest("hit"), "--bench", "--sample-count", "20"], capture_output=True, text=True, check=True).stdout
-    return f"Heap of one hit, the whole service without a socket (`cargo bench --bench hit`):\n\n```text\n{output.rstrip()}\n```\n"
+    allocations = [int(float(median)) for median in re.findall(r"(?<!max )\balloc:.*\n(?:[^\d\n]*[\d.]+){2}[^\d\n]*([\d.]+)", output)]
+    text = f"Heap of one hit, the whole service without a socket (`cargo bench --bench hit`):\n\n```text\n{output.rstrip()}\n```\n"
+    return text, allocations
