@@ -180,7 +180,7 @@ impl QueryApi {
             lookups::resolve(&self.reports, question, &asked.places, caller, freshness, errand).await?;
         let filename = filename(asked.definition.map(|definition| &**definition), &query.aggregate);
         // Taken before anything is looked for: what is dropped after it is not left for others.
-        let mark = self.reports.mark();
+        let before = (self.reports.mark(), self.clock.now());
         let name = place.as_ref().filter(|_| self.reports.has_others());
         let name = name.map(|place| place.name(asked.definition.map(|definition| &*definition.source)));
         if let Some(name) = &name
@@ -250,7 +250,8 @@ impl QueryApi {
             .await?;
         if let (Some(place), Some(seen)) = (place, seen) {
             if let (Some(name), Some(plain)) = (name, sent.plain) {
-                self.reports.leave_written(&name, &plain, &provenance, fresh_for, mark);
+                self.reports
+                    .leave_written(&name, &plain, &provenance, fresh_for, before);
             }
             let remembered = Remembered {
                 seen,

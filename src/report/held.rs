@@ -101,6 +101,10 @@ impl HeldAnswers {
         Self(Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build())
     }
 
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
     pub(super) async fn get(&self, key: &Key) -> Option<Arc<Held>> {
         self.0.get(key).await
     }

@@ -125,14 +125,15 @@ impl Reports {
         })
     }
 
-    /// Leaves an answer for other replicas, unless something was dropped since the mark was made: in its own time.
+    /// Leaves an answer for other replicas, unless something was dropped since the mark was made: in its own time. It was asked
+    /// for `at` that moment, and is fresh for so long from then on, if not longer.
     pub fn leave_written(
         &self,
         what: &str,
         written: &Written,
         provenance: &Provenance,
         fresh_for: Duration,
-        mark: Mark,
+        (mark, at): (Mark, Timestamp),
     ) {
         if written.answer.len() > MOST_BYTES
             || !matches!(provenance.cache, CacheUse::Hit | CacheUse::Miss | CacheUse::Collapsed)
@@ -143,7 +144,7 @@ impl Reports {
             as_of: provenance.as_of,
             settled_through: provenance.settled_through,
             complete: provenance.complete,
-            at: self.now(),
+            at,
             fresh_for,
             tag: written.tag.clone(),
             columns: written.columns.clone(),

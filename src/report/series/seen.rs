@@ -10,7 +10,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Adds, Body, Choice, Entry, Figures, Freshness, Journey, Reports, SeriesCache, Wish, chunks::ChunkKey};
+use super::{
+    Adds, Body, Choice, Entry, Figures, Freshness, Journey, Key, Reports, SeriesCache, Wish, chunks::ChunkKey,
+};
 use crate::{
     query::{Metric, Query},
     table::{CacheUse, Provenance},
@@ -65,7 +67,7 @@ impl Seen {
 }
 
 impl Reports {
-    /// Whether what a question needs of figures is held, and fresh, or has to be asked for whole in any case.
+    /// Whether what a question needs of figures is held, and fresh where it is held by bucket.
     pub(crate) fn is_at_hand(&self, query: &Query) -> bool {
         let (series, now) = (&self.0.series, self.now());
         let adds = Adds::shown(&query.columns);
@@ -77,7 +79,11 @@ impl Reports {
             windows: series.windows,
         };
         let choice = series.choose(&query.aggregate, adds, wish, query.asked_at, &Journey::default());
-        matches!(choice, Choice::Ready(..) | Choice::Whole(_))
+        match choice {
+            Choice::Ready(..) => true,
+            Choice::Ask(..) => false,
+            Choice::Whole(_) => self.0.held.contains(&Key::Aggregates(query.aggregate.clone())),
+        }
     }
 }
 
