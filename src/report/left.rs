@@ -125,8 +125,8 @@ impl Reports {
         })
     }
 
-    /// Leaves an answer for other replicas, unless something was dropped since the mark was made: in its own time. It was asked
-    /// for `at` that moment, and is fresh for so long from then on, if not longer.
+    /// Leaves an answer that can be known again for other replicas, in its own time, unless something was dropped since the
+    /// mark was made. It was asked for `at` that moment, and is fresh for so long from then on, if not longer.
     pub fn leave_written(
         &self,
         what: &str,
@@ -135,9 +135,7 @@ impl Reports {
         fresh_for: Duration,
         (mark, at): (Mark, Timestamp),
     ) {
-        if written.answer.len() > MOST_BYTES
-            || !matches!(provenance.cache, CacheUse::Hit | CacheUse::Miss | CacheUse::Collapsed)
-        {
+        if written.answer.len() > MOST_BYTES {
             return;
         }
         let told = Told {
